@@ -1,0 +1,3 @@
+module crier
+
+go 1.26
