@@ -1,0 +1,177 @@
+package hub
+
+import "sort"
+
+const (
+	minChunk = 1 << 10
+	maxChunk = 64 << 10
+
+	// bytesPerEntry is how much of a chunk an average frame is expected to fill.
+	// Shorter frames exhaust the index first; the chunk is then closed early.
+	bytesPerEntry = 64
+	entrySize     = 16
+)
+
+// An entry says where a frame ends in its chunk, and its place in the order of the hub.
+type entry struct {
+	seq uint64
+	end uint32
+}
+
+// A chunk is a run of a log: frames back to back, ready to be written.
+// Bytes and index entries below the head of any view never change, so views read them without a lock.
+type chunk struct {
+	// Set once.
+	log   *log
+	first uint64 // ordinal of the first entry
+	buf   []byte
+	index []entry
+
+	// Guarded by Hub.mu.
+	n            int // entries
+	used         int // bytes
+	older, newer *chunk
+}
+
+// footprint is what the chunk counts against the limits, in bytes.
+func (c *chunk) footprint() int { return len(c.buf) + len(c.index)*entrySize }
+
+// end is the ordinal behind the last entry so far.
+func (c *chunk) end() uint64 { return c.first + uint64(c.n) }
+
+// start returns where entry i begins in buf.
+func (c *chunk) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return int(c.index[i-1].end)
+}
+
+// A log holds the frames of one topic that somebody may still need.
+// Entries are known by their ordinal: the first ever published has 0.
+// Guarded by Hub.mu.
+type log struct {
+	topic  *topic
+	chunks []*chunk // replaced, never changed, when chunks go: views share it
+	head   uint64   // ordinal of the next entry
+	size   int      // footprint of chunks
+}
+
+// tail is the ordinal of the oldest entry kept. Invariant: tail <= head.
+func (l *log) tail() uint64 {
+	if len(l.chunks) == 0 {
+		return l.head
+	}
+	return l.chunks[0].first
+}
+
+// room returns a chunk that can take size more bytes, or nil.
+func (l *log) room(size int) *chunk {
+	if len(l.chunks) == 0 {
+		return nil
+	}
+	c := l.chunks[len(l.chunks)-1]
+	if c.used+size > len(c.buf) || c.n == len(c.index) {
+		return nil
+	}
+	return c
+}
+
+// nextChunk makes the chunk that follows the last, with room for size bytes. A log that holds a backlog doubles
+// its chunks, up to limit; one that is read as fast as it is written keeps them small.
+func (l *log) nextChunk(size, limit int) *chunk {
+	capacity := minChunk
+	if n := len(l.chunks); n > 0 {
+		capacity = len(l.chunks[n-1].buf)
+		if n > 1 {
+			capacity *= 2
+		}
+	}
+	capacity = max(min(capacity, limit), minChunk, size)
+	return &chunk{
+		log:   l,
+		first: l.head,
+		buf:   make([]byte, capacity),
+		index: make([]entry, max(capacity/bytesPerEntry, 1)),
+	}
+}
+
+// behind returns the footprint of the chunks that hold entries from ord on.
+func (l *log) behind(ord uint64) int {
+	size := 0
+	for i := len(l.chunks) - 1; i >= 0 && l.chunks[i].end() > ord; i-- {
+		size += l.chunks[i].footprint()
+	}
+	return size
+}
+
+func (l *log) append(c *chunk, seq uint64, frame []byte) {
+	copy(c.buf[c.used:], frame)
+	c.used += len(frame)
+	c.index[c.n] = entry{seq, uint32(c.used)}
+	c.n++
+	l.head++
+}
+
+func (l *log) view() view { return view{l.chunks, l.head} }
+
+// A view is a log as it was at one moment. It is a value; reading it takes no lock.
+type view struct {
+	chunks []*chunk
+	head   uint64
+}
+
+func (v view) tail() uint64 {
+	if len(v.chunks) == 0 {
+		return v.head
+	}
+	return v.chunks[0].first
+}
+
+// find returns the chunk that holds entry ord, and its place there. Requires tail <= ord < head.
+func (v view) find(ord uint64) (*chunk, int) {
+	i := len(v.chunks) - 1
+	if v.chunks[i].first > ord {
+		i = sort.Search(i, func(i int) bool { return v.chunks[i].first > ord }) - 1
+	}
+	c := v.chunks[i]
+	return c, int(ord - c.first)
+}
+
+// entries returns how many entries chunk c has in this view.
+func (v view) entries(c *chunk) int {
+	last := v.chunks[len(v.chunks)-1]
+	if c == last {
+		return int(v.head - c.first)
+	}
+	return c.n // a chunk that has a successor is closed: n is final
+}
+
+// seq returns the number of entry ord.
+func (v view) seq(ord uint64) uint64 {
+	c, i := v.find(ord)
+	return c.index[i].seq
+}
+
+// run returns entries of one chunk, from ord on, that come before number limit: the first in any case,
+// then as many as it takes to reach max bytes. next is the ordinal behind them, seq the number of the last.
+func (v view) run(ord, until, limit uint64, max int) (frames []byte, next, seq uint64) {
+	c, i := v.find(ord)
+	n := v.entries(c)
+	if c.first+uint64(n) > until {
+		n = int(until - c.first)
+	}
+	start := c.start(i)
+	rest := c.index[i+1 : n]
+	if len(rest) > 0 && rest[len(rest)-1].seq >= limit {
+		rest = rest[:sort.Search(len(rest), func(k int) bool { return rest[k].seq >= limit })]
+	}
+	if len(rest) > 0 && int(rest[len(rest)-1].end)-start > max {
+		// k is the first entry that begins at or behind the maximum.
+		k := sort.Search(len(rest), func(k int) bool { return c.start(i+1+k)-start >= max })
+		rest = rest[:k]
+	}
+	last := i + len(rest)
+	end := c.index[last].end
+	return c.buf[start:end:end], c.first + uint64(last) + 1, c.index[last].seq
+}
