@@ -161,7 +161,7 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 	}
 	settle(s)
 	ann.want(t, "nothing comes after the last frame", "123456[bye]")
-	if !ann.Advance(0) {
+	if _, finished := ann.Advance(0); !finished {
 		t.Error("the last frame is written, and Advance does not say so")
 	}
 }

@@ -51,6 +51,7 @@ type private struct {
 	seq   uint64
 	frame []byte
 	post  bool // counts against Limits.Posts
+	quiet bool // is no message
 	last  bool // nothing comes after it
 }
 
@@ -148,17 +149,24 @@ func (m *Member) Unsubscribe(name Topic) bool {
 
 // Post appends a frame for m alone. It comes after everything published so far and before everything published later.
 // The frame must not be changed afterwards. It returns ErrFull, ErrGone or nil.
-func (m *Member) Post(frame []byte) error {
+func (m *Member) Post(frame []byte) error { return m.postFrame(private{frame: frame, post: true}) }
+
+// PostControl is Post for a frame that is no message and is not counted as one.
+func (m *Member) PostControl(frame []byte) error {
+	return m.postFrame(private{frame: frame, post: true, quiet: true})
+}
+
+func (m *Member) postFrame(p private) error {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
 	if m.conn == nil || m.last {
 		return ErrGone
 	}
-	if m.bytes+len(frame) > m.shard.hub.limits.Posts {
+	if m.bytes+len(p.frame) > m.shard.hub.limits.Posts {
 		return ErrFull
 	}
-	m.bytes += len(frame)
-	m.post(private{frame: frame, post: true})
+	m.bytes += len(p.frame)
+	m.post(p)
 	return nil
 }
 
@@ -175,7 +183,7 @@ func (m *Member) Finish(frame []byte, drop bool) {
 		m.leave()
 	}
 	m.last = true
-	m.post(private{frame: frame, last: true})
+	m.post(private{frame: frame, quiet: true, last: true})
 }
 
 // post requires the shard to be locked.
@@ -218,24 +226,24 @@ func (m *Member) Pending(dst [][]byte, max int) ([][]byte, error) {
 	return dst, nil
 }
 
-// Advance says that n bytes of what Pending returned have been written. It reports
-// whether the last frame (see Finish) is among them.
-func (m *Member) Advance(n int) (finished bool) {
+// Advance says that n bytes of what Pending returned have been written. It returns how many messages began
+// among them, and whether the last frame (see Finish) is written now.
+func (m *Member) Advance(n int) (messages int, finished bool) {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
 	if n < len(m.rest) {
 		m.rest = m.rest[n:]
-		return false
+		return 0, false
 	}
 	n -= len(m.rest)
 	m.rest = nil
 	if n > 0 {
-		m.advance(n)
+		messages = m.advance(n)
 	}
-	return m.finished && len(m.rest) == 0
+	return messages, m.finished && len(m.rest) == 0
 }
 
-func (m *Member) advance(n int) {
+func (m *Member) advance(n int) (messages int) {
 	if n < m.planned.bytes {
 		// The socket took a part. Planning again, but only up to n, ends with the frame that was cut.
 		var buf [8][]byte
@@ -245,7 +253,9 @@ func (m *Member) advance(n int) {
 			m.rest = last[len(last)-cut:]
 		}
 	}
+	messages = m.planned.messages
 	m.commit()
+	return messages
 }
 
 // commit makes the plan the state.

@@ -52,7 +52,9 @@ func (m *Member) takeOwn(dst [][]byte, own *private) [][]byte {
 		return dst
 	}
 	p.bytes += len(own.frame)
-	p.messages++
+	if !own.quiet {
+		p.messages++
+	}
 	return append(dst, own.frame)
 }
 

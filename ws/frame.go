@@ -1,0 +1,115 @@
+package ws
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// An Opcode says what a frame is.
+type Opcode byte
+
+// The opcodes of https://www.rfc-editor.org/rfc/rfc6455#section-5.2; the others
+// are reserved.
+const (
+	Continuation Opcode = 0
+	Text         Opcode = 1
+	Binary       Opcode = 2
+	CloseFrame   Opcode = 8
+	Ping         Opcode = 9
+	Pong         Opcode = 10
+)
+
+// IsControl reports whether op is a control frame's: close, ping, pong, or one
+// of those reserved for more.
+//
+// "Control frames are identified by opcodes where the most significant bit of
+// the opcode is 1."
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+func (op Opcode) IsControl() bool { return op&0x8 != 0 }
+
+// String is the opcode's name, such as "text".
+func (op Opcode) String() string {
+	switch op {
+	case Continuation:
+		return "continuation"
+	case Text:
+		return "text"
+	case Binary:
+		return "binary"
+	case CloseFrame:
+		return "close"
+	case Ping:
+		return "ping"
+	case Pong:
+		return "pong"
+	}
+	return fmt.Sprintf("opcode %d", byte(op))
+}
+
+// The bits of a frame's first two bytes, and the lengths that are no lengths
+// but say how many bytes of length follow.
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+const (
+	finBit   = 0x80
+	rsvBits  = 0x70
+	opBits   = 0x0f
+	maskBit  = 0x80
+	lenBits  = 0x7f
+	length16 = 126
+	length64 = 127
+)
+
+// maxHeader is two bytes, eight of length, four of masking key.
+const maxHeader = 2 + 8 + 4
+
+// maxControl is the longest payload of a control frame.
+//
+// "All control frames MUST have a payload length of 125 bytes or less and MUST
+// NOT be fragmented."
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+const maxControl = 125
+
+// AppendFrame appends a whole message as one frame from server to client. The
+// payload of a control frame must not be longer than 125 bytes.
+func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
+	return append(AppendHeader(dst, op, len(payload)), payload...)
+}
+
+// AppendHeader appends what comes before the payload in [AppendFrame], for a
+// payload of n bytes that is written after it.
+//
+// "A server MUST NOT mask any frames that it sends to the client."
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+func AppendHeader(dst []byte, op Opcode, n int) []byte {
+	return appendHeader(dst, op, n, 0)
+}
+
+// AppendMaskedFrame appends a whole message as one frame from client to server.
+// The key must come from a strong source of entropy when what is sent is not
+// the client's own choice: it keeps the payload from looking like HTTP to
+// whatever stands between.
+//
+// "When preparing a masked frame, the client MUST pick a fresh masking key from
+// the set of allowed 32-bit values."
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+func AppendMaskedFrame(dst []byte, op Opcode, key [4]byte, payload []byte) []byte {
+	dst = appendHeader(dst, op, len(payload), maskBit)
+	dst = append(dst, key[:]...)
+	dst = append(dst, payload...)
+	Mask(dst[len(dst)-len(payload):], key, 0)
+	return dst
+}
+
+// appendHeader appends the header up to the masking key. The length takes the
+// shortest form that holds it, as section 5.2 demands.
+func appendHeader(dst []byte, op Opcode, n int, mask byte) []byte {
+	first := finBit | byte(op)
+	switch {
+	case n < length16:
+		return append(dst, first, mask|byte(n))
+	case n <= math.MaxUint16:
+		return append(dst, first, mask|length16, byte(n>>8), byte(n))
+	}
+	return binary.BigEndian.AppendUint64(append(dst, first, mask|length64), uint64(n))
+}
