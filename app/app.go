@@ -1,0 +1,175 @@
+// Package app holds the rules of crier's built-in apps, one file each.
+//
+// An app sees an event (somebody connected, sent a message, left) and answers
+// with effects: publish this, subscribe to that, post a reply. It does nothing
+// itself: it knows no socket, no server, no clock and no AWS. Whoever calls it,
+// its home, carries the effects out, in order; see packages serve and cloud.
+//
+//	effects = app.Broadcast{}.Handle(effects[:0], app.Event{
+//		Kind: app.Message, Conn: conn, Now: 1561016329388, Data: []byte("hi there"),
+//	})
+//	// effects[0] publishes {"data":"hi there","_now":1561016329388,"_me":false}
+//
+// What an app must remember of a connection is in its Conn, a small value that
+// travels with the connection wherever the home keeps it.
+package app
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// An App is the rules of one protocol.
+type App interface {
+	// Handle appends to dst what should happen because of ev. It keeps no reference to ev or dst.
+	// The effects share memory with ev.Data and dst: they are good until either is used again.
+	Handle(dst []Effect, ev Event) []Effect
+}
+
+// Kind is what an event is about.
+type Kind uint8
+
+// The kinds of events, in the order in which a connection meets them.
+const (
+	Connect Kind = iota
+	Message
+	Disconnect
+)
+
+// An Event is something that happened to a connection.
+type Event struct {
+	Kind Kind
+	Conn *Conn
+	Now  int64 // milliseconds since 1970
+
+	// Of a Connect event.
+	Query  url.Values
+	Header http.Header
+
+	// Of a Message event: one complete message. A text message is valid UTF-8.
+	Data   []byte
+	Binary bool
+}
+
+// A Conn is what is remembered of a connection between its events.
+type Conn struct {
+	ID     string
+	Topics []string // that it is subscribed to; the home keeps this up to date
+	User   string   // set by the app at Connect
+	Silent bool     // set by the app at Connect: it does not want to hear itself
+}
+
+// Name is how others know the connection: its user, or its id if it told none.
+func (c *Conn) Name() string {
+	if c.User != "" {
+		return c.User
+	}
+	return c.ID
+}
+
+// Everyone is the topic that a plain connection is in.
+const Everyone = ""
+
+// Limits that keep what a connection can make its home remember small.
+const (
+	MaxTopics = 1024 // subscriptions of one connection
+	MaxName   = 256  // bytes of a topic's or user's name
+)
+
+// Action is what an effect asks for.
+type Action uint8
+
+const (
+	// Publish sends Data to all of Topics, each connection once. The sender, if subscribed, gets Mine instead
+	// unless Mine is nil; nothing at all if Mine is empty.
+	Publish Action = iota
+	// Subscribe and Unsubscribe the connection to or from Topic.
+	Subscribe
+	Unsubscribe
+	// Post sends Data to the connection alone.
+	Post
+	// PostMembers sends the connection alone the list of Topic's members, as AppendMembers writes it.
+	PostMembers
+	// Reject tells the connection why its message was refused: Data is a sentence, the home writes it
+	// with AppendErrorFrame. At Connect it refuses the handshake with status 400, and no other effect counts.
+	Reject
+)
+
+// An Effect is one thing that should happen.
+type Effect struct {
+	Do     Action
+	Topics []string
+	Topic  string
+	Data   []byte
+	Mine   []byte
+	Binary bool // send as a binary message
+
+	// Memory to use again when the effect's place in dst is.
+	buf   []byte
+	names []string
+}
+
+// add extends dst by an effect, using what memory is there.
+func add(dst []Effect, do Action) ([]Effect, *Effect) {
+	n := len(dst)
+	if n == cap(dst) {
+		dst = append(dst, Effect{})
+	}
+	dst = dst[:n+1]
+	e := &dst[n]
+	*e = Effect{Do: do, buf: e.buf[:0], names: e.names[:0]}
+	return dst, e
+}
+
+// to sets the topics of a publish to one.
+func (e *Effect) to(topic string) {
+	e.names = append(e.names, topic)
+	e.Topics = e.names
+}
+
+func subscribe(dst []Effect, topic string) []Effect {
+	dst, e := add(dst, Subscribe)
+	e.Topic = topic
+	return dst
+}
+
+func post(dst []Effect, data string) []Effect {
+	dst, e := add(dst, Post)
+	e.buf = append(e.buf, data...)
+	e.Data = e.buf
+	return dst
+}
+
+func reject(dst []Effect, sentence string) []Effect {
+	dst, e := add(dst, Reject)
+	e.buf = append(e.buf, sentence...)
+	e.Data = e.buf
+	return dst
+}
+
+// queryTopics returns the topics that a connection's query asks for, each once, and what is wrong with them if anything is.
+func queryTopics(query url.Values) (topics []string, wrong string) {
+	for _, key := range [...]string{"topic", "topicName"} {
+		for _, name := range query[key] {
+			switch {
+			case name == "" || has(topics, name):
+			case len(name) > MaxName:
+				return nil, "a topic's name has at most 256 bytes"
+			case len(topics) == MaxTopics:
+				return nil, "a connection is in at most 1024 topics"
+			default:
+				topics = append(topics, name)
+			}
+		}
+	}
+	return topics, ""
+}
+
+func has(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+package app
+
+import "crier/stamp"
+
+// Broadcast is the app at /: what one says, everyone hears, stamped with the time and whether it was you.
+//
+//	hi there  →  {"data":"hi there","_now":1561016329388,"_me":true}    to the sender
+//	             {"data":"hi there","_now":1561016329388,"_me":false}   to the others
+//
+// ?topic=a, which may be repeated, narrows a connection to rooms: it speaks to them and hears only them.
+// ?echo=0 leaves out the sender's own copy. Binary messages are relayed as they are.
+type Broadcast struct{}
+
+// Handle implements App.
+func (Broadcast) Handle(dst []Effect, ev Event) []Effect {
+	switch ev.Kind {
+	case Connect:
+		return joinRooms(dst, ev)
+	case Message:
+		return say(dst, ev)
+	}
+	return dst
+}
+
+func joinRooms(dst []Effect, ev Event) []Effect {
+	rooms, wrong := queryTopics(ev.Query)
+	if wrong != "" {
+		return reject(dst, wrong)
+	}
+	if len(rooms) == 0 {
+		rooms = []string{Everyone}
+	}
+	ev.Conn.Silent = ev.Query.Get("echo") == "0"
+	for _, room := range rooms {
+		dst = subscribe(dst, room)
+	}
+	return dst
+}
+
+func say(dst []Effect, ev Event) []Effect {
+	dst, e := add(dst, Publish)
+	e.Topics = ev.Conn.Topics
+	if ev.Binary {
+		e.Data, e.Binary = ev.Data, true
+	} else {
+		e.stamp(stamp.Stamp{Now: ev.Now}, ev.Data)
+	}
+	if ev.Conn.Silent {
+		e.Mine = []byte{}
+	}
+	return dst
+}
+
+// stamp makes the two copies of a publish from what the client sent.
+func (e *Effect) stamp(s stamp.Stamp, data []byte) {
+	others, me := s.Append(e.buf, data)
+	n := len(others)
+	e.buf = stamp.AppendMine(others, others, me)
+	e.Data, e.Mine = e.buf[:n:n], e.buf[n:]
+}
