@@ -1,0 +1,170 @@
+// Package gateway is the HTTP door: it turns handshakes into connections and requests into management.
+//
+// It decides who gets in (path, handshake, origin, key) and says why not; it gives connections their ids, in API
+// Gateway's form; and it speaks API Gateway's management API, so that an unmodified AWS SDK client posts to them:
+//
+//	POST   /@connections/{id}   sends the body to that connection      (also behind /{stage})
+//	GET    /@connections/{id}   tells when it connected and was last active
+//	DELETE /@connections/{id}   closes it
+//	GET    /@connections        lists them, ?topic= those of a topic
+//	POST   /publish             publishes the body to everyone, ?topic= to a topic
+//	GET    /topics              lists topics; /topics/{topic} its members
+//	DELETE /topics/{topic}      ends all subscriptions to it
+//
+// # What it does not do
+//
+// It owns no connection once the handshake is done, knows no topic and carries out nothing itself: whoever has the
+// connections does, behind the ports Sockets, Connections and Topics.
+package gateway
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A Mount is an app at its path.
+type Mount struct {
+	Path string // such as /chat
+	Name string // such as chat
+	Help string // one line for people
+	Try  string // a query that makes a first connection work, or nothing
+}
+
+// Sockets takes connections.
+type Sockets interface {
+	// Connect decides whether a handshake succeeds. The connection is registered when it returns:
+	// what is published from now on reaches it.
+	Connect(r *http.Request, m Mount, id string) (Socket, *Refusal)
+}
+
+// A Socket is a connection whose client is about to be told that it is one.
+type Socket interface {
+	// Serve takes over the socket after the 101. early is what the client has sent already.
+	Serve(nc net.Conn, early []byte)
+	// Abandon says that the client was gone before that.
+	Abandon()
+}
+
+// Connections is whoever has the connections.
+type Connections interface {
+	Post(id string, data []byte) *Refusal
+	Info(id string) (Info, bool)
+	Close(id string) bool
+}
+
+// Info is what is known of a connection.
+type Info struct {
+	ID         string
+	App        string
+	User       string
+	Topics     []string
+	Connected  time.Time
+	LastActive time.Time
+	SourceIP   string
+	UserAgent  string
+}
+
+// Topics is whoever has the topics. An empty app means any.
+type Topics interface {
+	// Connections lists connections: those of a topic, or all if topic is nil.
+	Connections(app string, topic *string) []Info
+	// Topics lists the topics that have members.
+	Topics(app string) []Topic
+	// Remove ends all subscriptions to a topic and returns how many topics of that name there were.
+	Remove(app, topic string) int
+	// Publish stamps a message and sends it to topics; to everyone if there are none.
+	Publish(r *http.Request, topics []string, data []byte) *Refusal
+}
+
+// A Topic is a topic in a list.
+type Topic struct {
+	App     string `json:"app"`
+	Topic   string `json:"topic"`
+	Members int    `json:"members"`
+}
+
+// Config is what a Gateway needs.
+type Config struct {
+	Mounts      []Mount
+	Sockets     Sockets
+	Connections Connections
+	Topics      Topics
+
+	MaxMessage   int      // bytes of a posted or published message
+	AdminKey     string   // for the management side; none: from loopback only
+	AllowOrigins []string // beside the same host and loopback; "*" is all
+	Also         []string // other paths, for the answer to who is lost
+	Log          *slog.Logger
+	Refused      func(Refusal) // counts; may be nil
+}
+
+// A Gateway is an http.Handler.
+type Gateway struct {
+	config Config
+	mounts map[string]Mount
+}
+
+// New returns a gateway.
+func New(config Config) *Gateway {
+	g := &Gateway{config: config, mounts: make(map[string]Mount)}
+	for _, m := range config.Mounts {
+		g.mounts[m.Path] = m
+	}
+	return g
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m, ok := g.mount(r.URL.Path); ok {
+		g.accept(w, r, m)
+		return
+	}
+	path := segments(r)
+	if len(path) > 1 && path[1] == "@connections" {
+		path = path[1:] // the stage may be any
+	}
+	switch {
+	case len(path) == 1 && path[0] == "@connections":
+		g.manage(w, r, methods{"GET": g.listConnections})
+	case len(path) == 2 && path[0] == "@connections":
+		id := path[1]
+		g.manage(w, r, g.connection(id))
+	case len(path) == 1 && path[0] == "publish":
+		g.manage(w, r, methods{"POST": g.publish})
+	case len(path) == 1 && path[0] == "topics":
+		g.manage(w, r, methods{"GET": g.listTopics})
+	case len(path) == 2 && path[0] == "topics":
+		g.manage(w, r, g.topic(path[1]))
+	default:
+		g.refuse(w, r, NotFound.Saying(g.lost(r)))
+	}
+}
+
+// mount finds the app of a path; a slash at its end makes no difference.
+func (g *Gateway) mount(path string) (Mount, bool) {
+	m, ok := g.mounts[path]
+	if !ok && len(path) > 1 {
+		m, ok = g.mounts[strings.TrimSuffix(path, "/")]
+	}
+	return m, ok
+}
+
+// lost tells who asked for an unknown path what there is.
+func (g *Gateway) lost(r *http.Request) string {
+	var b strings.Builder
+	b.WriteString("nothing is served at " + r.URL.Path + "\n\nWebSockets:\n")
+	mounts := append([]Mount(nil), g.config.Mounts...)
+	sort.Slice(mounts, func(i, k int) bool { return mounts[i].Path < mounts[k].Path })
+	for _, m := range mounts {
+		b.WriteString("  ws://" + r.Host + m.Path + m.Try + "\n")
+	}
+	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections")
+	for _, path := range g.config.Also {
+		b.WriteString("  " + path)
+	}
+	return b.String()
+}

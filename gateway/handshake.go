@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"crier/ws"
+)
+
+// handshakeTimeout is how long a client may take to receive the answer to its handshake.
+const handshakeTimeout = 10 * time.Second
+
+// accept makes a connection of a request, or says why not.
+func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
+	if no := checkHandshake(w, r, m); no != nil {
+		g.refuse(w, r, *no)
+		return
+	}
+	if !g.originAllowed(r) {
+		g.refuse(w, r, ForeignOrigin)
+		return
+	}
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		g.refuse(w, r, BadHandshake.Saying("a WebSocket needs HTTP/1.1"))
+		return
+	}
+	socket, no := g.config.Sockets.Connect(r, m, NewID())
+	if no != nil {
+		if no.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
+		g.refuse(w, r, *no)
+		return
+	}
+	nc, early, err := switchProtocols(hijacker, r)
+	if err != nil {
+		g.config.Log.Debug("handshake", "remote", r.RemoteAddr, "error", err)
+		socket.Abandon()
+		return
+	}
+	socket.Serve(nc, early)
+}
+
+// checkHandshake follows RFC 6455, section 4.2.1. https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+func checkHandshake(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
+	no := func(refusal Refusal, sentence string) *Refusal {
+		refusal = refusal.Saying(sentence)
+		return &refusal
+	}
+	if !hasToken(r.Header, "Upgrade", "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		return no(UpgradeRequired, "this is a WebSocket, "+m.Name+": "+m.Help+"\n\nTry\n  npx wscat -c \"ws://"+r.Host+m.Path+m.Try+"\"")
+	}
+	if r.Method != http.MethodGet {
+		return no(BadHandshake, "a WebSocket handshake is a GET request")
+	}
+	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1 {
+		return no(BadHandshake, "a WebSocket handshake is an HTTP/1.1 request")
+	}
+	if !hasToken(r.Header, "Connection", "upgrade") {
+		return no(BadHandshake, "a WebSocket handshake has the header Connection: Upgrade")
+	}
+	if r.Header.Get("Sec-WebSocket-Version") != "13" {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return no(UpgradeRequired, "this server speaks version 13 of the WebSocket protocol: Sec-WebSocket-Version: 13")
+	}
+	// "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
+	keys := r.Header["Sec-Websocket-Key"]
+	if len(keys) != 1 {
+		return no(BadHandshake, "a WebSocket handshake has one header Sec-WebSocket-Key")
+	}
+	if key, err := base64.StdEncoding.DecodeString(keys[0]); err != nil || len(key) != 16 {
+		return no(BadHandshake, "Sec-WebSocket-Key must be 16 bytes in base64")
+	}
+	return nil
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	for _, line := range h[name] {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// switchProtocols takes the socket from net/http and writes the 101. early is what the client sent behind its handshake.
+func switchProtocols(h http.Hijacker, r *http.Request) (nc net.Conn, early []byte, err error) {
+	nc, rw, err := h.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := rw.Reader.Buffered(); n > 0 {
+		early = make([]byte, n)
+		rw.Read(early) // from the buffer: it cannot fail
+	}
+	var buf [160]byte
+	answer := append(buf[:0], "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	answer = append(answer, ws.AcceptKey(r.Header.Get("Sec-WebSocket-Key"))...)
+	answer = append(answer, "\r\n\r\n"...)
+	nc.SetDeadline(time.Now().Add(handshakeTimeout))
+	if _, err = nc.Write(answer); err == nil {
+		err = nc.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, early, nil
+}
+
+// originAllowed keeps other people's pages out: browsers let any page open a WebSocket to anywhere, and say which it is.
+func (g *Gateway) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true // not a browser
+	}
+	for _, allowed := range g.config.AllowOrigins {
+		if allowed == "*" || strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin) {
+			return true
+		}
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return strings.EqualFold(u.Hostname(), hostname(r.Host)) || isLoopback(u.Hostname())
+}
+
+// hostname returns a Host header's name, without the port.
+func hostname(host string) string {
+	u := url.URL{Host: host}
+	return u.Hostname()
+}
+
+// isLoopback reports whether a host name or address is this machine's own.
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

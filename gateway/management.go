@@ -1,0 +1,259 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+)
+
+// methods are what a path of the management side answers to.
+type methods map[string]http.HandlerFunc
+
+// manage answers a request of the management side, if it may.
+func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods) {
+	w.Header().Set("X-Amzn-Requestid", NewID())
+	handler, ok := m[r.Method]
+	if !ok {
+		names := make([]string, 0, len(m))
+		for name := range m {
+			names = append(names, name)
+		}
+		sort.Strings(names)
+		w.Header().Set("Allow", strings.Join(names, ", "))
+		g.refuse(w, r, MethodNotAllowed)
+		return
+	}
+	if no := g.authorize(r); no != nil {
+		if no.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="crier"`)
+		}
+		g.refuse(w, r, *no)
+		return
+	}
+	handler(w, r)
+}
+
+// authorize lets those in who have the key, and programs on this machine.
+func (g *Gateway) authorize(r *http.Request) *Refusal {
+	if key, ok := bearer(r); ok {
+		if g.config.AdminKey == "" || !sameKey(key, g.config.AdminKey) {
+			return &Unauthorized
+		}
+		return nil
+	}
+	if !fromLoopback(r) {
+		return &Unauthorized
+	}
+	if !g.originAllowed(r) {
+		return &ForeignPage
+	}
+	return nil
+}
+
+func bearer(r *http.Request) (key string, ok bool) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(key), strings.EqualFold(scheme, "Bearer")
+}
+
+func sameKey(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // equal lengths, so that the time tells nothing
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// fromLoopback reports whether the peer is on this machine and speaks for itself: not for somebody behind a proxy, and
+// not for a page whose host name was made to point here (DNS rebinding).
+func fromLoopback(r *http.Request) bool {
+	peer, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || !isLoopback(peer) || !isLoopback(hostname(r.Host)) {
+		return false
+	}
+	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// segments returns the parts of the path, each decoded: SDKs write @ and = as they are or as %40 and %3D.
+func segments(r *http.Request) []string {
+	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	for i, part := range parts {
+		if s, err := url.PathUnescape(part); err == nil {
+			parts[i] = s
+		}
+	}
+	return parts
+}
+
+// connection answers for one connection, as API Gateway's management API does.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+func (g *Gateway) connection(id string) methods {
+	checked := func(handler http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if !validID(id) {
+				g.refuse(w, r, InvalidID.Saying(InvalidID.Say+id))
+				return
+			}
+			handler(w, r)
+		}
+	}
+	return methods{
+		"POST": checked(func(w http.ResponseWriter, r *http.Request) {
+			data, no := g.body(w, r)
+			if no == nil {
+				no = g.config.Connections.Post(id, data)
+			}
+			if no != nil {
+				g.refuse(w, r, *no)
+				return
+			}
+			w.WriteHeader(http.StatusOK)
+		}),
+		"GET": checked(func(w http.ResponseWriter, r *http.Request) {
+			info, ok := g.config.Connections.Info(id)
+			if !ok {
+				g.refuse(w, r, Gone)
+				return
+			}
+			answer(w, describe(info))
+		}),
+		"DELETE": checked(func(w http.ResponseWriter, r *http.Request) {
+			if !g.config.Connections.Close(id) {
+				g.refuse(w, r, Gone)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}),
+	}
+}
+
+// body reads a message from a request.
+func (g *Gateway) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(g.config.MaxMessage)))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &TooLarge
+	case err != nil:
+		no := BadQuery.Saying("the request ended early")
+		return nil, &no
+	}
+	return data, nil
+}
+
+// connectionInfo is what GET tells of a connection: API Gateway's members.
+type connectionInfo struct {
+	ConnectedAt string `json:"connectedAt"`
+	Identity    struct {
+		SourceIP  string  `json:"sourceIp"`
+		UserAgent *string `json:"userAgent"` // null if the client sent none
+	} `json:"identity"`
+	LastActiveAt string `json:"lastActiveAt"`
+}
+
+func describe(info Info) connectionInfo {
+	c := connectionInfo{ConnectedAt: timestamp(info.Connected), LastActiveAt: timestamp(info.LastActive)}
+	c.Identity.SourceIP = info.SourceIP
+	if info.UserAgent != "" {
+		c.Identity.UserAgent = &info.UserAgent
+	}
+	return c
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	body := json.NewEncoder(w)
+	body.SetEscapeHTML(false)
+	body.Encode(v)
+}
+
+// listedConnection is a connection in a list: crier's own members, then API Gateway's.
+type listedConnection struct {
+	ID     string   `json:"connectionId"`
+	App    string   `json:"app"`
+	User   string   `json:"user,omitempty"`
+	Topics []string `json:"topics"`
+	connectionInfo
+}
+
+func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	var topic *string
+	if query.Has("topic") {
+		name := query.Get("topic")
+		topic = &name
+	}
+	list := []listedConnection{}
+	for _, info := range g.config.Topics.Connections(query.Get("app"), topic) {
+		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), describe(info)})
+	}
+	sort.Slice(list, func(i, k int) bool {
+		a, b := list[i], list[k]
+		if a.ConnectedAt != b.ConnectedAt {
+			return a.ConnectedAt < b.ConnectedAt
+		}
+		return a.ID < b.ID
+	})
+	answer(w, list)
+}
+
+func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
+	list := append([]Topic{}, g.config.Topics.Topics(r.URL.Query().Get("app"))...)
+	sort.Slice(list, func(i, k int) bool {
+		a, b := list[i], list[k]
+		if a.App != b.App {
+			return a.App < b.App
+		}
+		return a.Topic < b.Topic
+	})
+	answer(w, list)
+}
+
+// topic answers for one topic as the admin side of the recorded rooms service does.
+func (g *Gateway) topic(name string) methods {
+	return methods{
+		"GET": func(w http.ResponseWriter, r *http.Request) {
+			members := []string{}
+			known := make(map[string]bool)
+			for _, info := range g.config.Topics.Connections(r.URL.Query().Get("app"), &name) {
+				who := info.User
+				if who == "" {
+					who = info.ID
+				}
+				if !known[who] {
+					known[who] = true
+					members = append(members, who)
+				}
+			}
+			sort.Strings(members)
+			answer(w, members)
+		},
+		"DELETE": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, g.config.Topics.Remove(r.URL.Query().Get("app"), name))
+		},
+	}
+}
+
+func (g *Gateway) publish(w http.ResponseWriter, r *http.Request) {
+	data, no := g.body(w, r)
+	if no == nil {
+		query := r.URL.Query()
+		no = g.config.Topics.Publish(r, append(query["topic"], query["topicName"]...), data)
+	}
+	if no != nil {
+		g.refuse(w, r, *no)
+		return
+	}
+	answer(w, map[string]bool{"ok": true})
+}

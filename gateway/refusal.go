@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"crier/ws"
+)
+
+// A Refusal is one way to be told no. The table below is the only place where crier's refusals are written:
+// the client's answer, the log, the metric's label and docs/limits.md are made from it.
+type Refusal struct {
+	Name   string // label of the metric, attribute of the log
+	Status int    // of the HTTP answer; 0 if it closes a connection
+	Code   uint16 // of the close frame; 0 if it answers a request
+	Say    string // what the client is told, unless the occasion has more to say
+	Type   string // x-amzn-ErrorType, for clients of the management API
+	Why    string // for docs/limits.md
+}
+
+// Refusals of handshakes.
+var (
+	NotFound           = Refusal{Name: "not-found", Status: 404, Say: "nothing is served at this path", Why: "The path is none of the apps'; the answer lists what is served."}
+	UpgradeRequired    = Refusal{Name: "upgrade-required", Status: 426, Say: "this is a WebSocket", Why: "A plain HTTP request to an app, or a WebSocket version other than 13."}
+	BadHandshake       = Refusal{Name: "bad-handshake", Status: 400, Say: "this is not a WebSocket handshake", Why: "RFC 6455, section 4.2.1, is not followed."}
+	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`."}
+	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page from another host, not allowed by `--allow-origin`."}
+	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
+	ShuttingDown       = Refusal{Name: "shutting-down", Status: 503, Say: "the server is going away; try again later", Why: "The server is draining."}
+)
+
+// Refusals of the management side, as API Gateway's @connections gives them where it has them.
+var (
+	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "A wrong key, or none from elsewhere than loopback."}
+	ForeignPage      = Refusal{Name: "foreign-page", Status: 403, Say: "pages of this origin may not manage the server", Type: "ForbiddenException", Why: "A browser's page from another host, without the key."}
+	MethodNotAllowed = Refusal{Name: "method-not-allowed", Status: 405, Say: "this path does not know this method", Why: "See the header Allow."}
+	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
+	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}
+	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes."}
+	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB wait."}
+	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
+	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "Such as a topic's name of more than 256 bytes."}
+)
+
+// Ends of connections.
+var (
+	ProtocolError  = Refusal{Name: "protocol-error", Code: ws.ProtocolError, Say: "the WebSocket protocol was not followed", Why: "RFC 6455 was not followed; the reason says which rule."}
+	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be UTF-8", Why: "A text message or a close reason is not UTF-8."}
+	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "the message is larger than the limit", Why: "A message of more than `--max-message` bytes, also in fragments."}
+	FellBehind     = Refusal{Name: "fell-behind", Code: ws.TryAgainLater, Say: "you read too slowly: messages were lost; reconnect", Why: "More than `--backlog` bytes were published that this client has not read."}
+	Flooded        = Refusal{Name: "flooded", Code: ws.TryAgainLater, Say: "you ask for more than you read", Why: "More than 256 KiB of answers wait for this client."}
+	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}
+	NoPong         = Refusal{Name: "no-pong", Code: ws.InternalError, Say: "no answer to a ping", Why: "Nothing came from the client for twice `--ping-interval`."}
+	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}
+	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", Why: "DELETE on the management API."}
+)
+
+// Refusals returns the whole table, in the order of the documentation.
+func Refusals() []Refusal {
+	return []Refusal{
+		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, ShuttingDown,
+		Unauthorized, ForeignPage, MethodNotAllowed, InvalidID, Gone, TooLarge, Full, Busy, BadQuery,
+		ProtocolError, InvalidUTF8, MessageTooBig, FellBehind, Flooded, IdleTooLong, NoPong, GoingAway, ClosedByDelete,
+	}
+}
+
+// Saying returns the refusal with another sentence.
+func (r Refusal) Saying(sentence string) Refusal {
+	r.Say = sentence
+	return r
+}
+
+// Close is the refusal as the end of a connection.
+func (r Refusal) Close() ws.Close { return ws.Close{Code: r.Code, Reason: r.Say} }
+
+// refuse answers a request: with plain text for people, with API Gateway's form for its clients.
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
+	g.config.Log.Debug("refused", "why", no.Name, "path", r.URL.Path, "remote", r.RemoteAddr)
+	if g.config.Refused != nil {
+		g.config.Refused(no)
+	}
+	h := w.Header()
+	if no.Type != "" {
+		h.Set("X-Amzn-Errortype", no.Type)
+	}
+	switch {
+	case no.Say == "":
+		h.Set("Content-Length", "0")
+		w.WriteHeader(no.Status)
+	case no.Type != "":
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(no.Status)
+		body := json.NewEncoder(w)
+		body.SetEscapeHTML(false)
+		body.Encode(map[string]string{"message": no.Say})
+	default:
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		h.Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(no.Status)
+		w.Write([]byte(strings.TrimSpace(no.Say) + "\n"))
+	}
+}
