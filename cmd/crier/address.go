@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+var (
+	hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+	portOnly  = regexp.MustCompile(`^:[0-9]`)
+)
+
+// webSocketAddress reads what a person types for a server (ws://, wss://, http://, https://,
+// host:port, :port) as the address of a WebSocket.
+func webSocketAddress(typed string) (*url.URL, error) {
+	return address(typed, "ws", "wss")
+}
+
+// httpAddress reads the same spellings as the address of the same server's HTTP side.
+func httpAddress(typed string) (*url.URL, error) {
+	return address(typed, "http", "https")
+}
+
+func address(typed, plain, secure string) (*url.URL, error) {
+	full := typed
+	if portOnly.MatchString(full) {
+		full = "localhost" + full
+	}
+	// url.Parse would take the host of "localhost:8080" for a scheme.
+	if !hasScheme.MatchString(full) {
+		full = plain + "://" + full
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not an address; it should look like %s://localhost:8080", typed, plain)
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "ws", "http":
+		u.Scheme = plain
+	case "wss", "https":
+		u.Scheme = secure
+	default:
+		return nil, fmt.Errorf("%q: the scheme should be ws, wss, http or https", typed)
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u, nil
+}
+
+// addQuery appends to the query and leaves what the person wrote in it byte for byte.
+func addQuery(u *url.URL, name string, values ...string) {
+	for _, value := range values {
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += name + "=" + url.QueryEscape(value)
+	}
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// peer is a server whose WebSockets are handled by talk, which ends with the connection.
+func peer(t *testing.T, talk func(*http.Request, *websocket.Conn)) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"v2"}, InsecureSkipVerify: true})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.CloseNow()
+		conn.SetReadLimit(2 << 20)
+		talk(r, conn)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// echo sends everything back and reports how the client left.
+func echo(left chan<- error) func(*http.Request, *websocket.Conn) {
+	return func(r *http.Request, conn *websocket.Conn) {
+		for {
+			kind, data, err := conn.Read(r.Context())
+			if err != nil {
+				left <- err
+				return
+			}
+			conn.Write(r.Context(), kind, data)
+		}
+	}
+}
+
+// piped runs crier connect between two pipes, to which args are added.
+func piped(t *testing.T, input io.Reader, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cmd := newConnect()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	var o, e bytes.Buffer
+	cmd.SetIn(input)
+	cmd.SetOut(&o)
+	cmd.SetErr(&e)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(ctx)
+	return o.String(), e.String(), err
+}
+
+func TestPipeSendsLinesAndPrintsReplies(t *testing.T) {
+	left := make(chan error, 1)
+	server := peer(t, echo(left))
+	out, errOut, err := piped(t, strings.NewReader("one\r\n{\"two\": 2}\n\nlast, without newline"), server, "--wait", "300ms")
+	if err != nil || errOut != "" {
+		t.Fatalf("err %v, stderr %q", err, errOut)
+	}
+	if want := "one\n{\"two\": 2}\n\nlast, without newline\n"; out != want {
+		t.Errorf("printed %q, want %q", out, want)
+	}
+	if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+		t.Errorf("left with %d, want 1000", code)
+	}
+}
+
+func TestPipeIsRaw(t *testing.T) {
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		conn.Write(r.Context(), websocket.MessageText, []byte("\x1b[2J"))
+		conn.Write(r.Context(), websocket.MessageBinary, []byte{0, 255})
+		conn.Close(websocket.StatusNormalClosure, "done")
+	})
+	out, errOut, err := piped(t, nobody(), server)
+	if want := "\x1b[2J\n\x00\xff\n"; err != nil || out != want {
+		t.Errorf("printed %q, %v; want %q", out, err, want)
+	}
+	if want := "closed: 1000 done\n"; errOut != want {
+		t.Errorf("stderr %q, want %q", errOut, want)
+	}
+}
+
+// nobody types on this input. Closing it is the reader's part.
+func nobody() io.Reader {
+	in, _ := io.Pipe()
+	return in
+}
+
+func TestHandshake(t *testing.T) {
+	seen := make(chan *http.Request, 1)
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		seen <- r
+		conn.Close(websocket.StatusNormalClosure, conn.Subprotocol())
+	})
+	_, errOut, err := piped(t, strings.NewReader(""), server+"/chat?topic=a+b", "--user", "ada & bob", "--topic", "x", "--topic", "y,z",
+		"--header", "X-One: 1", "--header", "X-One:2", "--header", "Host: crier.test", "--origin", "https://o.test", "--subprotocol", "v1", "--subprotocol", "v2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := <-seen
+	if want := "/chat?topic=a+b&user=ada+%26+bob&topic=x&topic=y%2Cz"; r.RequestURI != want {
+		t.Errorf("asked for %q, want %q", r.RequestURI, want)
+	}
+	if got := strings.Join(r.Header["X-One"], "|"); got != "1|2" || r.Host != "crier.test" || r.Header.Get("Origin") != "https://o.test" {
+		t.Errorf("X-One %q, Host %q, Origin %q", got, r.Host, r.Header.Get("Origin"))
+	}
+	if want := "closed: 1000 v2\n"; errOut != want {
+		t.Errorf("stderr %q, want %q", errOut, want)
+	}
+}
+
+func TestWhatEndsAConnection(t *testing.T) {
+	closing := func(code websocket.StatusCode, reason string) string {
+		return peer(t, func(_ *http.Request, conn *websocket.Conn) { conn.Close(code, reason) })
+	}
+	refusing := func(status int, body string) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			io.WriteString(w, body)
+		}))
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	cut := peer(t, func(_ *http.Request, conn *websocket.Conn) { conn.CloseNow() })
+	huge := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		conn.Write(r.Context(), websocket.MessageText, make([]byte, maxReceived+1))
+		conn.Read(r.Context())
+	})
+	free := freeAddress(t)
+	for name, test := range map[string]struct{ url, want string }{
+		"too slow":       {closing(1013, "read faster"), "closed: 1013 read faster"},
+		"going away":     {closing(1001, ""), "closed: 1001"},
+		"hostile reason": {closing(1008, "a\x1b[2J\nb"), `closed: 1008 a\x1b[2J b`},
+		"no code":        {closing(websocket.StatusNoStatusRcvd, ""), "closed: 1005 the server gave no close code"},
+		"cut":            {cut, "closed: 1006 the connection was lost without a close frame"},
+		"too big":        {huge, "a message is larger than the 8 MiB that crier connect takes"},
+		"refused":        {refusing(400, "append ?topicName=…\n"), "refused: 400 Bad Request: append ?topicName=…"},
+		"refused mutely": {refusing(403, ""), "refused: 403 Forbidden"},
+		"no WebSocket":   {refusing(200, "<p>\nhello"), "refused: 200 OK: <p> hello"},
+		"nobody":         {free, "nobody listens at " + free + ": is crier serve running?"},
+		"not an address": {"ftp://x", `"ftp://x": the scheme should be ws, wss, http or https`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := piped(t, nobody(), test.url); err == nil || err.Error() != test.want {
+				t.Errorf("ended with %v, want %s", err, test.want)
+			}
+		})
+	}
+}
+
+// freeAddress is one at which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func TestLongestLine(t *testing.T) {
+	left := make(chan error, 2)
+	server := peer(t, echo(left))
+	longest := strings.Repeat("x", maxLine) + "\n"
+	in, typing := io.Pipe()
+	go func() { io.WriteString(typing, longest); typing.Close() }()
+	if out, _, err := piped(t, in, server); err != nil || out != longest {
+		t.Errorf("of 1 MiB %d bytes came back, %v", len(out), err)
+	}
+	_, _, err := piped(t, strings.NewReader("fine\nx"+longest+"never\n"), server)
+	if err == nil || !strings.HasPrefix(err.Error(), "line 2 is longer than 1 MiB") {
+		t.Errorf("beyond 1 MiB: %v", err)
+	}
+	if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+		t.Errorf("left with %d, want 1000", code)
+	}
+}
+
+func TestLineThatIsNotUTF8(t *testing.T) {
+	server := peer(t, echo(make(chan error, 1)))
+	_, _, err := piped(t, strings.NewReader("\xff\n"), server)
+	if err == nil || !strings.HasPrefix(err.Error(), "line 1 is not UTF-8") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSilentServerIsNotWaitedFor(t *testing.T) {
+	release := make(chan struct{})
+	server := peer(t, func(*http.Request, *websocket.Conn) { <-release })
+	defer close(release)
+	start := time.Now()
+	if _, _, err := piped(t, strings.NewReader("hello\n"), server, "--wait", "0"); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > goodbyeWait+2*time.Second {
+		t.Errorf("goodbye took %v", took)
+	}
+}
+
+func TestInterruptSaysGoodbye(t *testing.T) {
+	left := make(chan error, 1)
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		conn.Write(r.Context(), websocket.MessageText, []byte("welcome"))
+		echo(left)(r, conn)
+	})
+	ctx, interrupt := context.WithCancel(context.Background())
+	in, _ := io.Pipe()
+	out := writerFunc(func(b []byte) (int, error) { interrupt(); return len(b), nil })
+	c := connect{url: server, streams: streams{in: in, out: out, errOut: io.Discard}, wait: time.Hour}
+	if err := c.run(ctx); err != nil {
+		t.Error(err)
+	}
+	if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+		t.Errorf("left with %d, want 1000", code)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+func TestAddresses(t *testing.T) {
+	for typed, want := range map[string]string{
+		"ws://localhost:8080":           "ws://localhost:8080",
+		"http://localhost:8080/a?b=c#d": "ws://localhost:8080/a?b=c",
+		"https://crier.test":            "wss://crier.test",
+		"WSS://crier.test":              "wss://crier.test",
+		"localhost:8080":                "ws://localhost:8080",
+		"crier.test":                    "ws://crier.test",
+		":9000/rooms":                   "ws://localhost:9000/rooms",
+		"[::1]:8080?u=http://x":         "ws://[::1]:8080?u=http://x",
+		"10.0.0.1:80":                   "ws://10.0.0.1:80",
+		"ftp://x":                       "",
+		"":                              "",
+		"ws://":                         "",
+		"http://[":                      "",
+		"/chat":                         "",
+	} {
+		u, err := webSocketAddress(typed)
+		if want == "" && err == nil || want != "" && (err != nil || u.String() != want) {
+			t.Errorf("%q became %v, %v; want %q", typed, u, err, want)
+		}
+	}
+	if u, err := httpAddress("wss://crier.test/x"); err != nil || u.String() != "https://crier.test/x" {
+		t.Errorf("got %v, %v", u, err)
+	}
+}
+
+func TestNothingTakesOverTheTerminal(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain, ümläut, 👩‍🚀\tand\nlines": "plain, ümläut, 👩‍🚀\tand\nlines",
+		"\x1b]0;title\x07":               `\x1b]0;title\x07`,
+		"a\rb\b\x00\x7f":                 `a\x0db\x08\x00\x7f`,
+		"\u009b2J":                       `\u009b2J`,
+		"\x9b2J":                         `\x9b2J`,
+		"abc\u202egnp":                   `abc\u202egnp`,
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestLooks(t *testing.T) {
+	text, binary := websocket.MessageText, websocket.MessageBinary
+	prompt := look{terminal: true, mark: "< "}
+	for name, test := range map[string]struct {
+		look look
+		kind websocket.MessageType
+		data string
+		want string
+	}{
+		"text":                  {prompt, text, "hello", "< hello\n"},
+		"lines stay together":   {prompt, text, "a\n< b", "< a\n  < b\n"},
+		"binary":                {prompt, binary, "hello", "< (binary, 5 bytes) 68 65 6c 6c 6f\n"},
+		"one byte":              {prompt, binary, "\x00", "< (binary, 1 byte) 00\n"},
+		"no bytes":              {prompt, binary, "", "< (binary, 0 bytes)\n"},
+		"colour":                {look{terminal: true, colour: true, mark: "< "}, text, "hi", green + "< " + plain + "hi\n"},
+		"no mark":               {look{terminal: true, colour: true}, text, "\x07", "\\x07\n"},
+		"json":                  {look{json: true}, text, ` {"a":[1.0,{}],"big":12345678901234567890}`, "{\n  \"a\": [\n    1.0,\n    {}\n  ],\n  \"big\": 12345678901234567890\n}\n"},
+		"json on a terminal":    {look{terminal: true, json: true, mark: "< "}, text, `{"a":1}`, "< {\n    \"a\": 1\n  }\n"},
+		"json in colour":        {look{terminal: true, colour: true, json: true}, text, `{"a":["\":",-1,null]}`, "{\n  " + blue + `"a"` + plain + ": [\n    " + green + `"\":"` + plain + ",\n    " + cyan + "-1" + plain + ",\n    " + yellow + "null" + plain + "\n  ]\n}\n"},
+		"not json":              {look{terminal: true, colour: true, json: true}, text, "true story", "true story\n"},
+		"control codes in json": {look{terminal: true, colour: true, json: true}, text, "\"\u009b\"", green + "\"\\u009b\"" + plain + "\n"},
+		"binary is not json":    {look{json: true}, binary, "[1]", "[1]\n"},
+	} {
+		if got := string(test.look.message(test.kind, []byte(test.data))); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestInterruptibleInput(t *testing.T) {
+	file, typing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	defer typing.Close()
+	in, err := interruptible(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	typing.WriteString("hi")
+	buf := make([]byte, 8)
+	if n, err := in.Read(buf); string(buf[:n]) != "hi" || err != nil {
+		t.Fatalf("read %q, %v", buf[:n], err)
+	}
+	read := make(chan error)
+	go func() { _, err := in.Read(buf); read <- err }()
+	in.Close()
+	if err := <-read; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("an interrupted read gave %v", err)
+	}
+}

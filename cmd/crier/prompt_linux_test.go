@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// person sits at a pseudo-terminal: types into it and reads what is on it.
+type person struct {
+	t        *testing.T
+	desk     *os.File // the person's side
+	terminal *os.File // the program's side
+	seen     string
+}
+
+func sitDown(t *testing.T) *person {
+	t.Helper()
+	desk, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	t.Cleanup(func() { desk.Close() })
+	control, err := desk.SyscallConn() // Fd would make reads block beyond their deadline
+	if err != nil {
+		t.Fatal(err)
+	}
+	var number int
+	control.Control(func(fd uintptr) {
+		unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
+		unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+		number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return &person{t: t, desk: desk, terminal: terminal}
+}
+
+func (p *person) types(keys string) {
+	p.t.Helper()
+	if _, err := p.desk.WriteString(keys); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// sees reads until text is there, and past it.
+func (p *person) sees(text string) {
+	p.t.Helper()
+	p.desk.SetReadDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, 4096)
+	for !strings.Contains(p.seen, text) {
+		n, err := p.desk.Read(buf)
+		p.seen += string(buf[:n])
+		if err != nil {
+			p.t.Fatalf("waiting for %q, saw %q: %v", text, p.seen, err)
+		}
+	}
+	_, p.seen, _ = strings.Cut(p.seen, text)
+}
+
+// starts crier connect, and gives the error it ends with.
+func (p *person) starts(c connect) <-chan error {
+	p.t.Helper()
+	in, err := interruptible(p.terminal)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	c.streams = streams{in: in, out: p.terminal, errOut: p.terminal, keyboard: p.terminal, screen: p.terminal}
+	ended := make(chan error, 1)
+	go func() { ended <- c.run(context.Background()) }()
+	return ended
+}
+
+func (p *person) state() *term.State {
+	p.t.Helper()
+	state, err := term.GetState(int(p.terminal.Fd()))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return state
+}
+
+func TestAtATerminal(t *testing.T) {
+	for name, leave := range map[string]string{
+		"Ctrl-C":                "\x03",
+		"Ctrl-D":                "\x04",
+		"Ctrl-C half-way":       "half a line\x03",
+		"Ctrl-C after the line": "whole line\r\x03",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", "1")
+			left := make(chan error, 1)
+			server := peer(t, echo(left))
+			p := sitDown(t)
+			before := p.state()
+			ended := p.starts(connect{url: server})
+
+			p.sees("connected to ws://127.0.0.1")
+			p.sees("> ")
+			p.types("hello\r")
+			p.sees("< hello\r\n")
+			p.types("\x1b[A!\r") // up: the line before, and one more character
+			p.sees("< hello!\r\n")
+			p.types("\x1b[200~tab\there\x1b[201~\r")
+			p.sees("< tab\there\r\n")
+			p.types(leave)
+			p.sees("bye\r\n")
+
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+				t.Errorf("left with %d, want 1000", code)
+			}
+			if !reflect.DeepEqual(p.state(), before) {
+				t.Error("the terminal is not as it was")
+			}
+		})
+	}
+}
+
+// The Esc key starts a sequence for the line editor, which must not swallow the way out.
+func TestCtrlCAfterEsc(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	p := sitDown(t)
+	ended := p.starts(connect{url: peer(t, echo(make(chan error, 1)))})
+	p.sees("> ")
+	p.types("\x1b")
+	p.types("\x03")
+	p.types("\x03")
+	p.sees("bye\r\n")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServerLeavesAPersonTyping(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	goOn := make(chan struct{})
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		<-goOn
+		conn.Write(r.Context(), websocket.MessageText, []byte("\x1b[2Jnews"))
+		conn.Close(websocket.StatusTryAgainLater, "read faster")
+	})
+	p := sitDown(t)
+	before := p.state()
+	ended := p.starts(connect{url: server})
+	p.sees("> ")
+	p.types(strings.Repeat("long ", 20)) // more than a row
+	p.sees(strings.Repeat("long ", 15))
+	close(goOn)
+	p.sees("< \\x1b[2Jnews\r\n")
+	p.sees("> long ")
+	p.sees("\x1b[A") // the row above is erased, too
+	if err := <-ended; err == nil || err.Error() != "closed: 1013 read faster" {
+		t.Errorf("ended with %v", err)
+	}
+	if !reflect.DeepEqual(p.state(), before) {
+		t.Error("the terminal is not as it was")
+	}
+}
+
+func TestColourOnlyWhereWanted(t *testing.T) {
+	p := sitDown(t)
+	screen := streams{screen: p.terminal}
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	if !lookOf(screen, false).colour || lookOf(streams{}, false).colour {
+		t.Error("colour belongs on a terminal, and only there")
+	}
+	t.Setenv("NO_COLOR", "1")
+	if lookOf(screen, false).colour {
+		t.Error("colour in spite of NO_COLOR")
+	}
+}
