@@ -21,7 +21,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sort"
 	"strings"
 	"time"
 )
@@ -76,8 +75,8 @@ type Topics interface {
 	Topics(app string) []Topic
 	// Remove ends all subscriptions to a topic and returns how many topics of that name there were.
 	Remove(app, topic string) int
-	// Publish stamps a message and sends it to topics; to everyone if there are none.
-	Publish(r *http.Request, topics []string, data []byte) *Refusal
+	// Publish stamps a message and sends it to the topics of the request's query; to everyone if it names none.
+	Publish(r *http.Request, data []byte) *Refusal
 }
 
 // A Topic is a topic in a list.
@@ -135,7 +134,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.manage(w, r, g.connection(id))
 	case len(path) == 1 && path[0] == "publish":
 		g.manage(w, r, methods{"POST": g.publish})
-	case len(path) == 1 && path[0] == "topics":
+	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
 		g.manage(w, r, methods{"GET": g.listTopics})
 	case len(path) == 2 && path[0] == "topics":
 		g.manage(w, r, g.topic(path[1]))
@@ -157,9 +156,7 @@ func (g *Gateway) mount(path string) (Mount, bool) {
 func (g *Gateway) lost(r *http.Request) string {
 	var b strings.Builder
 	b.WriteString("nothing is served at " + r.URL.Path + "\n\nWebSockets:\n")
-	mounts := append([]Mount(nil), g.config.Mounts...)
-	sort.Slice(mounts, func(i, k int) bool { return mounts[i].Path < mounts[k].Path })
-	for _, m := range mounts {
+	for _, m := range g.config.Mounts {
 		b.WriteString("  ws://" + r.Host + m.Path + m.Try + "\n")
 	}
 	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections")

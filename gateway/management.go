@@ -248,8 +248,7 @@ func (g *Gateway) topic(name string) methods {
 func (g *Gateway) publish(w http.ResponseWriter, r *http.Request) {
 	data, no := g.body(w, r)
 	if no == nil {
-		query := r.URL.Query()
-		no = g.config.Topics.Publish(r, append(query["topic"], query["topicName"]...), data)
+		no = g.config.Topics.Publish(r, data)
 	}
 	if no != nil {
 		g.refuse(w, r, *no)

@@ -38,7 +38,7 @@ var (
 	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
 	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}
 	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes."}
-	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB wait."}
+	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB, or two of the largest messages, wait."}
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
 	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "Such as a topic's name of more than 256 bytes."}
 )
@@ -49,7 +49,7 @@ var (
 	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be UTF-8", Why: "A text message or a close reason is not UTF-8."}
 	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "the message is larger than the limit", Why: "A message of more than `--max-message` bytes, also in fragments."}
 	FellBehind     = Refusal{Name: "fell-behind", Code: ws.TryAgainLater, Say: "you read too slowly: messages were lost; reconnect", Why: "More than `--backlog` bytes were published that this client has not read."}
-	Flooded        = Refusal{Name: "flooded", Code: ws.TryAgainLater, Say: "you ask for more than you read", Why: "More than 256 KiB of answers wait for this client."}
+	Flooded        = Refusal{Name: "flooded", Code: ws.TryAgainLater, Say: "you ask for more than you read", Why: "More than 256 KiB, or two of the largest messages, of answers wait for this client."}
 	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}
 	NoPong         = Refusal{Name: "no-pong", Code: ws.InternalError, Say: "no answer to a ping", Why: "Nothing came from the client for twice `--ping-interval`."}
 	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}

@@ -34,9 +34,8 @@ type Conn struct {
 	writing bool           // somebody is writing; only that one may use Pending and Advance
 	waiting bool           // and waits for the socket
 	again   bool           // there was news since
-	ending  bool           // how is set
-	how     ws.Close       // how the connection ends
-	flushed chan struct{}  // closed when the last frame is written, or never will be; made with ending
+	cause   error          // why the connection ends; nil while it is open
+	flushed chan struct{}  // closed when the last frame is written, or never will be; made with cause
 	done    bool           // flushed is closed
 	resume  chan struct{}  // closed when the reader may go on; nil unless it waits
 	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
@@ -49,15 +48,20 @@ const (
 	maxBacklog = 64 << 10
 )
 
-// attach gives the connection its socket.
-func (c *Conn) attach(nc net.Conn) {
+// attach gives the connection its socket, unless it has been killed.
+func (c *Conn) attach(nc net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.dead {
+		nc.Close()
+		return false
+	}
 	c.socket = newSocket(nc)
 	c.ready = true
-	if c.ending {
+	if c.cause != nil {
 		c.socket.SetReadDeadline(time.Now().Add(CloseTimeout))
 	}
+	return true
 }
 
 // Receiver returns whom the connection belongs to.
@@ -72,37 +76,43 @@ func (c *Conn) touch() {
 	c.active.Store(now)
 }
 
-// Close tells the client why and ends the connection, after what is pending.
-func (c *Conn) Close(how ws.Close) { c.end(how, how, false) }
+// Close ends the connection because of cause, which the receiver explains to the client behind all that is pending;
+// a client that fell behind is told at once. Only the first call counts.
+func (c *Conn) Close(cause error) {
+	c.end(cause, c.receiver.Explain(cause), errors.Is(cause, hub.ErrBehind))
+}
 
-// end makes reply the last frame and how the way the connection ends. Only the first call counts.
-func (c *Conn) end(how, reply ws.Close, drop bool) {
+// end ends the connection because of cause, with say as the last frame.
+func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.mu.Lock()
-	if c.ending {
+	if c.cause != nil {
 		c.mu.Unlock()
 		return
 	}
-	c.ending = true
-	c.how = how
+	c.cause = cause
 	c.flushed = make(chan struct{})
 	if c.ready {
 		c.socket.SetReadDeadline(time.Now().Add(CloseTimeout))
 	}
 	c.letRead()
 	c.mu.Unlock()
-	c.Finish(ws.AppendClose(nil, reply), drop)
-}
-
-// fail ends the connection because of err.
-func (c *Conn) fail(err error) {
-	how := c.receiver.Explain(err)
-	c.end(how, how, errors.Is(err, hub.ErrBehind))
+	c.Finish(ws.AppendClose(nil, say), drop)
 }
 
 func (c *Conn) closing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ending
+	return c.cause != nil
+}
+
+// kill ends the connection without a word.
+func (c *Conn) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = true
+	if c.ready {
+		c.socket.Close() // the reader notices
+	}
 }
 
 // check looks for silence.
@@ -110,12 +120,12 @@ func (c *Conn) check(now time.Time) {
 	t := c.transport.config
 	since := func(ms *atomic.Int64) time.Duration { return now.Sub(time.UnixMilli(ms.Load())) }
 	if t.Idle > 0 && since(&c.active) >= t.Idle {
-		c.fail(ErrIdle)
+		c.Close(ErrIdle)
 	}
 	switch silent := since(&c.heard); {
 	case t.Ping == 0 || silent < t.Ping:
 	case silent >= 2*t.Ping:
-		c.fail(ErrSilent)
+		c.Close(ErrSilent)
 	case c.pinged.Load() <= c.heard.Load():
 		c.pinged.Store(now.UnixMilli())
 		c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))

@@ -16,7 +16,7 @@ func (c *Conn) serve(early []byte) {
 	err := c.read(early)
 	var fault ws.Close
 	if errors.As(err, &fault) {
-		c.fail(fault)
+		c.Close(fault)
 		c.drain()
 	}
 	if errors.Is(err, errClosed) {
@@ -83,7 +83,7 @@ func (c *Conn) handle(m ws.Message) error {
 		}
 		// "When sending a Close frame in response, the endpoint typically echos the status code it received."
 		// https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
-		c.end(how, ws.Close{Code: how.Code}, true)
+		c.end(Goodbye{how}, ws.Close{Code: how.Code}, true)
 		return errClosed
 	case ws.Ping:
 		c.answer(ws.AppendFrame(nil, ws.Pong, m.Data))
@@ -97,7 +97,7 @@ func (c *Conn) handle(m ws.Message) error {
 // answer posts a frame that the client asked for.
 func (c *Conn) answer(frame []byte) {
 	if errors.Is(c.PostControl(frame), hub.ErrFull) {
-		c.fail(ErrFlooded)
+		c.Close(ErrFlooded)
 	}
 }
 
@@ -110,7 +110,7 @@ func (c *Conn) deliver(data []byte, binary bool) {
 		err := c.receiver.Message(data, binary)
 		if !errors.Is(err, hub.ErrBusy) {
 			if err != nil {
-				c.fail(err)
+				c.Close(err)
 			}
 			return
 		}
@@ -126,7 +126,7 @@ func (c *Conn) breathe() {
 	for {
 		c.mu.Lock()
 		blocked := c.waiting || c.Backlog() > maxBacklog
-		if !blocked || c.ending {
+		if !blocked || c.cause != nil {
 			c.mu.Unlock()
 			return
 		}
@@ -160,16 +160,15 @@ func (c *Conn) awaitFlush() {
 // finish ends the connection.
 func (c *Conn) finish() {
 	c.mu.Lock()
-	if !c.ending {
-		c.ending = true
-		c.how = ws.Close{Code: ws.Abnormal}
+	if c.cause == nil {
+		c.cause = ErrLost
 	}
-	how := c.how
+	cause := c.cause
 	c.dead = true
 	c.mu.Unlock()
 	c.socket.Close()
 	c.writers.Wait()
 	c.Leave()
-	c.receiver.Closed(how)
+	c.receiver.Closed(cause)
 	c.transport.forget(c)
 }

@@ -37,13 +37,18 @@ import (
 	"crier/ws"
 )
 
-// Why a connection must end, other than a fault of the protocol (a ws.Close) or hub.ErrBehind.
+// Causes of a connection's end, beside a fault of the protocol (a ws.Close), hub.ErrBehind, what
+// Receiver.Message returned and what Conn.Close was given.
 var (
+	ErrLost      = errors.New("transport: the connection was lost")
 	ErrIdle      = errors.New("transport: no message in either direction for too long")
 	ErrSilent    = errors.New("transport: the client does not answer pings")
 	ErrGoingAway = errors.New("transport: the server is going away")
 	ErrFlooded   = errors.New("transport: the client causes more answers than it reads")
 )
+
+// Goodbye is the client's close frame as the cause of a connection's end.
+type Goodbye struct{ ws.Close }
 
 // CloseTimeout is how long a client has to answer a close frame.
 const CloseTimeout = 5 * time.Second
@@ -53,10 +58,10 @@ type Receiver interface {
 	// Message is called with each complete message, one at a time. data is the receiver's until it returns.
 	// If it returns hub.ErrBusy nothing has happened yet, and it is called again with the same message later.
 	Message(data []byte, binary bool) error
-	// Explain returns what to tell the client when the connection must end because of err.
-	Explain(err error) ws.Close
-	// Closed says that the connection has ended, and how.
-	Closed(how ws.Close)
+	// Explain returns what to tell the client when the connection must end because of cause.
+	Explain(cause error) ws.Close
+	// Closed says that the connection has ended, and why: a Goodbye, ErrLost, or a cause that was explained.
+	Closed(cause error)
 }
 
 // Config is what a Transport needs to know. Hub and MaxMessage are required.
@@ -72,12 +77,12 @@ type Transport struct {
 	config Config // set once
 	pumps  []*pump
 
-	nextPump atomic.Uint32
-	running  sync.WaitGroup // pumps, the watch
-	stop     chan struct{}
+	running sync.WaitGroup // pumps, the watch
+	stop    chan struct{}
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
+	next  int           // pump, for the connection that is opened next
 	left  chan struct{} // closed when draining and no connection is left
 	ended bool          // Shutdown has begun
 
@@ -97,33 +102,43 @@ func New(config Config) *Transport {
 }
 
 // Open makes c a member of the hub, so that it can subscribe and be posted to before it has a socket.
-// It must be followed by Serve or Abandon.
-func (t *Transport) Open(c *Conn, r Receiver) {
+// It must be followed by Serve or Abandon. It returns ErrGoingAway after the start of Shutdown, otherwise nil.
+func (t *Transport) Open(c *Conn, r Receiver) error {
 	c.transport, c.receiver = t, r
 	c.decoder.MaxMessage = t.config.MaxMessage
 	c.touch()
-	p := t.pumps[int(t.nextPump.Add(1))%len(t.pumps)]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return ErrGoingAway
+	}
+	t.conns[c] = struct{}{}
+	p := t.pumps[t.next%len(t.pumps)]
+	t.next++
 	p.shard.Join(&c.Member, c)
+	return nil
 }
 
 // Abandon takes back an Open whose connection came to nothing.
-func (t *Transport) Abandon(c *Conn) { c.Leave() }
+func (t *Transport) Abandon(c *Conn) {
+	c.Leave()
+	t.forget(c)
+}
 
 // Serve gives c its socket and starts reading and writing. early is what the client sent already.
 // It returns at once; the transport closes the socket.
 func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
-	c.attach(nc)
-	t.mu.Lock()
-	t.conns[c] = struct{}{}
-	late := t.ended
-	t.mu.Unlock()
+	if !c.attach(nc) {
+		c.Leave()
+		c.receiver.Closed(ErrLost)
+		t.forget(c)
+		return
+	}
 	go c.serve(early) // ends with forget, for which Shutdown waits
 	c.Wake()          // there may have been news before there was a socket
-	if late {
-		c.Close(c.receiver.Explain(ErrGoingAway))
-	}
 }
 
+// forget must be the last that happens to a connection.
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -136,7 +151,6 @@ func (t *Transport) forget(c *Conn) {
 
 // Shutdown tells every client that the server is going away, spread over a while so that they do not all come back
 // at once, and waits until all connections have ended. When ctx is done it ends those that are left.
-// No connection may be opened afterwards.
 func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	t.mu.Lock()
 	t.ended = true
@@ -157,7 +171,7 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	case <-left:
 	case <-ctx.Done():
 		for _, c := range conns {
-			c.socket.Close()
+			c.kill()
 		}
 		<-left
 	}
@@ -177,7 +191,7 @@ func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Dur
 		case <-ctx.Done():
 			return
 		}
-		c.Close(c.receiver.Explain(ErrGoingAway))
+		c.Close(ErrGoingAway)
 	}
 }
 

@@ -84,7 +84,7 @@ func (c *Conn) write(send func([][]byte) (int, error)) (full bool) {
 		bufs, err := c.Pending((*list)[:0], maxWrite)
 		*list = bufs
 		if err != nil {
-			c.fail(err)
+			c.Close(err)
 			return false
 		}
 		if len(bufs) == 0 {

@@ -37,7 +37,7 @@ is 1.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
   date | crier publish
-  crier publish --url https://crier.example.com --key "$ADMIN_KEY" - < message.json`,
+  crier publish --url https://crier.example.com --admin-key "$KEY" - < message.json`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if p.streams, err = streamsOf(cmd); err != nil {
 				return err
@@ -48,7 +48,7 @@ is 1.`,
 	f := cmd.Flags()
 	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// will do)")
 	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` and not to everyone (repeatable)")
-	f.StringVar(&p.key, "key", "", "the server's admin `KEY`")
+	f.StringVar(&p.key, "admin-key", "", "the server's admin `KEY`")
 	return cmd
 }
 

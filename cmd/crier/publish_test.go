@@ -45,7 +45,7 @@ func TestPublish(t *testing.T) {
 	}{
 		"arguments":       {[]string{"hello", "you all"}, "unread", "POST /publish ", "hello you all"},
 		"topics":          {[]string{"--topic", "a b", "--topic", "c,d", "x"}, "", "POST /publish?topic=a+b&topic=c%2Cd ", "x"},
-		"key":             {[]string{"--key", "s3cret", "x"}, "", "POST /publish Bearer s3cret", "x"},
+		"key":             {[]string{"--admin-key", "s3cret", "x"}, "", "POST /publish Bearer s3cret", "x"},
 		"input":           {nil, "one\ntwo\n\n", "POST /publish ", "one\ntwo\n"},
 		"dash":            {[]string{"-"}, "windows\r\n", "POST /publish ", "windows"},
 		"binary input":    {[]string{"-"}, "\x00\xff\r", "POST /publish ", "\x00\xff\r"},

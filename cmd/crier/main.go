@@ -1,0 +1,70 @@
+// Crier is a broadcast backend with nothing to manage: whatever one client says, every other client hears.
+//
+// Each command is in a file of its own.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run is the whole program: it returns the exit code, 0 or 1.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(errOut, "crier: "+err.Error())
+		return 1
+	}
+	return 0
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "crier",
+		Short: "A broadcast backend with nothing to manage",
+		Long: `crier is a broadcast backend with nothing to manage: whatever one client says,
+every other client hears, over a plain WebSocket.
+
+Every flag of every command can also be set in the environment: --admin-key is
+CRIER_ADMIN_KEY.`,
+		Example: `  crier serve                       # in one terminal
+  crier connect                     # in two others: say something
+  crier publish hello everyone      # from a script`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true, // run prints them
+		SilenceUsage:      true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(newServe(), newConnect(), newPublish(), newVersion())
+	return root
+}
+
+// fromEnvironment sets flags that the command line does not from variables such as CRIER_ADMIN_KEY.
+func fromEnvironment(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "CRIER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := os.LookupEnv(name)
+		if f.Changed || !ok || value == "" || f.Name == "help" || err != nil {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("the environment's %s: %w", name, e)
+		}
+	})
+	return err
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"crier/serve"
+)
+
+func newServe() *cobra.Command {
+	config := serve.Defaults()
+	level := slog.LevelInfo
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve every app to WebSockets, until ctrl-C",
+		Long: `Serve all of crier's apps to WebSockets, until ctrl-C or SIGTERM.
+
+Then nobody new gets in, and those who are there are told to go, one after the
+other over the time of --drain, so that they do not all come back at once. A
+second ctrl-C ends the server at once.
+
+Other programs on this machine may use the management API (/publish, /topics,
+/@connections); programs elsewhere need the admin key.`,
+		Example: `  crier serve
+  crier serve --listen :8080 --admin-key "$KEY"        # for other machines, too
+  crier serve --allow-origin https://game.example.com  # pages from elsewhere
+  crier serve --max-message 32768 --idle-timeout 10m   # as API Gateway has it
+  CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Log = newLog(cmd.ErrOrStderr(), level)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process
+			return serveUntil(ctx, config, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
+	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all)")
+	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
+	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "most connections at once")
+	f.IntVar(&config.Backlog, "backlog", config.Backlog, "`BYTES` of messages kept for the slowest reader of a topic")
+	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for this long, and close it after twice as long; 0 never")
+	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
+	return cmd
+}
+
+func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
+	s, err := serve.Open(config)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	fmt.Fprint(out, banner(s.URL()))
+	config.Log.Info("serving", "url", s.URL())
+	err = s.Run(ctx)
+	config.Log.Info("stopped")
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// banner tells a person what is served and what to do next.
+func banner(url string) string {
+	var b strings.Builder
+	b.WriteString("crier serves\n\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, m := range serve.Mounts() {
+		fmt.Fprintf(table, "  %s\t%s\n", url+strings.TrimSuffix(m.Path, "/")+m.Try, m.Help)
+	}
+	table.Flush()
+	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", url)
+	return b.String()
+}
+
+// newLog writes for people on a terminal, and JSON for everybody else.
+func newLog(out io.Writer, level slog.Level) *slog.Logger {
+	if asTerminal(out) == nil {
+		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(out, &tint.Options{
+		Level:      level,
+		TimeFormat: time.TimeOnly,
+		NoColor:    os.Getenv("NO_COLOR") != "",
+	}))
+}

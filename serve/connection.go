@@ -1,0 +1,298 @@
+package serve
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"crier/app"
+	"crier/gateway"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// A connection is a client of one app: it asks the app what should happen and carries it out.
+type connection struct {
+	transport.Conn
+
+	// Set once.
+	server    *Server
+	mount     *mount
+	id        string
+	sourceIP  string
+	userAgent string
+	connected int64 // milliseconds since 1970
+
+	mu    sync.Mutex // before the hub's locks
+	state app.Conn
+}
+
+// errDeleted ends a connection at the wish of the management API.
+var errDeleted = errors.New("serve: deleted through the management API")
+
+// Connect implements gateway.Sockets.
+func (s *Server) Connect(r *http.Request, m gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+	source, _, _ := net.SplitHostPort(r.RemoteAddr)
+	c := &connection{
+		server:    s,
+		mount:     mountsNamed(m.Name)[0],
+		id:        id,
+		sourceIP:  source,
+		userAgent: strings.Clone(r.UserAgent()), // not with the whole request behind it
+		connected: time.Now().UnixMilli(),
+	}
+	c.state.ID = id
+	if no := s.register(c); no != nil {
+		return nil, no
+	}
+	if err := s.transport.Open(&c.Conn, c); err != nil {
+		s.unregister(c)
+		return nil, &gateway.ShuttingDown
+	}
+	err := c.handle(app.Event{Kind: app.Connect, Query: r.URL.Query(), Header: r.Header})
+	if err != nil {
+		c.Abandon()
+		no := gateway.Rejected.Saying(err.Error())
+		return nil, &no
+	}
+	s.config.Log.Debug("connected", "id", id, "app", m.Name, "remote", r.RemoteAddr)
+	return c, nil
+}
+
+func (s *Server) register(c *connection) *gateway.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.connections) >= s.config.MaxConnections {
+		return &gateway.TooManyConnections
+	}
+	s.connections[c.id] = c
+	return nil
+}
+
+func (s *Server) unregister(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c.id)
+}
+
+// Serve implements gateway.Socket.
+func (c *connection) Serve(nc net.Conn, early []byte) { c.server.transport.Serve(&c.Conn, nc, early) }
+
+// Abandon implements gateway.Socket.
+func (c *connection) Abandon() {
+	c.server.transport.Abandon(&c.Conn)
+	c.server.unregister(c)
+}
+
+// Message implements transport.Receiver.
+func (c *connection) Message(data []byte, binary bool) error {
+	err := c.handle(app.Event{Kind: app.Message, Data: data, Binary: binary})
+	if !errors.Is(err, hub.ErrBusy) {
+		c.server.metrics.messages.Add(1)
+	}
+	if errors.Is(err, hub.ErrFull) {
+		return transport.ErrFlooded
+	}
+	return err
+}
+
+// Closed implements transport.Receiver.
+func (c *connection) Closed(cause error) {
+	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
+	c.server.unregister(c)
+	how := endName(cause)
+	c.server.metrics.closed(how)
+	c.server.config.Log.Debug("disconnected", "id", c.id, "why", how, "cause", cause)
+}
+
+// Explain implements transport.Receiver.
+func (c *connection) Explain(cause error) ws.Close { return explain(cause).Close() }
+
+// explain returns the refusal that a client is told when its connection ends because of cause.
+func explain(cause error) gateway.Refusal {
+	var fault ws.Close
+	switch {
+	case errors.Is(cause, hub.ErrBehind):
+		return gateway.FellBehind
+	case errors.Is(cause, transport.ErrFlooded):
+		return gateway.Flooded
+	case errors.Is(cause, transport.ErrIdle):
+		return gateway.IdleTooLong
+	case errors.Is(cause, transport.ErrSilent):
+		return gateway.NoPong
+	case errors.Is(cause, transport.ErrGoingAway):
+		return gateway.GoingAway
+	case errors.Is(cause, errDeleted):
+		return gateway.ClosedByDelete
+	case errors.As(cause, &fault) && fault.Code == ws.InvalidPayload:
+		return gateway.InvalidUTF8.Saying(fault.Reason)
+	case errors.As(cause, &fault) && fault.Code == ws.TooBig:
+		return gateway.MessageTooBig.Saying(fault.Reason)
+	}
+	return gateway.ProtocolError.Saying(cause.Error())
+}
+
+// endName names the way a connection ended, for the metric and the log.
+func endName(cause error) string {
+	var bye transport.Goodbye
+	switch {
+	case errors.As(cause, &bye):
+		return "client"
+	case errors.Is(cause, transport.ErrLost):
+		return "lost"
+	}
+	return explain(cause).Name
+}
+
+// scratch is memory for one event.
+type scratch struct {
+	effects []app.Effect
+	topics  []hub.Topic
+	frame   []byte
+	mine    []byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// maxScratch is how many bytes of a frame are kept for the next event.
+const maxScratch = 64 << 10
+
+func (m *scratch) free() {
+	if cap(m.frame) <= maxScratch && cap(m.mine) <= maxScratch {
+		scratches.Put(m)
+	}
+}
+
+// handle tells the app what happened and carries out what it asks for. It returns hub.ErrBusy, when nothing has
+// happened yet; hub.ErrFull; or, at Connect, why the app rejects the connection.
+func (c *connection) handle(ev app.Event) error {
+	m := scratches.Get().(*scratch)
+	defer m.free()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ev.Conn = &c.state
+	ev.Now = time.Now().UnixMilli()
+	m.effects = c.mount.app.Handle(m.effects[:0], ev)
+	for i := range m.effects {
+		e := &m.effects[i]
+		if e.Do == app.Reject && ev.Kind == app.Connect {
+			return errors.New(string(e.Data))
+		}
+		if err := c.apply(m, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply requires c.mu.
+func (c *connection) apply(m *scratch, e *app.Effect) error {
+	switch e.Do {
+	case app.Publish:
+		return c.publish(m, e)
+	case app.Subscribe:
+		c.subscribe(e.Topic)
+	case app.Unsubscribe:
+		c.unsubscribe(e.Topic)
+	case app.Post:
+		return c.post(e.Data)
+	case app.PostMembers:
+		return c.post(c.members(e.Topic))
+	case app.Reject:
+		return c.post(app.AppendErrorFrame(nil, string(e.Data), c.id, gateway.NewID()))
+	}
+	return nil
+}
+
+func (c *connection) publish(m *scratch, e *app.Effect) error {
+	m.topics = appendTopics(m.topics[:0], c.mount, e.Topics)
+	m.frame = ws.AppendFrame(m.frame[:0], opcode(e.Binary), e.Data)
+	var mine []byte
+	switch {
+	case e.Mine == nil:
+	case len(e.Mine) == 0:
+		mine = []byte{} // silence
+	default:
+		m.mine = ws.AppendFrame(m.mine[:0], opcode(e.Binary), e.Mine)
+		mine = m.mine
+	}
+	return c.server.hub.Publish(&c.Member, m.topics, m.frame, mine)
+}
+
+func appendTopics(dst []hub.Topic, m *mount, names []string) []hub.Topic {
+	for _, name := range names {
+		dst = append(dst, hub.Topic{App: m.Name, Name: name})
+	}
+	return dst
+}
+
+func opcode(binary bool) ws.Opcode {
+	if binary {
+		return ws.Binary
+	}
+	return ws.Text
+}
+
+// everyoneOnly is what most connections are subscribed to. Shared: never changed.
+var everyoneOnly = []string{app.Everyone}
+
+func (c *connection) subscribe(topic string) {
+	if !c.Member.Subscribe(hub.Topic{App: c.mount.Name, Name: topic}) {
+		return
+	}
+	if topic == app.Everyone && c.state.Topics == nil {
+		c.state.Topics = everyoneOnly
+		return
+	}
+	c.state.Topics = append(c.state.Topics, strings.Clone(topic)) // not with the whole query behind it
+}
+
+// unsubscribe reports whether the connection was in the topic.
+func (c *connection) unsubscribe(topic string) bool {
+	if !c.Member.Unsubscribe(hub.Topic{App: c.mount.Name, Name: topic}) {
+		return false
+	}
+	kept := make([]string, 0, len(c.state.Topics)) // info hands out the old one
+	for _, name := range c.state.Topics {
+		if name != topic {
+			kept = append(kept, name)
+		}
+	}
+	c.state.Topics = kept
+	return true
+}
+
+// post sends a message to the connection alone.
+func (c *connection) post(data []byte) error {
+	err := c.Member.Post(frameOf(data))
+	if errors.Is(err, hub.ErrGone) {
+		return nil // it is leaving: nobody is there to be told
+	}
+	return err
+}
+
+// frameOf frames data as text if it is text.
+func frameOf(data []byte) []byte {
+	return ws.AppendFrame(make([]byte, 0, len(data)+10), opcode(!utf8.Valid(data)), data)
+}
+
+func (c *connection) members(topic string) []byte {
+	var ids []string
+	more := false
+	c.server.hub.Members(hub.Topic{App: c.mount.Name, Name: topic}, func(conn hub.Conn) bool {
+		if len(ids) == app.MaxMembers {
+			more = true
+			return false
+		}
+		ids = append(ids, connectionOf(conn).id)
+		return true
+	})
+	return app.AppendMembers(nil, ids, more)
+}
+
+func connectionOf(conn hub.Conn) *connection { return conn.(*transport.Conn).Receiver().(*connection) }

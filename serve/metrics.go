@@ -1,0 +1,88 @@
+package serve
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"crier/gateway"
+)
+
+// metrics is what /metrics tells. Most numbers are read from where they are kept when somebody asks.
+type metrics struct {
+	server   *Server
+	messages atomic.Uint64
+	closes   *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		server: s,
+		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crier_closes_total",
+			Help: "Connections that ended, by reason: client, lost, or a name from docs/limits.md.",
+		}, []string{"reason"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crier_refusals_total",
+			Help: "Requests and handshakes refused, by reason: a name from docs/limits.md.",
+		}, []string{"reason"}),
+	}
+	m.closes.WithLabelValues("client")
+	m.closes.WithLabelValues("lost")
+	for _, no := range gateway.Refusals() {
+		if no.Code != 0 {
+			m.closes.WithLabelValues(no.Name)
+		} else {
+			m.refusals.WithLabelValues(no.Name)
+		}
+	}
+	return m
+}
+
+func (m *metrics) closed(reason string)       { m.closes.WithLabelValues(reason).Inc() }
+func (m *metrics) refused(no gateway.Refusal) { m.refusals.WithLabelValues(no.Name).Inc() }
+
+func (m *metrics) handler() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m, m.closes, m.refusals,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+var (
+	connectionsDesc = prometheus.NewDesc("crier_connections", "Open connections, by app.", []string{"app"}, nil)
+	topicsDesc      = prometheus.NewDesc("crier_topics", "Topics that somebody is subscribed to.", nil, nil)
+	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent.", nil, nil)
+	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
+	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
+	sentDesc        = prometheus.NewDesc("crier_sent_bytes_total", "Bytes written to connections.", nil, nil)
+	backlogDesc     = prometheus.NewDesc("crier_backlog_bytes", "Memory that holds messages for those who have yet to read them.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(desc *prometheus.Desc, v uint64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
+	}
+	open := m.server.openByApp()
+	for _, mount := range mounts {
+		gauge(connectionsDesc, float64(open[mount.Name]), mount.Name)
+	}
+	hub, transport := m.server.hub.Stats(), m.server.transport.Stats()
+	gauge(topicsDesc, float64(hub.Topics))
+	gauge(backlogDesc, float64(hub.LogBytes))
+	counter(messagesDesc, m.messages.Load())
+	counter(deliveriesDesc, hub.Delivered)
+	counter(receivedDesc, transport.BytesIn)
+	counter(sentDesc, transport.BytesOut)
+}

@@ -1,0 +1,82 @@
+package serve
+
+import (
+	"net/http"
+
+	"crier/app"
+	"crier/gateway"
+)
+
+// A mount is an app at its path.
+type mount struct {
+	gateway.Mount
+	app app.App
+}
+
+// mounts are the apps that a server serves, in the order in which people are told.
+var mounts = []mount{
+	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}},
+	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}},
+	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}},
+	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}},
+	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}},
+}
+
+// Mounts returns what a server serves, in the order in which people are told.
+func Mounts() []gateway.Mount {
+	list := make([]gateway.Mount, len(mounts))
+	for i, m := range mounts {
+		list[i] = m.Mount
+	}
+	return list
+}
+
+// mountsNamed returns the mount of that name; all of them if the name is empty.
+func mountsNamed(name string) (list []*mount) {
+	for i := range mounts {
+		if name == "" || mounts[i].Name == name {
+			list = append(list, &mounts[i])
+		}
+	}
+	return list
+}
+
+func (s *Server) handler() http.Handler {
+	doors := gateway.New(gateway.Config{
+		Mounts:       Mounts(),
+		Sockets:      s,
+		Connections:  s,
+		Topics:       s,
+		MaxMessage:   s.config.MaxMessage,
+		AdminKey:     s.config.AdminKey,
+		AllowOrigins: s.config.AllowOrigins,
+		Also:         []string{"/healthz", "/readyz", "/metrics"},
+		Log:          s.config.Log,
+		Refused:      s.metrics.refused,
+	})
+	metrics := s.metrics.handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			health(w, true)
+		case "/readyz":
+			health(w, !s.draining.Load())
+		case "/metrics":
+			metrics.ServeHTTP(w, r)
+		default:
+			doors.ServeHTTP(w, r)
+		}
+	})
+}
+
+// health answers a load balancer: the server is well, or wants no newcomers.
+func health(w http.ResponseWriter, well bool) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if !well {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		w.Write([]byte("draining\n"))
+		return
+	}
+	w.Write([]byte("ok\n"))
+}

@@ -1,0 +1,214 @@
+// Package serve makes one server of the hub, the apps, the gateway and the transport.
+//
+//	s, err := serve.Open(serve.Defaults())
+//	if err != nil { … }
+//	fmt.Println(s.URL())   // ws://localhost:8080
+//	err = s.Run(ctx)       // until ctx is done and every client has been told
+//
+// # The life of one message
+//
+// The transport decodes it and hands it to its connection, which asks the app what should happen and carries the
+// effects out: a publish is framed and appended to the hub's logs, and the hub wakes the connections that read them.
+//
+// # What it does not do
+//
+// It decides nothing that an app, the gateway or the hub can decide.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"crier/hub"
+	"crier/transport"
+)
+
+// Config says how to serve. Start from Defaults.
+type Config struct {
+	Listen         string        // host:port; localhost is both of its addresses, no host every interface
+	AdminKey       string        // bearer token for the management API; none: from loopback only
+	AllowOrigins   []string      // of pages that may connect, beside the same host and loopback; "*" is all
+	MaxMessage     int           // bytes of one message
+	MaxConnections int           // open at once
+	Backlog        int           // bytes of messages kept for the slowest reader of a topic
+	Ping           time.Duration // silence after which a client is pinged; 0 never
+	Idle           time.Duration // time without a message after which a client is closed; 0 never
+	Drain          time.Duration // over which clients are sent away at the end
+	Log            *slog.Logger
+}
+
+// Defaults returns the documented defaults.
+func Defaults() Config {
+	return Config{
+		Listen:         "localhost:8080",
+		MaxMessage:     128 << 10,
+		MaxConnections: 100_000,
+		Backlog:        4 << 20,
+		Ping:           30 * time.Second,
+		Drain:          5 * time.Second,
+		Log:            slog.New(slog.DiscardHandler),
+	}
+}
+
+func (c Config) check() error {
+	switch {
+	case c.MaxMessage < 1:
+		return errors.New("the largest message must have at least one byte")
+	case c.MaxMessage > maxMaxMessage:
+		return fmt.Errorf("a message has at most %d bytes", maxMaxMessage)
+	case c.MaxConnections < 1:
+		return errors.New("at least one connection must be allowed")
+	case c.Backlog < 8*c.MaxMessage:
+		return fmt.Errorf("a backlog of %d bytes is too small for messages of %d bytes: it must be at least eight times as large", c.Backlog, c.MaxMessage)
+	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0:
+		return errors.New("a time must not be negative")
+	case c.Log == nil:
+		return errors.New("a log is needed")
+	}
+	return nil
+}
+
+// maxMaxMessage bounds what one connection can make the server remember.
+const maxMaxMessage = 16 << 20
+
+// allBacklogs is how many bytes of messages are kept for the slow readers of all topics together.
+const allBacklogs = 256 << 20
+
+// maxPosts is how many bytes posted to one connection wait for it, if the largest message is not larger.
+const maxPosts = 256 << 10
+
+// A Server is a node that serves the built-in apps.
+type Server struct {
+	config    Config // set once
+	listeners []net.Listener
+	http      *http.Server
+	hub       *hub.Hub
+	transport *transport.Transport
+	metrics   *metrics
+	draining  atomic.Bool
+
+	mu          sync.RWMutex
+	connections map[string]*connection // by id
+}
+
+// Open starts a server. It accepts connections at once and answers them when Run is called, which must follow.
+func Open(config Config) (*Server, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	listeners, err := listen(config.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:    config,
+		listeners: listeners,
+		hub: hub.New(hub.Limits{
+			Topic: config.Backlog,
+			Total: max(allBacklogs, 4*config.Backlog),
+			Posts: max(maxPosts, 2*config.MaxMessage),
+		}),
+		connections: make(map[string]*connection),
+	}
+	s.transport = transport.New(transport.Config{
+		Hub:        s.hub,
+		MaxMessage: config.MaxMessage,
+		Ping:       config.Ping,
+		Idle:       config.Idle,
+	})
+	s.metrics = newMetrics(s)
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// listen opens what an address stands for: localhost is an IPv4 and an IPv6 address, and clients try either first.
+func listen(address string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: want host:port, such as localhost:8080 or :8080", address)
+	}
+	if host != "localhost" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{l}, nil
+	}
+	for tries := 0; ; tries++ {
+		v4, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			return nil, err
+		}
+		_, chosen, _ := net.SplitHostPort(v4.Addr().String())
+		v6, err := net.Listen("tcp6", net.JoinHostPort("::1", chosen))
+		switch {
+		case err == nil:
+			return []net.Listener{v4, v6}, nil
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return []net.Listener{v4}, nil // no IPv6 here
+		}
+		v4.Close()
+		if port != "0" || tries == 10 {
+			return nil, err
+		}
+	}
+}
+
+// URL returns the address of the broadcast app, such as ws://localhost:8080.
+func (s *Server) URL() string {
+	asked, _, _ := net.SplitHostPort(s.config.Listen)
+	host, port, _ := net.SplitHostPort(s.listeners[0].Addr().String())
+	if ip := net.ParseIP(host); asked == "localhost" || ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "ws://" + net.JoinHostPort(host, port)
+}
+
+// Run serves until ctx is done. Then it refuses newcomers, tells every client that it goes, spread over the
+// drain time, and returns when all have left or were given the time to: nil, unless serving failed.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, len(s.listeners))
+	var serving sync.WaitGroup
+	for _, l := range s.listeners {
+		serving.Go(func() {
+			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("accept connections at %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.drain()
+	serving.Wait()
+	return err
+}
+
+func (s *Server) drain() {
+	s.draining.Store(true)
+	s.config.Log.Info("going away", "connections", s.transport.Stats().Conns, "drain", s.config.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain+2*transport.CloseTimeout)
+	defer cancel()
+	s.transport.Shutdown(ctx, s.config.Drain)
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.http.Close()
+	}
+}
