@@ -317,6 +317,13 @@ func (m *Member) More() bool {
 	return len(m.own) > 0 && m.own[0].seq <= m.shard.cut
 }
 
+// Behind reports whether Pending would return ErrBehind.
+func (m *Member) Behind() bool {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	return m.behind()
+}
+
 // behind reports whether a log has dropped what m has yet to read.
 func (m *Member) behind() bool {
 	for _, c := range m.news {

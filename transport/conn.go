@@ -59,7 +59,7 @@ func (c *Conn) attach(nc net.Conn) bool {
 	c.socket = newSocket(nc)
 	c.ready = true
 	if c.cause != nil {
-		c.socket.SetReadDeadline(time.Now().Add(CloseTimeout))
+		c.socket.SetReadDeadline(time.Now().Add(c.transport.config.Close))
 	}
 	return true
 }
@@ -92,7 +92,7 @@ func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.cause = cause
 	c.flushed = make(chan struct{})
 	if c.ready {
-		c.socket.SetReadDeadline(time.Now().Add(CloseTimeout))
+		c.socket.SetReadDeadline(time.Now().Add(c.transport.config.Close))
 	}
 	c.letRead()
 	c.mu.Unlock()

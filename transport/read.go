@@ -149,7 +149,7 @@ func (c *Conn) letRead() {
 
 // awaitFlush waits until the last frame is written, but not forever.
 func (c *Conn) awaitFlush() {
-	timeout := time.NewTimer(CloseTimeout)
+	timeout := time.NewTimer(c.transport.config.Close)
 	defer timeout.Stop()
 	select {
 	case <-c.flushed: // made before errClosed was returned

@@ -50,7 +50,7 @@ var (
 // Goodbye is the client's close frame as the cause of a connection's end.
 type Goodbye struct{ ws.Close }
 
-// CloseTimeout is how long a client has to answer a close frame.
+// CloseTimeout is how long a client has to answer a close frame, unless the Config says otherwise.
 const CloseTimeout = 5 * time.Second
 
 // A Receiver is whoever a connection belongs to.
@@ -70,6 +70,7 @@ type Config struct {
 	MaxMessage int           // bytes of a client's message
 	Ping       time.Duration // a client that is silent for this long is pinged; 0: never
 	Idle       time.Duration // a connection without a message for this long is closed; 0: never
+	Close      time.Duration // a client has this long to answer a close frame; 0: CloseTimeout
 }
 
 // A Transport owns connections. New starts it, Shutdown ends it.
@@ -91,6 +92,9 @@ type Transport struct {
 
 // New starts a transport.
 func New(config Config) *Transport {
+	if config.Close == 0 {
+		config.Close = CloseTimeout
+	}
 	t := &Transport{config: config, conns: make(map[*Conn]struct{}), stop: make(chan struct{})}
 	for range runtime.GOMAXPROCS(0) {
 		p := newPump(config.Hub)

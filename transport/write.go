@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"crier/hub"
 )
 
 // errFull says that the socket took a part, or nothing: somebody must wait for it.
@@ -12,6 +14,9 @@ var errFull = errors.New("transport: the socket is full")
 // Wake implements hub.Conn: it writes what there is, as far as the socket takes it.
 func (c *Conn) Wake() {
 	if !c.startWriting() {
+		if c.Behind() { // the one who waits for the socket cannot notice
+			c.Close(hub.ErrBehind)
+		}
 		return
 	}
 	for {
@@ -32,7 +37,7 @@ func (c *Conn) Wake() {
 func (c *Conn) writeWaiting() {
 	send := func(bufs [][]byte) (int, error) {
 		n, err := c.socket.writeAll(bufs)
-		c.heard.Store(time.Now().UnixMilli()) // it reads, if slowly; breathe may keep us from hearing its pongs
+		c.excuse()
 		return n, err
 	}
 	for {
@@ -40,6 +45,15 @@ func (c *Conn) writeWaiting() {
 		if !c.stopWriting() {
 			return
 		}
+	}
+}
+
+// excuse takes it for a sign of life that the client has read something, if nobody listens to its pongs meanwhile.
+func (c *Conn) excuse() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.resume != nil {
+		c.heard.Store(time.Now().UnixMilli())
 	}
 }
 
