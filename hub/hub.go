@@ -344,22 +344,6 @@ func (h *Hub) Members(name Topic, yield func(Conn) bool) {
 	})
 }
 
-// Remove ends every subscription to a topic and returns how many there were.
-// Each member still gets what was published before.
-func (h *Hub) Remove(name Topic) int {
-	n := 0
-	h.eachGroup(name, func(g *group) bool {
-		for _, c := range append([]*cursor(nil), g.members...) {
-			if c.until == forever {
-				c.end(h)
-				n++
-			}
-		}
-		return true
-	})
-	return n
-}
-
 // eachGroup calls f with the topic's groups, each with its shard and the hub locked.
 func (h *Hub) eachGroup(name Topic, f func(*group) bool) {
 	h.mu.Lock()

@@ -285,25 +285,6 @@ func TestReadersLeaveNoBacklog(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
-	h := New(Limits{})
-	s := newShard(h)
-	ann, bob := join(s, "ann", "a", "b"), join(s, "bob", "a")
-	h.Publish(nil, names("a"), []byte("[1]"), nil)
-	if n := h.Remove(Topic{"app", "a"}); n != 2 {
-		t.Errorf("removed %d subscriptions, want 2", n)
-	}
-	h.Publish(nil, names("a", "b"), []byte("[2]"), nil)
-	settle(s)
-	ann.want(t, "still in b", "[1][2]")
-	bob.want(t, "out, but not of what came before", "[1]")
-	n := 0
-	h.Topics(func(name Topic, members int) bool { n += members; return true })
-	if n != 1 {
-		t.Errorf("%d subscriptions are left, want 1", n)
-	}
-}
-
 // model is the hub written the dumb way: every member has a list of all it shall receive.
 type model struct {
 	topics map[string]map[*reader]bool
@@ -331,15 +312,37 @@ func (m *model) publish(from *reader, topics []string, others, mine []byte) {
 // TestModel runs random interleavings of everything a hub can do beside the model.
 func TestModel(t *testing.T) {
 	for seed := range uint64(300) {
-		runModel(t, seed)
+		runModel(t, rand.New(rand.NewPCG(seed, 1)), 1500)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
 }
 
-func runModel(t *testing.T, seed uint64) {
-	rnd := rand.New(rand.NewPCG(seed, 1))
+// FuzzModel lets the fuzzer choose what happens.
+func FuzzModel(f *testing.F) {
+	f.Add([]byte("\x00\x30\x60\x90 who does what to which topic, and how much of it"))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		runModel(t, rand.New(&chooser{choices, rand.NewPCG(1, 1)}), min(len(choices), 1500))
+	})
+}
+
+// A chooser makes random numbers of bytes, as long as there are any: each decides where in a range its number lies.
+type chooser struct {
+	choices []byte
+	rest    rand.Source
+}
+
+func (c *chooser) Uint64() uint64 {
+	n := c.rest.Uint64()
+	if len(c.choices) > 0 {
+		n = n>>8 | uint64(c.choices[0])<<56
+		c.choices = c.choices[1:]
+	}
+	return n
+}
+
+func runModel(t *testing.T, rnd *rand.Rand, steps int) {
 	const limit = 16 << 10
 	h := New(Limits{Topic: limit})
 	shards := []*Shard{newShard(h), newShard(h), newShard(h)}
@@ -384,7 +387,7 @@ func runModel(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	for step := range 1500 {
+	for step := range steps {
 		r := all[rnd.IntN(len(all))]
 		name := topics[rnd.IntN(len(topics))]
 		switch rnd.IntN(12) {
