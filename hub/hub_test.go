@@ -459,7 +459,6 @@ func runModel(t *testing.T, rnd *rand.Rand, steps int) {
 func TestConcurrent(t *testing.T) {
 	h := New(Limits{Topic: 64 << 10})
 	const publishers, messages = 4, 2000
-	var shards []*Shard
 	var readers [2][]*reader
 	var loops, pubs sync.WaitGroup
 	stop := make(chan struct{})
@@ -471,7 +470,6 @@ func TestConcurrent(t *testing.T) {
 			default:
 			}
 		})
-		shards = append(shards, s)
 		for k := range 5 {
 			readers[i] = append(readers[i], join(s, fmt.Sprint(i, k), "a", "b"))
 		}

@@ -57,14 +57,6 @@ type log struct {
 	size   int      // footprint of chunks
 }
 
-// tail is the ordinal of the oldest entry kept. Invariant: tail <= head.
-func (l *log) tail() uint64 {
-	if len(l.chunks) == 0 {
-		return l.head
-	}
-	return l.chunks[0].first
-}
-
 // room returns a chunk that can take size more bytes, or nil.
 func (l *log) room(size int) *chunk {
 	if len(l.chunks) == 0 {

@@ -111,10 +111,14 @@ func unescape(raw []byte) (r rune, size int) {
 		return '\f', 2
 	case 'r':
 		return '\r', 2
-	default:
-		return rune(raw[1]), 2
 	case 'u':
+		return unescapeUnicode(raw)
 	}
+	return rune(raw[1]), 2
+}
+
+// unescapeUnicode decodes \u and four digits, and a second such sequence if both are one character's surrogates.
+func unescapeUnicode(raw []byte) (r rune, size int) {
 	const one, two = len(`\u0000`), len(`\u0000\u0000`)
 	r = unhex(raw[2:one])
 	if !utf16.IsSurrogate(r) {

@@ -94,7 +94,7 @@ func newLog(out io.Writer, level slog.Level) *slog.Logger {
 	if asTerminal(out) == nil {
 		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(out, &tint.Options{
+	return slog.New(tint.NewTextHandler(out, &tint.Options{
 		Level:      level,
 		TimeFormat: time.TimeOnly,
 		NoColor:    os.Getenv("NO_COLOR") != "",
