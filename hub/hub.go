@@ -41,6 +41,7 @@ type Hub struct {
 	topics map[Topic]*topic
 	shards []*Shard
 	relief chan struct{} // closed when a shard has caught up; nil if nobody waits
+	eager  []*Shard      // to be woken then: members of theirs were refused
 
 	// All chunks by age: the oldest goes first when the logs exceed limits.Total.
 	oldest, newest *chunk
@@ -72,7 +73,7 @@ func New(limits Limits) *Hub {
 //
 // If from is a member of one of the topics it gets mine instead: nil means the same as the others,
 // an empty frame means nothing at all. from may be nil. Neither slice is kept.
-// It returns ErrBusy or nil; it never waits.
+// It returns ErrBusy or nil; it never waits. After ErrBusy from's shard is woken when it is worth trying again.
 func (h *Hub) Publish(from *Member, topics []Topic, others, mine []byte) error {
 	if from == nil {
 		return h.publish(nil, topics, others, nil)
@@ -80,6 +81,29 @@ func (h *Hub) Publish(from *Member, topics []Topic, others, mine []byte) error {
 	from.shard.mu.Lock()
 	defer from.shard.mu.Unlock()
 	return h.publish(from, topics, others, mine)
+}
+
+// refuse returns ErrBusy. It requires the hub to be locked.
+func (h *Hub) refuse(from *Member) error {
+	if from != nil && !from.shard.eager {
+		from.shard.eager = true
+		h.eager = append(h.eager, from.shard)
+	}
+	return ErrBusy
+}
+
+// relieve tells those who wait that a shard has caught up. It requires the hub to be locked.
+func (h *Hub) relieve() {
+	if h.relief != nil {
+		close(h.relief)
+		h.relief = nil
+	}
+	for i, s := range h.eager {
+		s.eager = false
+		s.wake()
+		h.eager[i] = nil
+	}
+	h.eager = h.eager[:0]
 }
 
 // publish requires from's shard to be locked.
@@ -91,7 +115,7 @@ func (h *Hub) publish(from *Member, topics []Topic, others, mine []byte) error {
 	for _, name := range topics {
 		if t := h.topics[name]; t != nil && !seen(audience, t) {
 			if !h.reserve(t, len(others)) {
-				return ErrBusy
+				return h.refuse(from)
 			}
 			audience = append(audience, t)
 		}
@@ -101,7 +125,7 @@ func (h *Hub) publish(from *Member, topics []Topic, others, mine []byte) error {
 	}
 	for _, t := range audience {
 		if t.log.room(len(others)) == nil {
-			return ErrBusy // making room for one took another's: the total limit is smaller than this message needs
+			return h.refuse(from) // making room for one took another's: the total limit is smaller than this message needs
 		}
 	}
 	h.seq++
@@ -110,7 +134,8 @@ func (h *Hub) publish(from *Member, topics []Topic, others, mine []byte) error {
 		t.stir()
 	}
 	if mine != nil && from != nil && from.inAny(audience) {
-		from.own = append(from.own, private{seq: h.seq, frame: append(make([]byte, 0, len(mine)), mine...)})
+		out := from.outbox()
+		out.own = append(out.own, private{seq: h.seq, frame: append(make([]byte, 0, len(mine)), mine...)})
 	}
 	return nil
 }

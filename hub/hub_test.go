@@ -212,17 +212,19 @@ func TestSkip(t *testing.T) {
 	if err := slow.read(1); err != ErrBehind {
 		t.Fatalf("got %v, want ErrBehind", err)
 	}
-	if n := slow.Skip(); n != 100 {
-		t.Errorf("skipped %d messages, want 100", n)
-	}
-	h.Publish(nil, names("a"), []byte("[next]"), nil)
+	slow.Post([]byte("[post]"))
 	settle(s)
-	slow.want(t, "it goes on at the head, after the frame under way", "[mine][next]")
+	slow.Post([]byte("[later]")) // behind the cut
+	h.Publish(nil, names("a"), []byte("[next]"), nil)
+	slow.Skip(func(messages int) []byte { return fmt.Appendf(nil, "[%d skipped]", messages) })
+	settle(s)
+	slow.want(t, "it goes on at the head, after the frame under way", "[mine][post][100 skipped][later][next]")
 }
 
 func TestBusy(t *testing.T) {
 	h := New(Limits{Topic: 8 << 10})
-	s, lazy := newShard(h), newShard(h)
+	woken := 0
+	s, lazy := h.NewShard(func() { woken++ }), newShard(h)
 	ann, bob := join(s, "ann", "a"), join(lazy, "bob", "a")
 	frame := bytes.Repeat([]byte("x"), 1000)
 	sent := 0
@@ -231,9 +233,20 @@ func TestBusy(t *testing.T) {
 		settle(s)
 		ann.readAll()
 	}
-	relief := h.Relief()
+	settle(s)
+	if err := h.Publish(&ann.Member, names("a"), frame, nil); err != ErrBusy {
+		t.Fatalf("the second refusal is %v", err)
+	}
+	relief, before := h.Relief(), woken
+	settle(s)
+	if woken != before {
+		t.Error("the refused member's shard is woken for nothing")
+	}
 	settle(lazy)
 	<-relief
+	if woken == before {
+		t.Error("the refused member's shard is not woken when the lazy one has caught up")
+	}
 	if err := h.Publish(nil, names("a"), frame, nil); err != nil {
 		t.Errorf("after the lazy shard caught up: %v", err)
 	}

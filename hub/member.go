@@ -1,6 +1,9 @@
 package hub
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // A Conn is what the hub needs of the connection behind a member.
 type Conn interface {
@@ -55,6 +58,44 @@ type private struct {
 	last  bool // nothing comes after it
 }
 
+// An outbox is what waits for one member alone. Most members have nothing of the kind most of the time.
+type outbox struct {
+	own   []private
+	rest  []byte // what is left of a frame that was written in part
+	bytes int    // of posts in own
+}
+
+// nothing is the outbox of all members that have nothing in it.
+var nothing outbox
+
+// maxOwn is how many frames an outbox has room for that is kept for the next who needs one.
+const maxOwn = 64
+
+// outbox returns m's outbox for writing.
+func (m *Member) outbox() *outbox {
+	if m.out == &nothing {
+		s := m.shard
+		if n := len(s.boxes); n > 0 {
+			m.out, s.boxes = s.boxes[n-1], s.boxes[:n-1]
+		} else {
+			m.out = new(outbox)
+		}
+	}
+	return m.out
+}
+
+// tidy gives the outbox back when there is nothing in it.
+func (m *Member) tidy() {
+	if m.out == &nothing || len(m.out.own) > 0 || len(m.out.rest) > 0 {
+		return
+	}
+	if s := m.shard; cap(m.out.own) <= maxOwn && len(s.boxes) < maxBoxes {
+		m.out.rest = nil
+		s.boxes = append(s.boxes, m.out)
+	}
+	m.out = &nothing
+}
+
 // A Member is one connection's place in the hub. The zero Member is ready for Join.
 type Member struct {
 	shard *Shard // set by Join
@@ -63,9 +104,7 @@ type Member struct {
 	conn    Conn // nil before Join and after Leave
 	cursors []*cursor
 	news    []*cursor // those with something to read, a heap by seq while planning
-	own     []private
-	rest    []byte // what is left of a frame that was written in part
-	bytes   int    // of posts in own
+	out     *outbox   // never nil after Join, but not to be written to unless writable returned it
 
 	queued   bool // in shard.queue
 	posted   bool // in shard.posted
@@ -80,13 +119,14 @@ type Member struct {
 // planned is what Pending returned and Advance has yet to confirm.
 type planned struct {
 	bytes, messages int
-	own             int // frames of Member.own
+	own             int // frames of outbox.own
 	got             uint64
 }
 
 // Join makes m a member in shard s, in no topic. m must not have joined before.
 func (s *Shard) Join(m *Member, conn Conn) {
 	m.shard = s
+	m.out = &nothing
 	s.mu.Lock()
 	m.conn = conn
 	s.mu.Unlock()
@@ -111,8 +151,12 @@ func (m *Member) leave() {
 		h.part(c)
 	}
 	h.mu.Unlock()
-	m.cursors, m.news, m.own, m.bytes = nil, nil, nil, 0
-	m.rest = append([]byte(nil), m.rest...) // no longer part of a chunk
+	m.cursors, m.news = nil, nil
+	if rest := m.out.rest; len(rest) > 0 {
+		m.out = &outbox{rest: bytes.Clone(rest)} // no longer part of a chunk
+	} else {
+		m.out = &nothing
+	}
 	m.planned = planned{got: m.got}
 }
 
@@ -162,10 +206,10 @@ func (m *Member) postFrame(p private) error {
 	if m.conn == nil || m.last {
 		return ErrGone
 	}
-	if m.bytes+len(p.frame) > m.shard.hub.limits.Posts {
+	if m.out.bytes+len(p.frame) > m.shard.hub.limits.Posts {
 		return ErrFull
 	}
-	m.bytes += len(p.frame)
+	m.outbox().bytes += len(p.frame)
 	m.post(p)
 	return nil
 }
@@ -193,7 +237,8 @@ func (m *Member) post(p private) {
 	s.hub.seq++
 	p.seq = s.hub.seq
 	s.hub.mu.Unlock()
-	m.own = append(m.own, p)
+	out := m.outbox()
+	out.own = append(out.own, p)
 	if !m.posted {
 		m.posted = true
 		s.posted = append(s.posted, m)
@@ -212,9 +257,9 @@ func (m *Member) Pending(dst [][]byte, max int) ([][]byte, error) {
 	if m.behind() {
 		return dst, ErrBehind
 	}
-	if len(m.rest) > 0 {
-		dst = append(dst, m.rest)
-		max -= len(m.rest)
+	if rest := m.out.rest; len(rest) > 0 {
+		dst = append(dst, rest)
+		max -= len(rest)
 	}
 	if m.finished {
 		return dst, nil
@@ -222,6 +267,7 @@ func (m *Member) Pending(dst [][]byte, max int) ([][]byte, error) {
 	dst = m.plan(dst, max)
 	if m.planned.bytes == 0 {
 		m.commit() // what there was is not for m: its own messages, of which it wants no copy
+		m.tidy()
 	}
 	return dst, nil
 }
@@ -231,16 +277,18 @@ func (m *Member) Pending(dst [][]byte, max int) ([][]byte, error) {
 func (m *Member) Advance(n int) (messages int, finished bool) {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	if n < len(m.rest) {
-		m.rest = m.rest[n:]
+	if rest := m.out.rest; n < len(rest) {
+		m.out.rest = rest[n:]
 		return 0, false
+	} else if len(rest) > 0 {
+		n -= len(rest)
+		m.out.rest = nil
 	}
-	n -= len(m.rest)
-	m.rest = nil
 	if n > 0 {
 		messages = m.advance(n)
 	}
-	return messages, m.finished && len(m.rest) == 0
+	m.tidy()
+	return messages, m.finished && len(m.out.rest) == 0
 }
 
 func (m *Member) advance(n int) (messages int) {
@@ -250,7 +298,7 @@ func (m *Member) advance(n int) (messages int) {
 		bufs := m.plan(buf[:0], n)
 		if cut := m.planned.bytes - n; cut > 0 {
 			last := bufs[len(bufs)-1]
-			m.rest = last[len(last)-cut:]
+			m.outbox().rest = last[len(last)-cut:]
 		}
 	}
 	messages = m.planned.messages
@@ -262,17 +310,21 @@ func (m *Member) advance(n int) (messages int) {
 func (m *Member) commit() {
 	s := m.shard
 	s.delivered += uint64(m.planned.messages)
-	for i := range m.own[:m.planned.own] {
-		p := &m.own[i]
-		if p.post {
-			m.bytes -= len(p.frame)
+	if n := m.planned.own; n > 0 {
+		out := m.out
+		for i := range out.own[:n] {
+			p := &out.own[i]
+			if p.post {
+				out.bytes -= len(p.frame)
+			}
+			m.finished = m.finished || p.last
+			*p = private{}
 		}
-		m.finished = m.finished || p.last
-		*p = private{}
-	}
-	m.own = m.own[m.planned.own:]
-	if len(m.own) == 0 {
-		m.own = nil
+		if n == len(out.own) {
+			out.own = out.own[:0]
+		} else {
+			out.own = out.own[n:]
+		}
 	}
 	if m.finished {
 		m.leave()
@@ -311,10 +363,10 @@ func (m *Member) commit() {
 func (m *Member) More() bool {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	if len(m.rest) > 0 || len(m.news) > 0 {
+	if len(m.out.rest) > 0 || len(m.news) > 0 {
 		return true
 	}
-	return len(m.own) > 0 && m.own[0].seq <= m.shard.cut
+	return len(m.out.own) > 0 && m.out.own[0].seq <= m.shard.cut
 }
 
 // Behind reports whether Pending would return ErrBehind.
@@ -334,33 +386,41 @@ func (m *Member) behind() bool {
 	return false
 }
 
-// Skip drops everything that m has yet to get from its topics, except the rest of a frame written in part,
-// and returns how many messages those were.
-func (m *Member) Skip() (messages int) {
+// Skip drops what m has yet to get from its topics, except the rest of a frame written in part, and puts the frame
+// that say returns for the number of dropped messages in its place. A message to several topics counts for each that m is in.
+// Pending has something then. Calls must not overlap with Pending and Advance.
+func (m *Member) Skip(say func(messages int) []byte) {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	m.rest = append([]byte(nil), m.rest...)
+	out := m.outbox()
+	out.rest = bytes.Clone(out.rest)
+	messages := 0
 	for _, c := range m.news {
 		messages += int(c.visible() - c.next)
 		c.plan = c.visible()
 	}
-	posts := m.own[:0:0]
-	for _, p := range m.own {
-		if p.post || p.last || p.seq > m.shard.cut {
+	cut := m.shard.cut
+	var posts, later []private
+	for _, p := range out.own {
+		switch {
+		case p.seq > cut:
+			later = append(later, p)
+		case p.post || p.last:
 			posts = append(posts, p)
 		}
 	}
-	m.own = posts
 	m.planned = planned{got: m.got}
+	out.own = nil
 	m.commit()
-	return messages
+	m.got = cut
+	out.own = append(append(posts, private{seq: cut, frame: say(messages)}), later...)
 }
 
 // Backlog returns how many bytes wait in posts for m.
 func (m *Member) Backlog() int {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	return m.bytes
+	return m.out.bytes
 }
 
 // hasNews requires the shard to be locked.

@@ -36,8 +36,8 @@ func (m *Member) plan(dst [][]byte, max int) [][]byte {
 
 // nextOwn returns the first private frame not yet planned, if the shard's cut has reached it.
 func (m *Member) nextOwn() *private {
-	if m.planned.own < len(m.own) {
-		if p := &m.own[m.planned.own]; p.seq <= m.shard.cut {
+	if m.planned.own < len(m.out.own) {
+		if p := &m.out.own[m.planned.own]; p.seq <= m.shard.cut {
 			return p
 		}
 	}

@@ -13,9 +13,15 @@ type Shard struct {
 	posted    []*Member // have posts numbered after the cut
 	unsettled []*group  // members have read on, or left, since the last cut
 	delivered uint64
+	boxes     []*outbox // for the next who need one
 
-	dirty []*group // have entries behind their view; guarded by hub.mu
+	// Guarded by hub.mu.
+	dirty []*group // have entries behind their view
+	eager bool     // in hub.eager
 }
+
+// maxBoxes is how many empty outboxes a shard keeps.
+const maxBoxes = 1024
 
 // A group is the members of one topic in one shard.
 type group struct {
@@ -101,9 +107,8 @@ func (s *Shard) advanceCut() {
 		g.view = g.topic.log.view()
 	}
 	s.cut = h.seq
-	if h.relief != nil {
-		close(h.relief)
-		h.relief = nil
+	if len(tails) > 0 || len(dirty) > 0 {
+		h.relieve()
 	}
 	h.mu.Unlock()
 
