@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,53 +14,57 @@ import (
 type Conn struct {
 	hub.Member
 
-	// Set by Open and Serve.
+	// Set by Open.
 	transport *Transport
 	receiver  Receiver
-	socket    socket
+	worker    worker
 
-	// Owned by the reading goroutine.
-	decoder ws.Decoder
+	decoder ws.Decoder  // owned by who reads
+	full    atomic.Bool // the socket takes no more for now
+	pinged  atomic.Bool // the client was pinged, and must give a sign of life
 
 	// Milliseconds since 1970.
-	heard  atomic.Int64 // something was read, or the socket took something
+	heard  atomic.Int64 // the last sign of life
 	active atomic.Int64 // a message went in or out
-	pinged atomic.Int64 // the last ping
 
-	mu      sync.Mutex
-	ready   bool           // has a socket
-	dead    bool           // the socket is closed: nobody starts to write
-	writing bool           // somebody is writing; only that one may use Pending and Advance
-	waiting bool           // and waits for the socket
-	again   bool           // there was news since
-	cause   error          // why the connection ends; nil while it is open
-	flushed chan struct{}  // closed when the last frame is written, or never will be; made with cause
-	done    bool           // flushed is closed
-	resume  chan struct{}  // closed when the reader may go on; nil unless it waits
-	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
+	mu     sync.Mutex
+	driver driver // nil before it has a socket
+	cause  error  // why the connection ends; nil while it is open
+	killed bool   // before it had a socket
 }
 
-const (
-	// maxWrite is how many bytes one write takes before the hub is asked again.
-	maxWrite = 256 << 10
-	// maxBacklog is how many bytes of answers a client may have waiting before it is read again.
-	maxBacklog = 64 << 10
-)
+// A driver moves the bytes of one connection.
+type driver interface {
+	// wake is called in the shard's turn when there is something to write. closing says that the connection has a cause.
+	wake(closing bool)
+	// closing is called from any goroutine when the connection has got a cause, and the last frame is posted.
+	closing()
+	// kill ends the connection without a word, soon. It may be called from any goroutine.
+	kill()
+}
 
-// attach gives the connection its socket, unless it has been killed.
-func (c *Conn) attach(nc net.Conn) bool {
+// errFull says that the socket took a part, or nothing: somebody must wait for it.
+var errFull = errors.New("transport: the socket is full")
+
+// attach gives the connection its driver, unless it has been killed.
+func (c *Conn) attach(d driver) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dead {
-		nc.Close()
+	if c.killed {
 		return false
 	}
-	c.socket = newSocket(nc)
-	c.ready = true
-	if c.cause != nil {
-		c.socket.SetReadDeadline(time.Now().Add(c.transport.config.Close))
-	}
+	c.driver = d
 	return true
+}
+
+// Wake implements hub.Conn.
+func (c *Conn) Wake() {
+	c.mu.Lock()
+	driver, closing := c.driver, c.cause != nil
+	c.mu.Unlock()
+	if driver != nil {
+		driver.wake(closing)
+	}
 }
 
 // Receiver returns whom the connection belongs to.
@@ -70,19 +73,13 @@ func (c *Conn) Receiver() Receiver { return c.receiver }
 // Active returns when the last message went in or out, in milliseconds since 1970.
 func (c *Conn) Active() int64 { return c.active.Load() }
 
-func (c *Conn) touch() {
-	now := time.Now().UnixMilli()
-	c.heard.Store(now)
-	c.active.Store(now)
-}
-
 // Close ends the connection because of cause, which the receiver explains to the client behind all that is pending;
 // a client that fell behind is told at once. Only the first call counts.
 func (c *Conn) Close(cause error) {
 	c.end(cause, c.receiver.Explain(cause), errors.Is(cause, hub.ErrBehind))
 }
 
-// end ends the connection because of cause, with say as the last frame.
+// end ends the connection because of cause, with say as the last frame. With drop, what is pending is dropped.
 func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.mu.Lock()
 	if c.cause != nil {
@@ -90,13 +87,12 @@ func (c *Conn) end(cause error, say ws.Close, drop bool) {
 		return
 	}
 	c.cause = cause
-	c.flushed = make(chan struct{})
-	if c.ready {
-		c.socket.SetReadDeadline(time.Now().Add(c.transport.config.Close))
-	}
-	c.letRead()
+	driver := c.driver
 	c.mu.Unlock()
 	c.Finish(ws.AppendClose(nil, say), drop)
+	if driver != nil {
+		driver.closing()
+	}
 }
 
 func (c *Conn) closing() bool {
@@ -105,29 +101,83 @@ func (c *Conn) closing() bool {
 	return c.cause != nil
 }
 
-// kill ends the connection without a word.
 func (c *Conn) kill() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dead = true
-	if c.ready {
-		c.socket.Close() // the reader notices
+	driver := c.driver
+	c.killed = true
+	c.mu.Unlock()
+	if driver != nil {
+		driver.kill()
 	}
 }
 
-// check looks for silence.
-func (c *Conn) check(now time.Time) {
-	t := c.transport.config
-	since := func(ms *atomic.Int64) time.Duration { return now.Sub(time.UnixMilli(ms.Load())) }
-	if t.Idle > 0 && since(&c.active) >= t.Idle {
-		c.Close(ErrIdle)
+// ended is the last that a driver does, when the socket is closed.
+func (c *Conn) ended() {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = ErrLost
 	}
-	switch silent := since(&c.heard); {
-	case t.Ping == 0 || silent < t.Ping:
-	case silent >= 2*t.Ping:
-		c.Close(ErrSilent)
-	case c.pinged.Load() <= c.heard.Load():
-		c.pinged.Store(now.UnixMilli())
-		c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
+	cause := c.cause
+	c.mu.Unlock()
+	c.Leave()
+	c.receiver.Closed(cause)
+	c.transport.forget(c)
+}
+
+// fallBehind follows the policy for a client whose log went on without it. The caller is the one who writes.
+func (c *Conn) fallBehind() {
+	if say := c.transport.config.Skipped; say != nil {
+		c.Skip(say)
+		return
+	}
+	c.Close(hub.ErrBehind)
+}
+
+// checkBehind ends a connection that has fallen behind while its socket is full. One that may skip does that when it can
+// be told.
+func (c *Conn) checkBehind() {
+	if c.transport.config.Skipped == nil && c.Behind() {
+		c.Close(hub.ErrBehind)
 	}
 }
+
+// alive says that the client has given a sign of life.
+func (c *Conn) alive(now int64) {
+	c.heard.Store(now)
+	if c.pinged.Load() {
+		c.pinged.Store(false)
+	}
+}
+
+// check looks for silence and returns when to look again, in milliseconds since 1970.
+func (c *Conn) check(now int64) (next int64) {
+	ping, idle := c.transport.config.Ping.Milliseconds(), c.transport.config.Idle.Milliseconds()
+	next = now + farAhead.Milliseconds()
+	if idle > 0 {
+		until := c.active.Load() + idle
+		if until <= now {
+			c.Close(ErrIdle)
+		}
+		next = min(next, until)
+	}
+	if ping > 0 {
+		silent := now - c.heard.Load()
+		switch {
+		case silent < ping:
+		case !c.pinged.Swap(true):
+			c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
+			silent = ping // it has as long again to answer, even if we slept
+			c.heard.Store(now - silent)
+		case silent >= 2*ping:
+			c.Close(ErrSilent)
+		}
+		if silent >= ping {
+			silent -= ping
+		}
+		next = min(next, now-silent+ping)
+	}
+	return max(next, now+1)
+}
+
+// farAhead is when to look again at what needs no looking after.
+const farAhead = time.Hour

@@ -37,6 +37,8 @@ type world struct {
 // ways are how a connection can be served: the suite runs with each.
 var ways = map[string]func(net.Conn) net.Conn{
 	"socket": func(nc net.Conn) net.Conn { return nc },
+	// It is not known to be something that can be polled, but can be written to without waiting.
+	"stream": func(nc net.Conn) net.Conn { return struct{ *net.TCPConn }{nc.(*net.TCPConn)} },
 	// As under TLS, nothing is known but the interface.
 	"opaque": func(nc net.Conn) net.Conn { return opaque{nc} },
 }
@@ -79,7 +81,9 @@ func newWorld(t *testing.T, config Config, limits hub.Limits) *world {
 	if config.MaxMessage == 0 {
 		config.MaxMessage = 128 << 10
 	}
-	w.transport = New(config)
+	if w.transport, err = New(config); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { w.shutdown(0) })
 	return w
 }

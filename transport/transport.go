@@ -5,10 +5,13 @@
 //
 // # Who runs what
 //
-// Members are divided among shards of the hub, one for each processor. A shard has a pump, a goroutine that takes the
-// shard's turns and writes to each woken connection without waiting. A connection whose socket is full gets a goroutine
-// that waits for it, until there is nothing left to write. Reading has a goroutine for each connection, which waits
-// without a buffer where the socket allows it. One more goroutine watches for silence.
+// Members are divided among shards of the hub, one for each processor. Each shard has a worker, which takes the shard's
+// turns and writes to each woken connection without waiting for its socket.
+//
+// On Linux the worker is an event loop (loop, poller, line): it also reads, so that a connection has neither a goroutine
+// nor a buffer nor a timer of its own. Elsewhere it is a pump, and each connection is a stream: a goroutine reads,
+// and where its socket is full another one waits for it. On Linux, too, connections whose sockets cannot be polled are
+// streams, such as those under TLS. Both pass the same tests.
 //
 // # How a connection ends
 //
@@ -27,6 +30,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"sync"
@@ -71,38 +75,85 @@ type Config struct {
 	Ping       time.Duration // a client that is silent for this long is pinged; 0: never
 	Idle       time.Duration // a connection without a message for this long is closed; 0: never
 	Close      time.Duration // a client has this long to answer a close frame; 0: CloseTimeout
+
+	// Skipped, if not nil, returns the frame that tells a client which fell behind how many messages it has missed:
+	// it goes on with the newest. If nil it is closed, because of hub.ErrBehind.
+	Skipped func(messages int) []byte
 }
+
+// tick is how exactly time-outs are kept.
+func (c Config) tick() time.Duration {
+	shortest := c.Close
+	for _, d := range []time.Duration{c.Ping, c.Idle} {
+		if d > 0 {
+			shortest = min(shortest, d)
+		}
+	}
+	return min(max(shortest/8, time.Millisecond), time.Second)
+}
+
+// A worker takes the turns of one shard.
+type worker interface {
+	// join makes a connection a member of the shard.
+	join(*Conn)
+	// serve gives a connection its socket and returns true, if the worker can drive it.
+	serve(c *Conn, nc net.Conn, early []byte) bool
+	// wake has the worker look up.
+	wake()
+	// run returns after end, which is called when no connection is left.
+	run()
+	end()
+	// bytes counts what the worker has read and written.
+	bytes() (in, out uint64)
+}
+
+// turn is how many connections a worker writes to before it looks up.
+const turn = 256
 
 // A Transport owns connections. New starts it, Shutdown ends it.
 type Transport struct {
-	config Config // set once
-	pumps  []*pump
-
-	running sync.WaitGroup // pumps, the watch
+	config  Config // set once
+	workers []worker
+	running sync.WaitGroup // workers, the watch
 	stop    chan struct{}
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	next  int           // pump, for the connection that is opened next
-	left  chan struct{} // closed when draining and no connection is left
-	ended bool          // Shutdown has begun
+	mu      sync.Mutex
+	conns   map[*Conn]struct{}
+	streams map[*stream]struct{}
+	next    int           // worker, for the connection that is opened next
+	left    chan struct{} // closed when draining and no connection is left
+	ended   bool          // Shutdown has begun
 
-	bytesIn, bytesOut atomic.Uint64
+	bytesIn, bytesOut atomic.Uint64 // of streams
 }
 
 // New starts a transport.
-func New(config Config) *Transport {
+func New(config Config) (*Transport, error) {
 	if config.Close == 0 {
 		config.Close = CloseTimeout
 	}
-	t := &Transport{config: config, conns: make(map[*Conn]struct{}), stop: make(chan struct{})}
+	t := &Transport{
+		config:  config,
+		stop:    make(chan struct{}),
+		conns:   make(map[*Conn]struct{}),
+		streams: make(map[*stream]struct{}),
+	}
 	for range runtime.GOMAXPROCS(0) {
-		p := newPump(config.Hub)
-		t.pumps = append(t.pumps, p)
-		t.running.Go(func() { p.run(t.stop) })
+		w, err := newWorker(t)
+		if err != nil {
+			for _, w := range t.workers {
+				w.end()
+				w.run() // to let go of what it holds
+			}
+			return nil, fmt.Errorf("start the transport: %w", err)
+		}
+		t.workers = append(t.workers, w)
+	}
+	for _, w := range t.workers {
+		t.running.Go(w.run)
 	}
 	t.running.Go(t.watch)
-	return t
+	return t, nil
 }
 
 // Open makes c a member of the hub, so that it can subscribe and be posted to before it has a socket.
@@ -110,16 +161,18 @@ func New(config Config) *Transport {
 func (t *Transport) Open(c *Conn, r Receiver) error {
 	c.transport, c.receiver = t, r
 	c.decoder.MaxMessage = t.config.MaxMessage
-	c.touch()
+	now := time.Now().UnixMilli()
+	c.heard.Store(now)
+	c.active.Store(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
 		return ErrGoingAway
 	}
 	t.conns[c] = struct{}{}
-	p := t.pumps[t.next%len(t.pumps)]
+	c.worker = t.workers[t.next%len(t.workers)]
 	t.next++
-	p.shard.Join(&c.Member, c)
+	c.worker.join(c)
 	return nil
 }
 
@@ -132,13 +185,20 @@ func (t *Transport) Abandon(c *Conn) {
 // Serve gives c its socket and starts reading and writing. early is what the client sent already.
 // It returns at once; the transport closes the socket.
 func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
-	if !c.attach(nc) {
-		c.Leave()
-		c.receiver.Closed(ErrLost)
-		t.forget(c)
+	if c.worker.serve(c, nc, early) {
 		return
 	}
-	go c.serve(early) // ends with forget, for which Shutdown waits
+	s := newStream(c, nc)
+	if !c.attach(s) {
+		nc.Close()
+		c.ended()
+		return
+	}
+	if c.closing() {
+		s.closing()
+	}
+	t.addStream(s)
+	go s.serve(early) // ends with forget, for which Shutdown waits
 	c.Wake()          // there may have been news before there was a socket
 }
 
@@ -180,6 +240,9 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 		<-left
 	}
 	close(t.stop)
+	for _, w := range t.workers {
+		w.end()
+	}
 	t.running.Wait()
 }
 
@@ -210,72 +273,54 @@ func (t *Transport) Stats() Stats {
 	t.mu.Lock()
 	n := len(t.conns)
 	t.mu.Unlock()
-	return Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
-}
-
-// A pump takes the turns of one shard.
-type pump struct {
-	shard *hub.Shard
-	news  chan struct{} // has room for one: there is something to do
-}
-
-func newPump(h *hub.Hub) *pump {
-	p := &pump{news: make(chan struct{}, 1)}
-	p.shard = h.NewShard(func() {
-		select {
-		case p.news <- struct{}{}:
-		default:
-		}
-	})
-	return p
-}
-
-// turn is how many connections are served before a pump looks up.
-const turn = 1024
-
-func (p *pump) run(stop <-chan struct{}) {
-	for {
-		select {
-		case <-p.news:
-			for p.shard.Turn(turn) {
-				runtime.Gosched() // let those read who make the news
-			}
-		case <-stop:
-			return
-		}
+	st := Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
+	for _, w := range t.workers {
+		in, out := w.bytes()
+		st.BytesIn += in
+		st.BytesOut += out
 	}
+	return st
 }
 
-// watch looks after silent connections, once in a while.
+// watch has the workers keep time, and looks after the streams itself.
 func (t *Transport) watch() {
-	period := time.Second
-	for _, d := range []time.Duration{t.config.Ping, t.config.Idle} {
-		if d > 0 {
-			period = min(period, max(d/4, time.Millisecond))
-		}
-	}
-	ticker := time.NewTicker(period)
+	ticker := time.NewTicker(t.config.tick())
 	defer ticker.Stop()
-	var conns []*Conn
 	for {
 		select {
 		case <-ticker.C:
 		case <-t.stop:
 			return
 		}
-		if t.config.Ping == 0 && t.config.Idle == 0 {
-			continue
+		for _, w := range t.workers {
+			w.wake()
 		}
-		conns = conns[:0]
-		t.mu.Lock()
-		for c := range t.conns {
-			conns = append(conns, c)
-		}
-		t.mu.Unlock()
-		now := time.Now()
-		for i, c := range conns {
-			c.check(now)
-			conns[i] = nil
+		t.checkStreams(time.Now().UnixMilli())
+	}
+}
+
+func (t *Transport) checkStreams(now int64) {
+	var due []*stream
+	t.mu.Lock()
+	for s := range t.streams {
+		if s.due <= now {
+			due = append(due, s)
 		}
 	}
+	t.mu.Unlock()
+	for _, s := range due {
+		s.due = s.conn.check(now)
+	}
+}
+
+func (t *Transport) addStream(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.streams[s] = struct{}{}
+}
+
+func (t *Transport) removeStream(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.streams, s)
 }

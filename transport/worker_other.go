@@ -1,0 +1,5 @@
+//go:build !linux
+
+package transport
+
+func newWorker(t *Transport) (worker, error) { return newPump(t.config.Hub), nil }
