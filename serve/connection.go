@@ -21,9 +21,7 @@ type connection struct {
 	transport.Conn
 
 	// Set once.
-	server    *Server
 	mount     *mount
-	id        string
 	sourceIP  string
 	userAgent string
 	connected int64 // milliseconds since 1970
@@ -39,9 +37,7 @@ var errDeleted = errors.New("serve: deleted through the management API")
 func (s *Server) Connect(r *http.Request, m gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
 	c := &connection{
-		server:    s,
-		mount:     mountsNamed(m.Name)[0],
-		id:        id,
+		mount:     s.mountsNamed(m.Name)[0],
 		sourceIP:  source,
 		userAgent: strings.Clone(r.UserAgent()), // not with the whole request behind it
 		connected: time.Now().UnixMilli(),
@@ -70,30 +66,33 @@ func (s *Server) register(c *connection) *gateway.Refusal {
 	if len(s.connections) >= s.config.MaxConnections {
 		return &gateway.TooManyConnections
 	}
-	s.connections[c.id] = c
+	s.connections[c.state.ID] = c
 	return nil
 }
 
 func (s *Server) unregister(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.connections, c.id)
+	delete(s.connections, c.state.ID)
 }
 
 // Serve implements gateway.Socket.
-func (c *connection) Serve(nc net.Conn, early []byte) { c.server.transport.Serve(&c.Conn, nc, early) }
+func (c *connection) Serve(nc net.Conn, early []byte) {
+	c.mount.server.handshakes.Add(1)
+	c.mount.server.transport.Serve(&c.Conn, nc, early)
+}
 
 // Abandon implements gateway.Socket.
 func (c *connection) Abandon() {
-	c.server.transport.Abandon(&c.Conn)
-	c.server.unregister(c)
+	c.mount.server.transport.Abandon(&c.Conn)
+	c.mount.server.unregister(c)
 }
 
 // Message implements transport.Receiver.
 func (c *connection) Message(data []byte, binary bool) error {
 	err := c.handle(app.Event{Kind: app.Message, Data: data, Binary: binary})
 	if !errors.Is(err, hub.ErrBusy) {
-		c.server.metrics.messages.Add(1)
+		c.mount.server.metrics.messages.Add(1)
 	}
 	if errors.Is(err, hub.ErrFull) {
 		return transport.ErrFlooded
@@ -104,10 +103,10 @@ func (c *connection) Message(data []byte, binary bool) error {
 // Closed implements transport.Receiver.
 func (c *connection) Closed(cause error) {
 	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
-	c.server.unregister(c)
+	c.mount.server.unregister(c)
 	how := endName(cause)
-	c.server.metrics.closed(how)
-	c.server.config.Log.Debug("disconnected", "id", c.id, "why", how, "cause", cause)
+	c.mount.server.metrics.closed(how)
+	c.mount.server.config.Log.Debug("disconnected", "id", c.state.ID, "why", how, "cause", cause)
 }
 
 // Explain implements transport.Receiver.
@@ -204,7 +203,7 @@ func (c *connection) apply(m *scratch, e *app.Effect) error {
 	case app.PostMembers:
 		return c.post(c.members(e.Topic))
 	case app.Reject:
-		return c.post(app.AppendErrorFrame(nil, string(e.Data), c.id, gateway.NewID()))
+		return c.post(app.AppendErrorFrame(nil, string(e.Data), c.state.ID, gateway.NewID()))
 	}
 	return nil
 }
@@ -221,7 +220,7 @@ func (c *connection) publish(m *scratch, e *app.Effect) error {
 		m.mine = ws.AppendFrame(m.mine[:0], opcode(e.Binary), e.Mine)
 		mine = m.mine
 	}
-	return c.server.hub.Publish(&c.Member, m.topics, m.frame, mine)
+	return c.mount.server.hub.Publish(&c.Member, m.topics, m.frame, mine)
 }
 
 func appendTopics(dst []hub.Topic, m *mount, names []string) []hub.Topic {
@@ -284,12 +283,12 @@ func frameOf(data []byte) []byte {
 func (c *connection) members(topic string) []byte {
 	var ids []string
 	more := false
-	c.server.hub.Members(hub.Topic{App: c.mount.Name, Name: topic}, func(conn hub.Conn) bool {
+	c.mount.server.hub.Members(hub.Topic{App: c.mount.Name, Name: topic}, func(conn hub.Conn) bool {
 		if len(ids) == app.MaxMembers {
 			more = true
 			return false
 		}
-		ids = append(ids, connectionOf(conn).id)
+		ids = append(ids, connectionOf(conn).state.ID)
 		return true
 	})
 	return app.AppendMembers(nil, ids, more)

@@ -47,7 +47,7 @@ func (c *connection) info() gateway.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return gateway.Info{
-		ID:         c.id,
+		ID:         c.state.ID,
 		App:        c.mount.Name,
 		User:       c.state.User,
 		Topics:     c.state.Topics,
@@ -74,7 +74,7 @@ func (s *Server) Connections(appName string, topic *string) []gateway.Info {
 	if topic == nil {
 		list = s.all(appName)
 	} else {
-		for _, m := range mountsNamed(appName) {
+		for _, m := range s.mountsNamed(appName) {
 			list = append(list, s.members(m, *topic)...)
 		}
 	}
@@ -118,7 +118,7 @@ func (s *Server) Topics(appName string) []gateway.Topic {
 // Remove implements gateway.Topics.
 func (s *Server) Remove(appName, topic string) int {
 	removed := 0
-	for _, m := range mountsNamed(appName) {
+	for _, m := range s.mountsNamed(appName) {
 		members := s.members(m, topic)
 		for _, c := range members {
 			c.mu.Lock()
@@ -138,7 +138,7 @@ const publishTimeout = 5 * time.Second
 // Publish implements gateway.Topics: it says data as a client of the broadcast app would that connects with the
 // request's query.
 func (s *Server) Publish(r *http.Request, data []byte) *gateway.Refusal {
-	m := mountsNamed("broadcast")[0]
+	m := s.mountsNamed("broadcast")[0]
 	stranger := &app.Conn{}
 	var topics []string
 	for _, e := range m.app.Handle(nil, app.Event{Kind: app.Connect, Conn: stranger, Query: r.URL.Query()}) {

@@ -7,14 +7,14 @@ import (
 	"crier/gateway"
 )
 
-// A mount is an app at its path.
-type mount struct {
+// A builtin is an app and where it is served.
+type builtin struct {
 	gateway.Mount
 	app app.App
 }
 
-// mounts are the apps that a server serves, in the order in which people are told.
-var mounts = []mount{
+// builtins are the apps that a server serves, in the order in which people are told.
+var builtins = []builtin{
 	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}},
 	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}},
 	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}},
@@ -24,18 +24,31 @@ var mounts = []mount{
 
 // Mounts returns what a server serves, in the order in which people are told.
 func Mounts() []gateway.Mount {
-	list := make([]gateway.Mount, len(mounts))
-	for i, m := range mounts {
-		list[i] = m.Mount
+	list := make([]gateway.Mount, len(builtins))
+	for i, b := range builtins {
+		list[i] = b.Mount
 	}
 	return list
 }
 
+// A mount is an app as one server serves it.
+type mount struct {
+	builtin
+	server *Server
+}
+
+func newMounts(s *Server) (mounts []*mount) {
+	for _, b := range builtins {
+		mounts = append(mounts, &mount{b, s})
+	}
+	return mounts
+}
+
 // mountsNamed returns the mount of that name; all of them if the name is empty.
-func mountsNamed(name string) (list []*mount) {
-	for i := range mounts {
-		if name == "" || mounts[i].Name == name {
-			list = append(list, &mounts[i])
+func (s *Server) mountsNamed(name string) (list []*mount) {
+	for _, m := range s.mounts {
+		if name == "" || m.Name == name {
+			list = append(list, m)
 		}
 	}
 	return list

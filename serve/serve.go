@@ -92,8 +92,11 @@ type Server struct {
 	http      *http.Server
 	hub       *hub.Hub
 	transport *transport.Transport
+	mounts    []*mount
 	metrics   *metrics
 	draining  atomic.Bool
+
+	handshakes atomic.Uint64 // that succeeded
 
 	mu          sync.RWMutex
 	connections map[string]*connection // by id
@@ -118,12 +121,19 @@ func Open(config Config) (*Server, error) {
 		}),
 		connections: make(map[string]*connection),
 	}
-	s.transport = transport.New(transport.Config{
+	s.transport, err = transport.New(transport.Config{
 		Hub:        s.hub,
 		MaxMessage: config.MaxMessage,
 		Ping:       config.Ping,
 		Idle:       config.Idle,
 	})
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return nil, err
+	}
+	s.mounts = newMounts(s)
 	s.metrics = newMetrics(s)
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -192,11 +202,14 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	tidying, calmed := context.WithCancel(ctx)
+	serving.Go(func() { s.tidy(tidying) })
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	calmed()
 	s.drain()
 	serving.Wait()
 	return err
