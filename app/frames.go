@@ -22,4 +22,17 @@ func AppendErrorFrame(dst []byte, message, connectionID, requestID string) []byt
 	return append(dst, '}')
 }
 
+// AppendSkipped appends the text that tells a connection that it has missed messages, because it reads too slowly:
+//
+//	{"_skipped":12,"_now":1561016329388}
+//
+// A message to several of its topics counts for each of them.
+func AppendSkipped(dst []byte, messages int, now int64) []byte {
+	dst = append(dst, `{"_skipped":`...)
+	dst = appendInt(dst, messages)
+	dst = append(dst, `,"_now":`...)
+	dst = strconv.AppendInt(dst, now, 10)
+	return append(dst, '}')
+}
+
 func appendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n), 10) }

@@ -15,6 +15,7 @@ import (
 type metrics struct {
 	server   *Server
 	messages atomic.Uint64
+	skipped  atomic.Uint64
 	closes   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 }
@@ -58,6 +59,7 @@ var (
 	topicsDesc      = prometheus.NewDesc("crier_topics", "Topics that somebody is subscribed to.", nil, nil)
 	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent.", nil, nil)
 	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
+	skippedDesc     = prometheus.NewDesc("crier_skipped_messages_total", "Messages that slow readers have missed, with --slow skip.", nil, nil)
 	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
 	sentDesc        = prometheus.NewDesc("crier_sent_bytes_total", "Bytes written to connections.", nil, nil)
 	backlogDesc     = prometheus.NewDesc("crier_backlog_bytes", "Memory that holds messages for those who have yet to read them.", nil, nil)
@@ -83,6 +85,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(backlogDesc, float64(hub.LogBytes))
 	counter(messagesDesc, m.messages.Load())
 	counter(deliveriesDesc, hub.Delivered)
+	counter(skippedDesc, m.skipped.Load())
 	counter(receivedDesc, transport.BytesIn)
 	counter(sentDesc, transport.BytesOut)
 }

@@ -27,8 +27,10 @@ import (
 	"syscall"
 	"time"
 
+	"crier/app"
 	"crier/hub"
 	"crier/transport"
+	"crier/ws"
 )
 
 // Config says how to serve. Start from Defaults.
@@ -39,6 +41,7 @@ type Config struct {
 	MaxMessage     int           // bytes of one message
 	MaxConnections int           // open at once
 	Backlog        int           // bytes of messages kept for the slowest reader of a topic
+	Skip           bool          // a reader that falls behind goes on with the newest message, instead of being closed
 	Ping           time.Duration // silence after which a client is pinged; 0 never
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
 	Drain          time.Duration // over which clients are sent away at the end
@@ -121,12 +124,16 @@ func Open(config Config) (*Server, error) {
 		}),
 		connections: make(map[string]*connection),
 	}
-	s.transport, err = transport.New(transport.Config{
+	sockets := transport.Config{
 		Hub:        s.hub,
 		MaxMessage: config.MaxMessage,
 		Ping:       config.Ping,
 		Idle:       config.Idle,
-	})
+	}
+	if config.Skip {
+		sockets.Skipped = s.skipped
+	}
+	s.transport, err = transport.New(sockets)
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -178,6 +185,12 @@ func listen(address string) ([]net.Listener, error) {
 			return nil, err
 		}
 	}
+}
+
+// skipped returns the frame that tells a client how many messages it has missed.
+func (s *Server) skipped(messages int) []byte {
+	s.metrics.skipped.Add(uint64(messages))
+	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
 }
 
 // URL returns the address of the broadcast app, such as ws://localhost:8080.

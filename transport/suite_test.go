@@ -493,6 +493,45 @@ func TestSlowReaderIsTold(t *testing.T) {
 	})
 }
 
+// TestSlowReaderSkips: with that policy a client that fell behind is told how much it missed, and misses just that.
+func TestSlowReaderSkips(t *testing.T) {
+	notice := func(messages int) []byte { return ws.AppendFrame(nil, ws.Text, fmt.Append(nil, "skipped ", messages)) }
+	eachWay(t, Config{Skipped: notice}, hub.Limits{Topic: 256 << 10}, func(w *world) {
+		const messages = 2000
+		slow := w.dial()
+		for i := range messages {
+			frame := ws.AppendFrame(nil, ws.Text, fmt.Appendf(nil, "%d %s", i, bytes.Repeat([]byte("x"), 10_000)))
+			for {
+				relief := w.hub.Relief()
+				if w.hub.Publish(nil, everyone, frame, nil) == nil {
+					break
+				}
+				<-relief
+			}
+		}
+		next, skipped := 0, 0
+		for next < messages {
+			m, err := slow.next()
+			if err != nil {
+				w.Fatal(err)
+			}
+			n, i := 0, 0
+			if _, err := fmt.Sscanf(string(m.Data), "skipped %d", &n); err == nil {
+				next += n
+				skipped += n
+				continue
+			}
+			if _, err := fmt.Sscan(string(m.Data), &i); err != nil || i != next {
+				w.Fatalf("heard %.20q, want number %d", m.Data, next)
+			}
+			next++
+		}
+		if skipped == 0 {
+			w.Error("nothing was skipped")
+		}
+	})
+}
+
 // TestAsksMoreThanItReads: a client that causes answers and does not read them is not read either.
 func TestAsksMoreThanItReads(t *testing.T) {
 	eachWay(t, Config{}, hub.Limits{}, func(w *world) {

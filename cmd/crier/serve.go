@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +23,7 @@ import (
 func newServe() *cobra.Command {
 	config := serve.Defaults()
 	level := slog.LevelInfo
+	var slow slowPolicy
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -39,6 +42,7 @@ Other programs on this machine may use the management API (/publish, /topics,
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Skip = slow == "skip"
 			config.Log = newLog(cmd.ErrOrStderr(), level)
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -54,11 +58,27 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "most connections at once")
 	f.IntVar(&config.Backlog, "backlog", config.Backlog, "`BYTES` of messages kept for the slowest reader of a topic")
+	f.Var(&slow, "slow", "`POLICY` for readers that fall behind: close them, or skip to the newest message and tell them how many they missed")
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for this long, and close it after twice as long; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
 	return cmd
+}
+
+// A slowPolicy is close or skip. It implements pflag.Value.
+type slowPolicy string
+
+func (p *slowPolicy) String() string { return cmp.Or(string(*p), "close") }
+
+func (p *slowPolicy) Type() string { return "POLICY" }
+
+func (p *slowPolicy) Set(value string) error {
+	if value != "close" && value != "skip" {
+		return errors.New("must be close or skip")
+	}
+	*p = slowPolicy(value)
+	return nil
 }
 
 func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
