@@ -648,6 +648,25 @@ func TestShutdownTellsEveryone(t *testing.T) {
 	})
 }
 
+// TestShutdownWaitsForNobody: when all have left it is over, whatever time was given.
+func TestShutdownWaitsForNobody(t *testing.T) {
+	eachWay(t, Config{}, hub.Limits{}, func(w *world) {
+		for range 3 {
+			defer w.dial().Close()
+		}
+		done := make(chan struct{})
+		go func() { w.shutdown(time.Hour); close(done) }()
+		for _, c := range w.clients {
+			c.bye()
+		}
+		select {
+		case <-done:
+		case <-time.After(patience):
+			w.Fatal("everyone has left, and the shutdown goes on")
+		}
+	})
+}
+
 // TestShutdownEndsTheStubborn: neither clients that do not answer nor handshakes that hang hold a shutdown up.
 func TestShutdownEndsTheStubborn(t *testing.T) {
 	eachWay(t, Config{Close: time.Hour}, hub.Limits{}, func(w *world) {

@@ -230,7 +230,7 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	}
 	t.mu.Unlock()
 
-	t.sendAway(ctx, conns, spread)
+	t.sendAway(ctx, conns, spread, left)
 	select {
 	case <-left:
 	case <-ctx.Done():
@@ -246,8 +246,8 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	t.running.Wait()
 }
 
-// sendAway closes connections at an even pace.
-func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Duration) {
+// sendAway closes connections at an even pace, until all have left.
+func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Duration, left <-chan struct{}) {
 	start := time.Now()
 	pace := time.NewTimer(0)
 	defer pace.Stop()
@@ -255,6 +255,8 @@ func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Dur
 		pace.Reset(time.Until(start.Add(spread * time.Duration(i) / time.Duration(len(conns)))))
 		select {
 		case <-pace.C:
+		case <-left:
+			return
 		case <-ctx.Done():
 			return
 		}
