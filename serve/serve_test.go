@@ -1,0 +1,217 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"crier/gateway"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// open starts a server that ends with the test.
+func open(t *testing.T, change func(*Config)) *Server {
+	t.Helper()
+	config := Defaults()
+	config.Listen = "localhost:0"
+	config.Drain = 0
+	if change != nil {
+		change(&config)
+	}
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return s
+}
+
+func TestConfig(t *testing.T) {
+	if err := Defaults().check(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	for want, change := range map[string]func(*Config){
+		"at least one byte":       func(c *Config) { c.MaxMessage = 0 },
+		"at most 16777216 bytes":  func(c *Config) { c.MaxMessage = 1 << 30 },
+		"at least one connection": func(c *Config) { c.MaxConnections = 0 },
+		"at least eight times":    func(c *Config) { c.Backlog = 8*c.MaxMessage - 1 },
+		"must not be negative":    func(c *Config) { c.Ping = -1 },
+		"a log is needed":         func(c *Config) { c.Log = nil },
+		"want host:port":          func(c *Config) { c.Listen = "8080" },
+		"address already in use":  func(c *Config) { c.Listen = inUse(t) },
+		"invalid port":            func(c *Config) { c.Listen = "localhost:99999" },
+	} {
+		config := Defaults()
+		change(&config)
+		s, err := Open(config)
+		if err == nil {
+			s.http.Close()
+			t.Errorf("Open is content; want an error that says %q", want)
+			continue
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %q, want %q", err, want)
+		}
+	}
+}
+
+func inUse(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// TestLocalhost: clients that take localhost for ::1 and those that take it for 127.0.0.1 get through.
+func TestLocalhost(t *testing.T) {
+	s := open(t, nil)
+	if !strings.HasPrefix(s.URL(), "ws://localhost:") {
+		t.Errorf("the URL is %s", s.URL())
+	}
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL(), "ws://"))
+	for _, l := range s.listeners {
+		if _, p, _ := net.SplitHostPort(l.Addr().String()); p != port {
+			t.Errorf("listens at %s, but tells port %s", l.Addr(), port)
+		}
+	}
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			if host == "::1" && len(s.listeners) == 1 {
+				continue // there is no IPv6 here
+			}
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
+func TestURL(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:0": "ws://127.0.0.1:",
+		":0":          "ws://localhost:",
+		"0.0.0.0:0":   "ws://localhost:",
+	} {
+		if got := open(t, func(c *Config) { c.Listen = listen }).URL(); !strings.HasPrefix(got, want) {
+			t.Errorf("listening at %s the URL is %s", listen, got)
+		}
+	}
+}
+
+// TestRunFails: when a listener fails the others end, too, and the reason is told.
+func TestRunFails(t *testing.T) {
+	config := Defaults()
+	config.Listen, config.Drain = "127.0.0.1:0", 0
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.listeners[0].Close()
+	if err := s.Run(context.Background()); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "accept connections at 127.0.0.1:") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestEveryEndIsExplained: each end of a connection in the table of refusals has a cause.
+func TestEveryEndIsExplained(t *testing.T) {
+	explained := make(map[string]bool)
+	for _, cause := range []error{
+		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted,
+		ws.Close{Code: ws.ProtocolError, Reason: "x"}, ws.Close{Code: ws.InvalidPayload, Reason: "x"}, ws.Close{Code: ws.TooBig, Reason: "x"},
+	} {
+		no := explain(fmt.Errorf("while testing: %w", cause))
+		if no.Code == 0 || no.Say == "" || explained[no.Name] {
+			t.Errorf("%v is explained as %+v", cause, no)
+		}
+		explained[no.Name] = true
+	}
+	for _, no := range gateway.Refusals() {
+		if no.Code != 0 && !explained[no.Name] {
+			t.Errorf("nothing ends with %s", no.Name)
+		}
+	}
+	for want, cause := range map[string]error{"client": transport.Goodbye{}, "lost": transport.ErrLost, "idle": transport.ErrIdle} {
+		if got := endName(cause); got != want {
+			t.Errorf("%v is counted as %s, want %s", cause, got, want)
+		}
+	}
+}
+
+// TestPublishPatiently: a publish over HTTP waits for readers that have yet to be offered what was published before, but
+// not longer than its request.
+func TestPublishPatiently(t *testing.T) {
+	h := hub.New(hub.Limits{Topic: 8 << 10})
+	shard := h.NewShard(func() {})
+	topic := []hub.Topic{{App: "broadcast", Name: ""}}
+	var lazy hub.Member
+	shard.Join(&lazy, nobody{})
+	lazy.Subscribe(topic[0])
+	frame := make([]byte, 1000)
+	for h.Publish(nil, topic, frame, nil) == nil {
+	}
+	s := &Server{hub: h}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if err := s.publishPatiently(ctx, topic, frame); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	published := make(chan error)
+	go func() { published <- s.publishPatiently(context.Background(), topic, frame) }()
+	for {
+		shard.Turn(100)
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Wake() {}
+
+// TestDraining: a server that goes away says so to load balancers and newcomers, and still answers.
+func TestDraining(t *testing.T) {
+	s := open(t, nil)
+	get := func(path string) string {
+		resp, err := http.Get("http" + strings.TrimPrefix(s.URL(), "ws") + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.Status + " " + string(body)
+	}
+	if got := get("/readyz"); got != "200 OK ok\n" {
+		t.Errorf("ready: %q", got)
+	}
+	s.draining.Store(true)
+	if got := get("/readyz"); got != "503 Service Unavailable draining\n" {
+		t.Errorf("draining: %q", got)
+	}
+	if got := get("/healthz"); got != "200 OK ok\n" {
+		t.Errorf("healthy while draining: %q", got)
+	}
+}
