@@ -49,8 +49,14 @@ type loop struct {
 	bytesIn, bytesOut atomic.Uint64
 }
 
-// newWorker returns a loop.
-func newWorker(t *Transport) (worker, error) {
+func (t *Transport) newWorker() (worker, error) {
+	if t.config.pumps {
+		return newPump(t.config.Hub), nil
+	}
+	return newLoop(t)
+}
+
+func newLoop(t *Transport) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err

@@ -79,6 +79,8 @@ type Config struct {
 	// Skipped, if not nil, returns the frame that tells a client which fell behind how many messages it has missed:
 	// it goes on with the newest. If nil it is closed, because of hub.ErrBehind.
 	Skipped func(messages int) []byte
+
+	pumps bool // for tests: workers as where there are no loops
 }
 
 // tick is how exactly time-outs are kept.
@@ -139,7 +141,7 @@ func New(config Config) (*Transport, error) {
 		streams: make(map[*stream]struct{}),
 	}
 	for range runtime.GOMAXPROCS(0) {
-		w, err := newWorker(t)
+		w, err := t.newWorker()
 		if err != nil {
 			for _, w := range t.workers {
 				w.end()

@@ -2,4 +2,4 @@
 
 package transport
 
-func newWorker(t *Transport) (worker, error) { return newPump(t.config.Hub), nil }
+func (t *Transport) newWorker() (worker, error) { return newPump(t.config.Hub), nil }

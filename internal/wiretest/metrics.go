@@ -1,0 +1,81 @@
+package wiretest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// metrics are the numbers of /metrics, by name and labels: crier_connections{app="chat"}.
+type metrics map[string]float64
+
+func (s server) metrics(t *testing.T) metrics {
+	t.Helper()
+	m, err := s.readMetrics()
+	if err != nil {
+		t.Fatalf("/metrics: %v", err)
+	}
+	return m
+}
+
+// readMetrics is metrics for every goroutine: it does not end the test.
+func (s server) readMetrics() (metrics, error) {
+	a, err := s.tryAsk("GET /metrics")
+	if err != nil {
+		return nil, err
+	}
+	if a.status != 200 {
+		return nil, fmt.Errorf("%d %s", a.status, a.body)
+	}
+	m := make(metrics)
+	for line := range strings.Lines(a.body) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok || name == "#" {
+			continue
+		}
+		if m[name], err = strconv.ParseFloat(value, 64); err != nil {
+			return nil, fmt.Errorf("%q: %w", line, err)
+		}
+	}
+	return m, nil
+}
+
+// connections is how many are open, in all apps.
+func (m metrics) connections() (n float64) {
+	for name, value := range m {
+		if strings.HasPrefix(name, "crier_connections{") {
+			n += value
+		}
+	}
+	return n
+}
+
+// memory is what the server's process takes, in bytes; 0 where the system does not tell.
+func (m metrics) memory() float64 { return m["process_resident_memory_bytes"] }
+
+// settles waits until the server holds no more than before: connections, topics, messages, goroutines.
+func (s server) settles(t *testing.T, before metrics) {
+	t.Helper()
+	var after metrics
+	defer func() {
+		if t.Failed() {
+			t.Logf("connections %v, were %v", after.connections(), before.connections())
+			for _, name := range held {
+				t.Logf("%s %v, was %v", name, after[name], before[name])
+			}
+		}
+	}()
+	eventually(t, "the server holds no more than before", func() bool {
+		after = s.metrics(t)
+		for _, name := range held {
+			if after[name] > before[name] {
+				return false
+			}
+		}
+		return after.connections() <= before.connections()
+	})
+}
+
+// held are the numbers that grow with what the server holds for its clients.
+var held = []string{"go_goroutines", "crier_topics", "crier_backlog_bytes"}

@@ -1,0 +1,167 @@
+// Package wiretest is one conformance suite for every home of crier. It takes a URL and nothing else:
+//
+//	func TestHome(t *testing.T) { wiretest.Run(t, "ws://localhost:8080") }
+//
+// # What it tests
+//
+// What an outsider can see, over real sockets: what the apps answer, that what others recorded of the services they come
+// from still holds, topics and order, frames, what is refused and how, the management API, ten thousand streams of
+// nonsense, and a load. The table in this file lists it all.
+//
+// # Whose clients
+//
+// The ordinary clients are another implementation's (github.com/coder/websocket). Where a test sends what no well-kept
+// client would, or has to see each frame, the bytes are written and read by hand. Nothing here is built on crier's own
+// packages: a fault cannot stand on both sides of the wire and cancel itself out.
+//
+// # Other people on the server
+//
+// Topics get names that nobody else uses, and where everyone hears everyone, strangers' messages are passed over. So a
+// server may have other users meanwhile. Only the tests that count all of its connections mind them.
+//
+// # What it does not do
+//
+// It starts no server, and knows no flag of one: it expects the documented defaults.
+package wiretest
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen; it matters only when it does not.
+const patience = 10 * time.Second
+
+// tests is the whole suite, in the order in which it runs.
+var tests = []struct {
+	name string
+	run  func(*testing.T, server)
+}{
+	// recordings.go: what others recorded.
+	{"RecordedBroadcast", testRecordedBroadcast},
+	{"RecordedLifecycle", testRecordedLifecycle},
+	{"RecordedRooms", testRecordedRooms},
+	{"RecordedDirectory", testRecordedDirectory},
+
+	// apps.go: each app's own rules.
+	{"Stamps", testStamps},
+	{"Bridge", testBridge},
+	{"Chat", testChat},
+	{"RoomsKeepSubscriptionsApart", testRoomsKeepSubscriptionsApart},
+	{"RoomsUsers", testRoomsUsers},
+
+	// topics.go: who hears what, and in which order.
+	{"Topics", testTopics},
+	{"Everyone", testEveryone},
+	{"EchoOff", testEchoOff},
+	{"AppsAreApart", testAppsAreApart},
+	{"OnceThoughInTwoTopics", testOnceThoughInTwoTopics},
+	{"OneOrder", testOneOrder},
+	{"SlowButInTime", testSlowButInTime},
+
+	// frames.go: the protocol, used well.
+	{"Binary", testBinary},
+	{"Fragments", testFragments},
+	{"Pings", testPings},
+	{"PingsThatNobodyReads", testPingsThatNobodyReads},
+	{"ClosingHandshake", testClosingHandshake},
+	{"NothingCountsAfterClose", testNothingCountsAfterClose},
+
+	// limits.go: how much is too much.
+	{"MaxMessage", testMaxMessage},
+	{"MaxHeader", testMaxHeader},
+	{"MaxTopics", testMaxTopics},
+
+	// badinput.go and nonsense.go: the protocol, broken.
+	{"BadInput", testBadInput},
+	{"BadInputThenGone", testBadInputThenGone},
+	{"BadInputReachesNobody", testBadInputReachesNobody},
+	{"CutShort", testCutShort},
+	{"Vanished", testVanished},
+	{"Nonsense", testNonsense},
+
+	// handshake.go and refusals.go: who gets in.
+	{"Handshake", testHandshake},
+	{"EarlyFrames", testEarlyFrames},
+	{"Refusals", testRefusals},
+	{"Origins", testOrigins},
+	{"NotHTTP", testNotHTTP},
+	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal},
+
+	// management.go, lists.go, health.go: for programs, and for who runs the server.
+	{"Post", testPost},
+	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead},
+	{"Info", testInfo},
+	{"Delete", testDelete},
+	{"DeleteOneWhoDoesNotRead", testDeleteOneWhoDoesNotRead},
+	{"WrongIDs", testWrongIDs},
+	{"WhoMayManage", testWhoMayManage},
+	{"Publish", testPublish},
+	{"ListConnections", testListConnections},
+	{"ListTopics", testListTopics},
+	{"DeleteTopic", testDeleteTopic},
+	{"Health", testHealth},
+
+	// load.go: many at once.
+	{"Load", testLoad},
+}
+
+// Run tests the server at a URL such as ws://localhost:8080.
+func Run(t *testing.T, url string) {
+	s := server(strings.TrimSuffix(url, "/"))
+	before := s.metrics(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
+	}
+	t.Run("NothingIsLeft", func(t *testing.T) { s.settles(t, before) })
+}
+
+// A server is the one under test, known by its address alone, such as ws://localhost:8080.
+type server string
+
+// ws returns the WebSocket address of a path.
+func (s server) ws(path string) string { return string(s) + path }
+
+// http returns the HTTP address of a path.
+func (s server) http(path string) string { return "http" + strings.TrimPrefix(string(s), "ws") + path }
+
+// host returns the server's name and port, and the path that comes before all others, if any.
+func (s server) host() (hostport, prefix string) {
+	u, err := url.Parse(string(s))
+	if err != nil {
+		panic(err)
+	}
+	return u.Host, u.Path
+}
+
+// connect opens a socket, without a handshake.
+func (s server) connect() (net.Conn, error) {
+	hostport, _ := s.host()
+	if !strings.HasPrefix(string(s), "wss:") {
+		return net.DialTimeout("tcp", hostport, patience)
+	}
+	if _, _, err := net.SplitHostPort(hostport); err != nil {
+		hostport += ":443"
+	}
+	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", hostport, nil)
+}
+
+// unique returns a name that nobody else uses.
+func unique(name string) string { return name + "-" + rand.Text()[:10] }
+
+// eventually waits until something is true that nobody announces.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !holds(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
