@@ -23,10 +23,10 @@ check:
 	go tool -modfile=tools/go.mod staticcheck ./...
 
 unit:
-	go test ./...
+	go test -count=1 ./...
 
 race:
-	go test -race -short ./hub ./transport ./gateway ./serve ./internal/wiretest
+	go test -count=1 -race -short ./hub ./transport ./gateway ./serve ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
 FUZZ ?= 4s
