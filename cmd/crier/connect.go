@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -166,6 +167,10 @@ func (c *connect) handshake() (*websocket.DialOptions, error) {
 func refusedBy(resp *http.Response) error {
 	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	var no struct{ Message string } // as API Gateway puts it
+	if json.Unmarshal(body, &no) == nil && no.Message != "" {
+		body = []byte(no.Message)
+	}
 	if why := sentence(string(body)); why != "" {
 		return fmt.Errorf("refused: %s: %s", strings.TrimSpace(status), why)
 	}

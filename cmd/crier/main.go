@@ -41,7 +41,6 @@ CRIER_ADMIN_KEY.`,
 		Example: `  crier serve                       # in one terminal
   crier connect                     # in two others: say something
   crier publish hello everyone      # from a script`,
-		Args:              cobra.NoArgs,
 		SilenceErrors:     true, // run prints them
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },

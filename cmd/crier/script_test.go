@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"crier": main})
+}
+
+// TestScripts runs testdata/script/*.txt, with crier as a program. Beside the usual commands there is
+//
+//	served FILE    wait until the server whose output goes to FILE tells its address, and set $URL and $HTTP to it
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"served": served, "await": await},
+	})
+}
+
+var told = regexp.MustCompile(`ws(://\S+)`)
+
+func served(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: served FILE")
+	}
+	found := awaitMatch(ts, args[0], told)
+	ts.Setenv("URL", found[0])
+	ts.Setenv("HTTP", "http"+found[1])
+}
+
+// await waits until a file has what a pattern describes.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: await FILE PATTERN")
+	}
+	awaitMatch(ts, args[0], regexp.MustCompile(args[1]))
+}
+
+func awaitMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp) []string {
+	var text []byte
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		text, _ = os.ReadFile(filepath.Join(ts.Getenv("WORK"), file))
+		if found := pattern.FindStringSubmatch(string(text)); found != nil {
+			return found
+		}
+	}
+	ts.Fatalf("%s does not come to have %s; it has\n%s", file, pattern, text)
+	return nil
+}
