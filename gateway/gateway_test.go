@@ -267,11 +267,13 @@ func TestHandshake(t *testing.T) {
 		}
 		io.WriteString(nc, c.request+"\r\nHost: game.example.com\r\n"+strings.Join(c.headers, "\r\n")+"\r\n\r\nearly")
 		nc.(*net.TCPConn).CloseWrite()
-		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+		reader := bufio.NewReader(nc)
+		resp, err := http.ReadResponse(reader, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		body, _ := io.ReadAll(resp.Body)
+		io.Copy(io.Discard, reader) // until the socket has been served
 		nc.Close()
 		server.Close()
 		got := resp.Status[:3] + " " + string(body)
