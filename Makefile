@@ -5,7 +5,8 @@
 .DEFAULT_GOAL := run
 
 run:
-	go run ./cmd/crier serve
+	@go build -o crier ./cmd/crier
+	@./crier serve
 
 test: deps check unit race fuzz
 

@@ -61,7 +61,7 @@ func oneByteFragments(text string) (stream []byte) {
 }
 
 func testPings(t *testing.T, s server) {
-	for _, app := range []string{"/?topic=" + unique("pings"), "/bridge?topicName=x", "/chat", "/rooms", "/directory"} {
+	for _, app := range []string{"/?topic=" + unique("pings"), "/bridge?topicName=" + unique("pings"), "/rooms", "/directory"} {
 		c := s.raw(t, app)
 		long := strings.Repeat("p", 125)
 		c.send(frames("ping: ping:a ping:" + long))

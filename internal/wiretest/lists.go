@@ -65,7 +65,7 @@ func testListTopics(t *testing.T, s server) {
 		}
 		for _, l := range list {
 			if l.Topic == topic || l.Topic == slashed {
-				lines = append(lines, fmt.Sprint(l.App, " ", strings.TrimRight(l.Topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"), " ", l.Members))
+				lines = append(lines, fmt.Sprint(l.App, " ", strings.TrimRight(l.Topic, "abcdefghijklmnopqrstuvwxyz234567"), " ", l.Members))
 			}
 		}
 		return lines

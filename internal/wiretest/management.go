@@ -17,6 +17,7 @@ const nobody = "AAAAAAAAAAAAAAA="
 func testPost(t *testing.T, s server) {
 	c := s.dial(t, "/?topic="+unique("post"))
 	other := s.dial(t, "/chat")
+	other.tag = unique("post")
 	id := c.id()
 	escaped := strings.Replace(id, "=", "%3D", 1)
 	for _, path := range []string{

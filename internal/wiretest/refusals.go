@@ -50,6 +50,11 @@ func testRefusals(t *testing.T, s server) {
 			}
 		}
 	}
+}
+
+// testLost: who asks for the wrong path, or with the wrong program, is told what to try.
+func testLost(t *testing.T, s server) {
+	hostport, _ := s.host()
 	lost := s.get(t, s.request("/nowhere")).body
 	for _, served := range []string{"/", "/bridge?topicName=Something", "/chat", "/rooms", "/directory"} {
 		if address := "ws://" + hostport + served; !strings.Contains(lost, address) {

@@ -2,6 +2,10 @@
 //
 //	func TestHome(t *testing.T) { wiretest.Run(t, "ws://localhost:8080") }
 //
+// This package's own tests run it against a crier serve that they start, or against any server, at length if you like:
+//
+//	go test ./internal/wiretest -url ws://localhost:8080 -run Serve -load 60s
+//
 // # What it tests
 //
 // What an outsider can see, over real sockets: what the apps answer, that what others recorded of the services they come
@@ -89,6 +93,7 @@ var tests = []struct {
 	{"Handshake", testHandshake},
 	{"EarlyFrames", testEarlyFrames},
 	{"Refusals", testRefusals},
+	{"Lost", testLost},
 	{"Origins", testOrigins},
 	{"NotHTTP", testNotHTTP},
 	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal},
@@ -151,8 +156,8 @@ func (s server) connect() (net.Conn, error) {
 	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", hostport, nil)
 }
 
-// unique returns a name that nobody else uses.
-func unique(name string) string { return name + "-" + rand.Text()[:10] }
+// unique returns a name that nobody else uses. It has no capitals, of which the tests' own placeholders are made.
+func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()[:10]) }
 
 // eventually waits until something is true that nobody announces.
 func eventually(t *testing.T, what string, holds func() bool) {
