@@ -8,7 +8,7 @@ import (
 // A Conn is what the hub needs of the connection behind a member.
 type Conn interface {
 	// Wake is called during the shard's turn when the member has something to write:
-	// soon somebody should call Pending and Advance.
+	// soon somebody should call Pending and Advance. It may come once more just after Leave.
 	Wake()
 }
 

@@ -15,6 +15,8 @@ type Shard struct {
 	delivered uint64
 	boxes     []*outbox // for the next who need one
 
+	woken [64]Conn // owned by Turn
+
 	// Guarded by hub.mu.
 	dirty []*group // have entries behind their view
 	eager bool     // in hub.eager
@@ -58,17 +60,16 @@ func (s *Shard) Turn(max int) (more bool) {
 	if len(s.queue) == 0 {
 		s.advanceCut()
 	}
-	for ; max > 0 && len(s.queue) > 0; max-- {
-		m := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		m.queued = false
-		if m.conn == nil {
-			continue
-		}
-		conn := m.conn
+	for max > 0 && len(s.queue) > 0 {
+		n := s.pop(max)
+		max -= n
 		s.mu.Unlock()
-		conn.Wake()
+		for i, conn := range s.woken[:n] {
+			if conn != nil {
+				conn.Wake()
+			}
+			s.woken[i] = nil
+		}
 		s.mu.Lock()
 	}
 	more = len(s.queue) > 0 || len(s.posted) > 0 || len(s.unsettled) > 0
@@ -79,6 +80,19 @@ func (s *Shard) Turn(max int) (more bool) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return len(s.dirty) > 0
+}
+
+// pop takes up to max members out of the queue and puts their connections, nil for who has left, into s.woken.
+// It returns how many, and requires the shard to be locked.
+func (s *Shard) pop(max int) (n int) {
+	n = min(max, len(s.queue), len(s.woken))
+	for i, m := range s.queue[:n] {
+		m.queued = false
+		s.woken[i] = m.conn
+		s.queue[i] = nil
+	}
+	s.queue = s.queue[n:]
+	return n
 }
 
 // advanceCut makes what was published until now visible to the shard's members, and tells the logs how far they have read.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"syscall"
@@ -92,32 +93,42 @@ func (p *poller) wait() (events []unix.EpollEvent) {
 
 // ring ends wait. It may be called from any goroutine.
 func (p *poller) ring() {
-	one := uint64(1)
-	rawWrite(p.bell, unsafe.Slice((*byte)(unsafe.Pointer(&one)), 8))
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1) // so that the count does not overflow in a lifetime
+	unix.Write(p.bell, one[:])
 }
 
 // The calls below do not tell the runtime that they are under way: on a non-blocking socket they take no longer than
-// copying the bytes.
+// copying the bytes. They are send and recv because write and read take a longer way through the kernel.
 
-// rawRead is read(2).
-func rawRead(fd int, b []byte) (int, error) {
-	return transferred(unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b))))
+const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+
+// receive is recv(2).
+func receive(fd int, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		unix.MSG_DONTWAIT, 0, 0)
+	return transferred(n, errno)
 }
 
-// rawWrite is write(2).
-func rawWrite(fd int, b []byte) (int, error) {
-	return transferred(unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b))))
+// send is send(2).
+func send(fd int, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		sendFlags, 0, 0)
+	return transferred(n, errno)
 }
 
-// rawWritev is writev(2), for at most maxVectors vectors.
-func rawWritev(fd int, vectors []unix.Iovec) (int, error) {
-	return transferred(unix.RawSyscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(vectors))), uintptr(len(vectors))))
+// sendVectors is sendmsg(2), for at most maxVectors vectors. The caller provides memory for the header.
+func sendVectors(fd int, vectors []unix.Iovec, header *unix.Msghdr) (int, error) {
+	header.Iov = unsafe.SliceData(vectors)
+	header.SetIovlen(len(vectors))
+	n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(header)), sendFlags)
+	return transferred(n, errno)
 }
 
-// maxVectors is IOV_MAX, https://man7.org/linux/man-pages/man2/writev.2.html.
+// maxVectors is IOV_MAX, https://man7.org/linux/man-pages/man2/sendmsg.2.html.
 const maxVectors = 1024
 
-func transferred(n, _ uintptr, errno unix.Errno) (int, error) {
+func transferred(n uintptr, errno unix.Errno) (int, error) {
 	switch errno {
 	case 0:
 		return int(n), nil

@@ -85,7 +85,7 @@ func (l *line) event(what uint32) {
 // read takes what one read gets: the rest is told of again in the next round, when the others have had theirs.
 func (l *line) read() {
 	buf := l.loop.buf[:]
-	n, err := rawRead(int(l.fd), buf)
+	n, err := receive(int(l.fd), buf)
 	switch {
 	case errors.Is(err, errFull): // nothing, after all
 	case err != nil || n == 0 && (l.phase == flushed || !l.conn.closing()):
@@ -235,7 +235,7 @@ func (l *line) write() {
 // send writes bufs, of size bytes, in one call if it can be.
 func (l *line) send(bufs [][]byte) (size, n int, err error) {
 	if len(bufs) == 1 {
-		n, err = rawWrite(int(l.fd), bufs[0])
+		n, err = send(int(l.fd), bufs[0])
 		size = len(bufs[0])
 	} else {
 		vectors := l.loop.vectors[:0]
@@ -247,7 +247,7 @@ func (l *line) send(bufs [][]byte) (size, n int, err error) {
 			}
 		}
 		l.loop.vectors = vectors
-		n, err = rawWritev(int(l.fd), vectors)
+		n, err = sendVectors(int(l.fd), vectors, &l.loop.header)
 	}
 	if errors.Is(err, errFull) {
 		err = nil
@@ -257,7 +257,7 @@ func (l *line) send(bufs [][]byte) (size, n int, err error) {
 
 func (l *line) wrote(n int) {
 	messages, finished := l.conn.Advance(n)
-	l.loop.bytesOut.Add(uint64(n))
+	l.loop.sent += uint64(n)
 	if messages > 0 {
 		l.conn.active.Store(l.loop.now)
 	}

@@ -36,6 +36,7 @@ type loop struct {
 	buf     [readSize]byte
 	pending [][]byte
 	vectors []unix.Iovec
+	header  unix.Msghdr
 
 	// news and asleep are how others wake the loop: it says that it sleeps, then looks for news; they bring news,
 	// then look whether it sleeps.
@@ -47,6 +48,7 @@ type loop struct {
 	inbox []*line // have got their socket
 
 	bytesIn, bytesOut atomic.Uint64
+	sent              uint64 // in this round, to be added to bytesOut
 }
 
 func (t *Transport) newWorker() (worker, error) {
@@ -94,6 +96,8 @@ func (l *loop) run() {
 		l.more = l.shard.Turn(turn)
 		l.goOn()
 		l.wheel.advance(l.now, (*line).look)
+		l.bytesOut.Add(l.sent)
+		l.sent = 0
 		if l.more {
 			runtime.Gosched() // others may be waiting for this processor
 		}
