@@ -14,23 +14,22 @@ import (
 type Conn struct {
 	hub.Member
 
+	// What every delivery needs stands together, in one cache line.
+	mu     sync.Mutex
+	driver driver       // nil before it has a socket
+	cause  error        // why the connection ends; nil while it is open
+	full   atomic.Bool  // the socket takes no more for now
+	pinged atomic.Bool  // the client was pinged, and must give a sign of life
+	heard  atomic.Int64 // when it last gave one, in milliseconds since 1970
+	active atomic.Int64 // when a message last went in or out, in milliseconds since 1970
+
+	killed  bool       // before it had a socket
+	decoder ws.Decoder // owned by who reads
+
 	// Set by Open.
 	transport *Transport
 	receiver  Receiver
 	worker    worker
-
-	decoder ws.Decoder  // owned by who reads
-	full    atomic.Bool // the socket takes no more for now
-	pinged  atomic.Bool // the client was pinged, and must give a sign of life
-
-	// Milliseconds since 1970.
-	heard  atomic.Int64 // the last sign of life
-	active atomic.Int64 // a message went in or out
-
-	mu     sync.Mutex
-	driver driver // nil before it has a socket
-	cause  error  // why the connection ends; nil while it is open
-	killed bool   // before it had a socket
 }
 
 // A driver moves the bytes of one connection.

@@ -22,6 +22,7 @@ type line struct {
 	hungUp   bool // the client has sent its close frame, or the end of its stream: nothing more will come
 	deaf     bool // the client broke the protocol: what it sends after that means nothing
 	queued   bool // in loop.waiting
+	ready    bool // in loop.ready
 
 	// For the wheel.
 	waits      bool // is on it
@@ -191,68 +192,93 @@ func (l *line) wake(isClosing bool) {
 	l.write()
 }
 
-// write writes what is new, as far as the socket takes it.
+// write has the loop write what is new, in this round.
 func (l *line) write() {
-	if l.phase == ended {
+	if !l.ready && l.phase != ended {
+		l.ready = true
+		l.loop.ready = append(l.loop.ready, l)
+	}
+}
+
+// A draft is what a line is to write: bufs, of size bytes. sent is how much of it the socket took.
+type draft struct {
+	line *line
+	bufs [][]byte
+	size int
+	sent int
+	err  error
+}
+
+// draft appends what there is to write to the loop's memory.
+func (l *line) draft() draft {
+	l.ready = false
+	if l.phase == ended || l.conn.full.Load() {
+		return draft{line: l}
+	}
+	memory := l.loop.pending
+	bufs, err := l.conn.Pending(memory, maxWrite)
+	if errors.Is(err, hub.ErrBehind) {
+		l.conn.fallBehind()
+		bufs, _ = l.conn.Pending(memory, maxWrite) // the rest of a frame, or the word that it has missed something
+	}
+	l.loop.pending = bufs
+	d := draft{line: l, bufs: bufs[len(memory):]}
+	for _, b := range d.bufs {
+		d.size += len(b)
+	}
+	return d
+}
+
+// send writes the draft, in one call if it can be.
+func (d *draft) send() {
+	fd, loop := int(d.line.fd), d.line.loop
+	switch len(d.bufs) {
+	case 0:
+		return
+	case 1:
+		d.sent, d.err = send(fd, d.bufs[0])
+	default:
+		vectors := loop.vectors[:0]
+		for _, b := range d.bufs[:min(len(d.bufs), maxVectors)] {
+			vectors = append(vectors, unix.Iovec{Base: &b[0]})
+			vectors[len(vectors)-1].SetLen(len(b))
+		}
+		d.sent, d.err = sendVectors(fd, vectors, &loop.header)
+		loop.vectors = vectors
+	}
+	if errors.Is(d.err, errFull) {
+		d.err = nil
+	}
+}
+
+// settle says what has become of the draft.
+func (d *draft) settle() {
+	l := d.line
+	if l.phase == ended || d.size == 0 {
+		l.letRead()
 		return
 	}
-	c, loop := l.conn, l.loop
-	for {
-		bufs, err := c.Pending(loop.pending[:0], maxWrite)
-		loop.pending = bufs
-		if errors.Is(err, hub.ErrBehind) {
-			c.fallBehind()
-			if bufs, _ = c.Pending(bufs, maxWrite); len(bufs) == 0 {
-				break // it ends, in a turn soon
-			}
-		}
-		if len(bufs) == 0 {
-			break
-		}
-		size, n, err := l.send(bufs)
-		l.wrote(n)
-		if l.phase == ended {
-			return
-		}
-		if err != nil {
-			l.end()
-			return
-		}
-		if n < size {
-			c.full.Store(true)
-			break
-		}
-		if size < maxWrite {
-			break // that was all
-		}
+	l.wrote(d.sent)
+	switch {
+	case l.phase == ended:
+		return
+	case d.err != nil:
+		l.end()
+		return
+	case d.sent < d.size:
+		l.conn.full.Store(true)
+	case d.size >= maxWrite:
+		l.write() // there may be more
 	}
-	if l.held != nil && !c.mustRead() {
+	l.letRead()
+}
+
+// letRead goes on with input that waited until the client has read enough.
+func (l *line) letRead() {
+	if l.held != nil && !l.conn.mustRead() {
 		l.queue()
 	}
 	l.poll()
-}
-
-// send writes bufs, of size bytes, in one call if it can be.
-func (l *line) send(bufs [][]byte) (size, n int, err error) {
-	if len(bufs) == 1 {
-		n, err = send(int(l.fd), bufs[0])
-		size = len(bufs[0])
-	} else {
-		vectors := l.loop.vectors[:0]
-		for _, b := range bufs {
-			size += len(b)
-			if len(vectors) < maxVectors {
-				vectors = append(vectors, unix.Iovec{Base: &b[0]})
-				vectors[len(vectors)-1].SetLen(len(b))
-			}
-		}
-		l.loop.vectors = vectors
-		n, err = sendVectors(int(l.fd), vectors, &l.loop.header)
-	}
-	if errors.Is(err, errFull) {
-		err = nil
-	}
-	return size, n, err
 }
 
 func (l *line) wrote(n int) {
