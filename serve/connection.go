@@ -2,6 +2,7 @@ package serve
 
 import (
 	"errors"
+	"hash/maphash"
 	"net"
 	"net/http"
 	"strings"
@@ -34,46 +35,69 @@ type connection struct {
 var errDeleted = errors.New("serve: deleted through the management API")
 
 // Connect implements gateway.Sockets.
-func (s *Server) Connect(r *http.Request, m gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
 	source, _, _ := net.SplitHostPort(r.RemoteAddr)
 	c := &connection{
-		mount:     s.mountsNamed(m.Name)[0],
+		mount:     s.mountsNamed(at.Name)[0],
 		sourceIP:  source,
 		userAgent: strings.Clone(r.UserAgent()), // not with the whole request behind it
 		connected: time.Now().UnixMilli(),
 	}
 	c.state.ID = id
-	if no := s.register(c); no != nil {
-		return nil, no
+	if !s.admit() {
+		return nil, &gateway.TooManyConnections
 	}
-	if err := s.transport.Open(&c.Conn, c); err != nil {
-		s.unregister(c)
+	m := scratches.Get().(*scratch)
+	defer m.free()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ask(m, app.Event{Kind: app.Connect, Query: r.URL.Query(), Header: r.Header})
+	near := c.mount.Name
+	for _, e := range m.effects {
+		switch e.Do {
+		case app.Reject:
+			s.dismiss(c)
+			no := gateway.Rejected.Saying(string(e.Data))
+			return nil, &no
+		case app.Subscribe:
+			near = c.mount.Name + "/" + e.Topic
+		}
+	}
+	if err := s.transport.Open(&c.Conn, c, maphash.String(s.seed, near)); err != nil {
+		s.dismiss(c)
 		return nil, &gateway.ShuttingDown
 	}
-	err := c.handle(app.Event{Kind: app.Connect, Query: r.URL.Query(), Header: r.Header})
-	if err != nil {
+	if err := c.apply(m); err != nil {
 		c.Abandon()
-		no := gateway.Rejected.Saying(err.Error())
-		return nil, &no
+		return nil, &gateway.Busy
 	}
-	s.config.Log.Debug("connected", "id", id, "app", m.Name, "remote", r.RemoteAddr)
+	s.register(c)
+	s.config.Log.Debug("connected", "id", id, "app", c.mount.Name, "remote", r.RemoteAddr)
 	return c, nil
 }
 
-func (s *Server) register(c *connection) *gateway.Refusal {
+// admit makes room for a connection, if there is any. dismiss gives it back.
+func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.connections) >= s.config.MaxConnections {
-		return &gateway.TooManyConnections
+	if s.admitted >= s.config.MaxConnections {
+		return false
 	}
-	s.connections[c.state.ID] = c
-	return nil
+	s.admitted++
+	return true
 }
 
-func (s *Server) unregister(c *connection) {
+func (s *Server) register(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections[c.state.ID] = c
+}
+
+func (s *Server) dismiss(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c.state.ID)
+	s.admitted--
 }
 
 // Serve implements gateway.Socket.
@@ -85,7 +109,7 @@ func (c *connection) Serve(nc net.Conn, early []byte) {
 // Abandon implements gateway.Socket.
 func (c *connection) Abandon() {
 	c.mount.server.transport.Abandon(&c.Conn)
-	c.mount.server.unregister(c)
+	c.mount.server.dismiss(c)
 }
 
 // Message implements transport.Receiver.
@@ -103,7 +127,7 @@ func (c *connection) Message(data []byte, binary bool) error {
 // Closed implements transport.Receiver.
 func (c *connection) Closed(cause error) {
 	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
-	c.mount.server.unregister(c)
+	c.mount.server.dismiss(c)
 	how := endName(cause)
 	c.mount.server.metrics.closed(how)
 	c.mount.server.config.Log.Debug("disconnected", "id", c.state.ID, "why", how, "cause", cause)
@@ -168,29 +192,34 @@ func (m *scratch) free() {
 }
 
 // handle tells the app what happened and carries out what it asks for. It returns hub.ErrBusy, when nothing has
-// happened yet; hub.ErrFull; or, at Connect, why the app rejects the connection.
+// happened yet, or hub.ErrFull.
 func (c *connection) handle(ev app.Event) error {
 	m := scratches.Get().(*scratch)
 	defer m.free()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ask(m, ev)
+	return c.apply(m)
+}
+
+// ask puts the effects of an event into m. It requires c.mu.
+func (c *connection) ask(m *scratch, ev app.Event) {
 	ev.Conn = &c.state
 	ev.Now = time.Now().UnixMilli()
 	m.effects = c.mount.app.Handle(m.effects[:0], ev)
+}
+
+// apply carries out the effects in m. It requires c.mu.
+func (c *connection) apply(m *scratch) error {
 	for i := range m.effects {
-		e := &m.effects[i]
-		if e.Do == app.Reject && ev.Kind == app.Connect {
-			return errors.New(string(e.Data))
-		}
-		if err := c.apply(m, e); err != nil {
+		if err := c.do(m, &m.effects[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// apply requires c.mu.
-func (c *connection) apply(m *scratch, e *app.Effect) error {
+func (c *connection) do(m *scratch, e *app.Effect) error {
 	switch e.Do {
 	case app.Publish:
 		return c.publish(m, e)

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -99,10 +100,12 @@ type Server struct {
 	metrics   *metrics
 	draining  atomic.Bool
 
+	seed       maphash.Seed  // for where connections are placed
 	handshakes atomic.Uint64 // that succeeded
 
 	mu          sync.RWMutex
 	connections map[string]*connection // by id
+	admitted    int                    // connections, those included that are on their way in
 }
 
 // Open starts a server. It accepts connections at once and answers them when Run is called, which must follow.
@@ -116,6 +119,7 @@ func Open(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config:    config,
+		seed:      maphash.MakeSeed(),
 		listeners: listeners,
 		hub: hub.New(hub.Limits{
 			Topic: config.Backlog,

@@ -29,7 +29,7 @@ type Conn struct {
 	// Set by Open.
 	transport *Transport
 	receiver  Receiver
-	worker    worker
+	place     int // of its worker
 }
 
 // A driver moves the bytes of one connection.

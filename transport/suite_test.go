@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"strings"
@@ -161,7 +162,7 @@ func (e *ear) ended() error {
 // newEar returns a connection that hears everyone and has no socket yet.
 func (w *world) newEar() *ear {
 	e := &ear{world: w, heard: make(chan string, 16), closed: make(chan error, 2)}
-	if err := w.transport.Open(&e.Conn, e); err != nil {
+	if err := w.transport.Open(&e.Conn, e, rand.Uint64()); err != nil {
 		w.Fatal(err)
 	}
 	e.Subscribe(everyone[0])
@@ -647,7 +648,7 @@ func TestShutdownTellsEveryone(t *testing.T) {
 			}
 		}
 		late := &ear{world: w}
-		if err := w.transport.Open(&late.Conn, late); err != ErrGoingAway {
+		if err := w.transport.Open(&late.Conn, late, 0); err != ErrGoingAway {
 			w.Errorf("open after the end: %v", err)
 		}
 	})
@@ -692,6 +693,32 @@ func TestShutdownEndsTheStubborn(t *testing.T) {
 		pending.ear.ended()
 		<-done
 	})
+}
+
+// TestPlace: neighbours share a worker, and no worker has much more than its share.
+func TestPlace(t *testing.T) {
+	tr := &Transport{conns: make(map[*Conn]struct{}), workers: make([]worker, 4), load: make([]int, 4)}
+	open := func(near uint64) int {
+		i := tr.place(near)
+		tr.load[i]++
+		tr.conns[new(Conn)] = struct{}{}
+		return i
+	}
+	for near := range uint64(100) {
+		for range 10 {
+			if got := open(near); got != int(near%4) {
+				t.Fatalf("neighbour %d is placed at %d", near, got)
+			}
+		}
+	}
+	for range 10_000 {
+		open(1)
+	}
+	for i, load := range tr.load {
+		if share := len(tr.conns) / 4; load > share*5/4+32 || load < share*3/4 {
+			t.Errorf("worker %d has %d connections, its share is %d", i, load, share)
+		}
+	}
 }
 
 func TestAbandon(t *testing.T) {

@@ -122,7 +122,7 @@ type Transport struct {
 	mu      sync.Mutex
 	conns   map[*Conn]struct{}
 	streams map[*stream]struct{}
-	next    int           // worker, for the connection that is opened next
+	load    []int         // connections of each worker
 	left    chan struct{} // closed when draining and no connection is left
 	ended   bool          // Shutdown has begun
 
@@ -151,6 +151,7 @@ func New(config Config) (*Transport, error) {
 		}
 		t.workers = append(t.workers, w)
 	}
+	t.load = make([]int, len(t.workers))
 	for _, w := range t.workers {
 		t.running.Go(w.run)
 	}
@@ -160,7 +161,10 @@ func New(config Config) (*Transport, error) {
 
 // Open makes c a member of the hub, so that it can subscribe and be posted to before it has a socket.
 // It must be followed by Serve or Abandon. It returns ErrGoingAway after the start of Shutdown, otherwise nil.
-func (t *Transport) Open(c *Conn, r Receiver) error {
+//
+// Connections that are opened with the same near share a worker, as far as that keeps the workers evenly loaded: what
+// one of them says to the others need not wake a second worker.
+func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	c.transport, c.receiver = t, r
 	c.decoder.MaxMessage = t.config.MaxMessage
 	now := time.Now().UnixMilli()
@@ -171,11 +175,28 @@ func (t *Transport) Open(c *Conn, r Receiver) error {
 	if t.ended {
 		return ErrGoingAway
 	}
+	c.place = t.place(near)
+	t.load[c.place]++
 	t.conns[c] = struct{}{}
-	c.worker = t.workers[t.next%len(t.workers)]
-	t.next++
-	c.worker.join(c)
+	t.workers[c.place].join(c)
 	return nil
+}
+
+// place returns the worker for a connection: the one that near stands for, unless that has a quarter more connections
+// than its share; then the one with the fewest. It requires t.mu.
+func (t *Transport) place(near uint64) int {
+	n := len(t.workers)
+	wanted := int(near % uint64(n))
+	if t.load[wanted]*4*n <= len(t.conns)*5+64*n {
+		return wanted
+	}
+	least := 0
+	for i, load := range t.load {
+		if load < t.load[least] {
+			least = i
+		}
+	}
+	return least
 }
 
 // Abandon takes back an Open whose connection came to nothing.
@@ -187,7 +208,7 @@ func (t *Transport) Abandon(c *Conn) {
 // Serve gives c its socket and starts reading and writing. early is what the client sent already.
 // It returns at once; the transport closes the socket.
 func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
-	if c.worker.serve(c, nc, early) {
+	if t.workers[c.place].serve(c, nc, early) {
 		return
 	}
 	s := newStream(c, nc)
@@ -209,6 +230,7 @@ func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.conns, c)
+	t.load[c.place]--
 	if t.left != nil && len(t.conns) == 0 {
 		close(t.left)
 		t.left = nil
