@@ -580,6 +580,66 @@ func TestAsksMoreThanItReads(t *testing.T) {
 	})
 }
 
+// TestFirehose: one who publishes as fast as it can does not keep two others from talking.
+func TestFirehose(t *testing.T) {
+	aside := []hub.Topic{{App: "test", Name: "aside"}}
+	say := func(e *ear) {
+		e.message = func(data []byte, _ bool) error {
+			return e.world.hub.Publish(&e.Member, aside, ws.AppendFrame(nil, ws.Text, data), nil)
+		}
+	}
+	eachWay(t, Config{}, hub.Limits{}, func(w *world) {
+		hose := w.dial()
+		for range 20 {
+			listener := w.dial()
+			go func() { io.Copy(io.Discard, listener) }()
+		}
+		go func() { io.Copy(io.Discard, hose) }()
+		water := bytes.Repeat(masked(ws.Text, strings.Repeat("x", 1000)), 100)
+		stop, dry := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for {
+				select {
+				case <-stop:
+					dry <- n
+					return
+				default:
+				}
+				hose.Write(water)
+				n += 100
+			}
+		}()
+		ann, bob := w.dial(say), w.dial(say)
+		for _, c := range []*client{ann, bob} {
+			c.ear.Unsubscribe(everyone[0])
+			c.ear.Subscribe(aside[0])
+		}
+		hear := func(c *client, want string) {
+			for {
+				m, err := c.next()
+				if err != nil {
+					w.Fatal(err)
+				}
+				if string(m.Data) == want {
+					return
+				}
+			}
+		}
+		for i := range 50 {
+			word := fmt.Sprint("word ", i)
+			ann.say(word)
+			hear(bob, word)
+			bob.say("yes, " + word)
+			hear(ann, "yes, "+word)
+		}
+		close(stop)
+		if n := <-dry; n < 1000 {
+			w.Errorf("the firehose published %d messages only", n)
+		}
+	})
+}
+
 func TestPingAndSilence(t *testing.T) {
 	eachWay(t, Config{Ping: 20 * time.Millisecond, Close: time.Millisecond}, hub.Limits{}, func(w *world) {
 		ann, mute := w.dial(), w.dial()
