@@ -1,0 +1,415 @@
+package lambda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must happen; it matters only when it does not.
+const patience = 30 * time.Second
+
+// A printer remembers what a function printed.
+type printer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (p *printer) line(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.text.WriteString(s + "\n")
+}
+
+func (p *printer) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+func (p *printer) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+// waitFor returns when the printer has the text.
+func (p *printer) waitFor(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !strings.Contains(p.String(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting for %q, got\n%s", text, p)
+		}
+	}
+}
+
+type testFunction struct {
+	*Function
+	printed, log *printer
+}
+
+func openFunction(t *testing.T, dir, handler string, change func(*Config)) testFunction {
+	t.Helper()
+	f := testFunction{printed: &printer{}, log: &printer{}}
+	config := Config{
+		Name:        "test",
+		Directory:   filepath.Join("testdata", dir),
+		Handler:     handler,
+		Environment: append(os.Environ(), "MINE=yes"),
+		Region:      "eu-west-1",
+		Memory:      128,
+		Timeout:     patience,
+		Concurrency: 10,
+		Output:      f.printed.line,
+		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
+	}
+	if change != nil {
+		change(&config)
+	}
+	var err error
+	if f.Function, err = Open(config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f testFunction) invoke(t *testing.T, event string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	answer, err := f.Invoke(ctx, []byte(event))
+	return string(answer), err
+}
+
+// TestHandlers: what handlers answer, and how their failures are told.
+func TestHandlers(t *testing.T) {
+	for _, test := range []struct {
+		dir, handler, event string
+		want                string // the answer, or the start of the error
+	}{
+		{"node", "index.echo", `{"a":[1,"ö",null]}`, `{"a":[1,"ö",null]}`},
+		{"node", "index.callback", `{}`, `"called"`},
+		{"node", "index.late", `{"ms":20}`, `"late"`},
+		{"node", "index.waits", `{}`, `true`},
+		{"node", "index.waitsNot", `{}`, `false`},
+		{"node", "index.twice", `{}`, `"first"`},
+		{"node", "index.nothing", `{}`, `null`},
+		{"node", "index.undefined", `{}`, `null`},
+		{"node", "index.succeed", `{}`, `"succeeded"`},
+		{"node", "index.deep.handler", `{}`, `"deep"`},
+		{"node", "module.handler", `{}`, `"ready1"`},
+		{"node", "common.handler", `{}`, `"common"`},
+		{"node", "esm/index.handler", `{}`, `"esm"`},
+		{"node", "src/index.handler", `{}`, `"in src"`},
+		{"node", "index.callbackError", `{}`, `error: TypeError: no`},
+		{"node", "index.callbackText", `{}`, `error: string: just text`},
+		{"node", "index.fail", `{}`, `error: Error: failed`},
+		{"node", "index.throws", `{}`, `error: RangeError: thrown`},
+		{"node", "index.rejects", `{}`, `error: RangeError: rejected`},
+		{"node", "index.rejectsNothing", `{}`, `error: string: handled`},
+		{"node", "index.circle", `{}`, `error: TypeError: Converting circular structure`},
+		{"node", "index.big", `{}`, `error: Function.ResponseSizeTooLarge: Response payload size exceeded`},
+		{"node", "index.never", `{}`, `error: Runtime.NodeJsExit: the promise was never resolved`},
+		{"node", "index.uncaught", `{}`, `error: Error: nobody caught this`},
+		{"node", "index.unhandled", `{}`, `error: Runtime.UnhandledPromiseRejection: nobody handled this`},
+		{"node", "index.exits", `{}`, `error: Runtime.ExitError: the process ended with exit status 3; it last said "I leave"`},
+		{"node", "index.killed", `{}`, `error: Runtime.ExitError: the process ended with signal: killed`},
+		{"node", "index.notAFunction", `{}`, `error: Runtime.HandlerNotFound: index.js does not export a function notAFunction`},
+		{"node", "index.missing", `{}`, `error: Runtime.HandlerNotFound: index.js does not export a function missing`},
+		{"node", "broken.handler", `{}`, `error: SyntaxError: Unexpected identifier`},
+		{"node", "throws.handler", `{}`, `error: Error: at the door`},
+		{"node", "missing.handler", `{}`, `error: Error: Cannot find module 'no-such-package'`},
+		{"node", "leaves.handler", `{}`, `error: Runtime.ExitError: the process ended with exit status 4; it last said "goodbye"`},
+		{"python", "app.echo", `{"a":[1,"ö",null]}`, `{"a": [1, "ö", null]}`},
+		{"python", "app.nothing", `{}`, `null`},
+		{"python", "package/module.handler", `{}`, `"in a package"`},
+		{"python", "app.throws", `{}`, `error: ValueError: thrown`},
+		{"python", "app.exits", `{}`, `error: Runtime.ExitError: the process ended with exit status 3; it last said "I leave"`},
+		{"python", "app.unserializable", `{}`, `error: TypeError: Object of type set is not JSON serializable`},
+		{"python", "app.not_a_function", `{}`, `error: AttributeError: app has no function not_a_function`},
+		{"python", "broken.handler", `{}`, `error: SyntaxError: `},
+		{"python", "missing.handler", `{}`, `error: ModuleNotFoundError: No module named 'no_such_module'`},
+	} {
+		t.Run(test.dir+"/"+test.handler, func(t *testing.T) {
+			t.Parallel()
+			f := openFunction(t, test.dir, test.handler, func(c *Config) { c.Concurrency = 1 })
+			for range 2 { // the second finds what the first has left
+				got, err := f.invoke(t, test.event)
+				var failed *Error
+				if err != nil && !errors.As(err, &failed) {
+					t.Fatal(err)
+				}
+				if failed != nil {
+					got = "error: " + failed.Error()
+				}
+				if got != test.want && !(failed != nil && strings.HasPrefix(got, test.want)) {
+					t.Errorf("got %s, want %s\n%s", got, test.want, f.printed)
+				}
+			}
+		})
+	}
+}
+
+// TestContext: a handler is told what Lambda tells.
+func TestContext(t *testing.T) {
+	for dir, handler := range map[string]string{"node": "index.context", "python": "app.context"} {
+		f := openFunction(t, dir, handler, nil)
+		answer, err := f.invoke(t, "{}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]any{}
+		json.Unmarshal([]byte(answer), &got)
+		if id := got["id"].(string); !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(id) {
+			t.Errorf("%s: the request id is %q, want a UUID", dir, id)
+		}
+		if left := got["remaining"].(float64); left > 30_000 || left < 20_000 {
+			t.Errorf("%s: %v ms are left, want almost 30 s", dir, left)
+		}
+		delete(got, "id")
+		delete(got, "remaining")
+		want := map[string]any{
+			"name": "test", "version": "$LATEST", "memory": "128", "arn": "arn:aws:lambda:eu-west-1:123456789012:function:test",
+			"handler": handler, "root": true, "mine": "yes",
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: got\n%v, want\n%v", dir, got, want)
+		}
+	}
+}
+
+// TestTimeout: a handler that hangs is ended, and the next event finds a new process.
+func TestTimeout(t *testing.T) {
+	for dir, handler := range map[string]string{"node": "index.hangs", "python": "app.hangs"} {
+		f := openFunction(t, dir, handler, func(c *Config) { c.Timeout = 250 * time.Millisecond; c.Concurrency = 1 })
+		for range 2 {
+			_, err := f.invoke(t, "{}")
+			if err == nil || err.Error() != "Sandbox.Timedout: Task timed out after 0.25 seconds" {
+				t.Errorf("%s: got %v", dir, err)
+			}
+		}
+	}
+}
+
+// TestOneAtATime: an environment has one event at a time, as many work as are needed, and no more than allowed.
+func TestOneAtATime(t *testing.T) {
+	f := openFunction(t, "node", "index.count", func(c *Config) { c.Concurrency = 3 })
+	for i := range 5 { // one after the other: one process
+		if got, err := f.invoke(t, "{}"); err != nil || got != fmt.Sprint(i+1) {
+			t.Fatalf("got %s, %v", got, err)
+		}
+	}
+	f = openFunction(t, "node", "index.late", func(c *Config) { c.Concurrency = 3 })
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			if got, err := f.invoke(t, `{"ms":30}`); err != nil || got != `"late"` {
+				t.Errorf("got %s, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.live) != 3 || len(f.waiting) != 0 {
+		t.Errorf("%d environments, %d invocations wait; want 3 and 0", len(f.live), len(f.waiting))
+	}
+}
+
+// TestWithdraw: who gives up waiting is not served, and takes nothing from others.
+func TestWithdraw(t *testing.T) {
+	f := openFunction(t, "node", "index.sleeps", func(c *Config) { c.Concurrency = 1 })
+	ctx, cancel := context.WithCancel(context.Background())
+	first := make(chan error)
+	go func() {
+		_, err := f.Invoke(ctx, []byte(`{"ms":300}`))
+		first <- err
+	}()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		taken := len(f.waiting) == 0 && len(f.idle) == 0 && f.starting == 0
+		f.mu.Unlock()
+		if taken {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody takes the event")
+		}
+	}
+	impatient, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer stop()
+	if _, err := f.Invoke(impatient, []byte(`{"ms":1}`)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no environment became free") {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := f.invoke(t, `{"ms":1}`); err != nil || got != `"awake"` {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestOutput: lines come whole, the last one, too.
+func TestOutput(t *testing.T) {
+	f := openFunction(t, "node", "index.prints", nil)
+	f.invoke(t, "{}")
+	if got := f.printed.String(); got != "one\ntwo\n\nthree\nfour\nfive\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestInitFailureIsTold: a function that cannot start is told of at once, before anybody waits.
+func TestInitFailureIsTold(t *testing.T) {
+	f := openFunction(t, "node", "throws.handler", nil)
+	f.log.waitFor(t, `msg="function failed" function=test cause="Error: at the door"`)
+	f.printed.waitFor(t, "at the door")
+}
+
+// TestNothingIsLeftBehind: neither the processes nor their children outlive the function.
+func TestNothingIsLeftBehind(t *testing.T) {
+	f := openFunction(t, "node", "index.child", nil)
+	answer, err := f.invoke(t, "{}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	fmt.Sscan(answer, &child)
+	if err := syscall.Kill(child, 0); err != nil {
+		t.Fatalf("the child %d: %v", child, err)
+	}
+	f.Close()
+	for deadline := time.Now().Add(patience); alive(child); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the child %d lives on", child)
+		}
+	}
+	if _, err := f.Invoke(context.Background(), nil); !errors.Is(err, errClosed) {
+		t.Errorf("a closed function says %v", err)
+	}
+}
+
+// alive reports whether a process is there and not just waiting for its parent to notice.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// TestCloseWhileBusy: Close waits for nothing but the processes' end.
+func TestCloseWhileBusy(t *testing.T) {
+	f := openFunction(t, "node", "index.hangs", func(c *Config) { c.Concurrency = 2 })
+	errs := make(chan error)
+	for range 4 {
+		go func() {
+			_, err := f.Invoke(context.Background(), []byte("{}"))
+			errs <- err
+		}()
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		ready := len(f.waiting) == 2 && f.starting == 0
+		f.mu.Unlock()
+		if ready {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the events are not taken")
+		}
+	}
+	start := time.Now()
+	f.Close()
+	for range 4 {
+		if err := <-errs; !errors.Is(err, errClosed) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("closing took %v", took)
+	}
+}
+
+// TestCrashWhileIdle: a process that ends between two events is told of, and replaced.
+func TestCrashWhileIdle(t *testing.T) {
+	f := openFunction(t, "node", "index.diesLater", nil)
+	for range 3 {
+		if got, err := f.invoke(t, "{}"); err != nil || got != `"well"` {
+			t.Fatalf("got %s, %v", got, err)
+		}
+		f.log.waitFor(t, "exit status 9")
+		f.log.mu.Lock()
+		f.log.text.Reset()
+		f.log.mu.Unlock()
+	}
+}
+
+// TestReload: new code answers from the next event on; what is being handled is finished.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "index.js"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`exports.handler = async (e) => { await new Promise((r) => setTimeout(r, e.ms)); return 1 }`)
+	f := openFunction(t, "node", "index.handler", func(c *Config) { c.Directory = dir; c.Watch = true })
+	slow := make(chan string)
+	go func() {
+		got, err := f.invoke(t, `{"ms":400}`)
+		slow <- fmt.Sprint(got, err)
+	}()
+	if got, err := f.invoke(t, `{"ms":0}`); err != nil || got != "1" {
+		t.Fatalf("got %s, %v", got, err)
+	}
+	write(`exports.handler = async () => 2`)
+	f.log.waitFor(t, "msg=reload")
+	if got, err := f.invoke(t, "{}"); err != nil || got != "2" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if got := <-slow; got != "1<nil>" {
+		t.Errorf("what was being handled got %s", got)
+	}
+	write(`not JavaScript`)
+	f.log.waitFor(t, "SyntaxError")
+	write(`exports.handler = async () => 3`)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if got, _ := f.invoke(t, "{}"); got == "3" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the mended code is not loaded")
+		}
+	}
+}
+
+// TestOpenRefuses: mistakes in the configuration are told at once.
+func TestOpenRefuses(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text")
+	os.WriteFile(text, nil, 0o644)
+	os.WriteFile(filepath.Join(filepath.Dir(text), "app.ts"), nil, 0o644)
+	for want, config := range map[string]Config{
+		"no such file or directory":               {Directory: "nowhere", Handler: "index.handler"},
+		"is not a directory":                      {Directory: "doc.go", Handler: "index.handler"},
+		"no file":                                 {Directory: "testdata/node", Handler: "nothing.handler"},
+		"with one of .py":                         {Directory: "testdata/node", Handler: "index.handler", Runtime: "python3.12"},
+		`there is no runtime "cobol"`:             {Directory: "testdata/node", Handler: "index.handler", Runtime: "cobol"},
+		"is not executable; chmod +x makes it so": {Bootstrap: text},
+		"is a directory; the executable":          {Bootstrap: "testdata"},
+		"must be compiled to JavaScript first":    {Directory: filepath.Dir(text), Handler: "app.handler"},
+	} {
+		if _, err := Open(config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

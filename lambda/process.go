@@ -1,0 +1,139 @@
+package lambda
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A process is a handler's process and all its children.
+type process struct {
+	cmd    *exec.Cmd
+	output *lines
+	exited chan struct{} // closed when it has ended, and err is why
+	err    error
+}
+
+// grace is how long a process has to end when it is told to.
+const grace = 500 * time.Millisecond
+
+func (f *Function) startProcess(api string) (*process, error) {
+	p := &process{output: &lines{say: f.config.Output}, exited: make(chan struct{})}
+	p.cmd = exec.Command(f.code.program, f.code.arguments...)
+	p.cmd.Dir = f.code.root
+	p.cmd.Env = append(f.environment(), "AWS_LAMBDA_RUNTIME_API="+api)
+	if f.code.client != "" {
+		p.cmd.Stdin = strings.NewReader(f.code.client)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	p.cmd.WaitDelay = grace // a child may keep the output open
+	p.cmd.SysProcAttr = ownGroup()
+	if err := f.launcher.start(p.cmd); err != nil {
+		return nil, err
+	}
+	go func() { // end waits for it
+		p.err = p.cmd.Wait()
+		p.output.flush()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// environment returns the variables of a function's processes.
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+func (f *Function) environment() []string {
+	memory := strconv.Itoa(f.config.Memory)
+	return append(append([]string{}, f.config.Environment...),
+		"_HANDLER="+f.config.Handler,
+		"AWS_EXECUTION_ENV=AWS_Lambda_"+f.code.name,
+		"AWS_LAMBDA_FUNCTION_NAME="+f.config.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+memory,
+		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/"+f.config.Name,
+		"AWS_LAMBDA_LOG_STREAM_NAME=local",
+		"LAMBDA_TASK_ROOT="+f.code.root,
+	)
+}
+
+// end ends the process and its children: politely, then not. It returns when they are gone.
+func (p *process) end() {
+	terminate(p.cmd.Process)
+	select {
+	case <-p.exited:
+	case <-time.After(grace):
+	}
+	kill(p.cmd.Process) // children that are left
+	<-p.exited
+}
+
+// crash says how a process ended that should not have.
+func (p *process) crash() *Error {
+	<-p.exited
+	how := "without saying why"
+	if p.err != nil {
+		how = "with " + p.err.Error()
+	}
+	if last := p.output.last(); last != "" {
+		how += `; it last said "` + last + `"`
+	}
+	return &Error{Type: "Runtime.ExitError", Message: fmt.Sprintf("the process ended %s", how)}
+}
+
+// lines is a Writer that cuts what a process prints into lines. Long ones are cut, too.
+type lines struct {
+	say func(string)
+
+	mu      sync.Mutex
+	part    []byte // of a line
+	telling string // the last line that says something
+}
+
+// maxLine is how long a line of output may be before it is cut, in bytes.
+const maxLine = 64 << 10
+
+func (l *lines) Write(data []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.part = append(l.part, data...)
+	for {
+		n := bytes.IndexByte(l.part, '\n')
+		switch {
+		case n >= 0:
+			l.line(l.part[:n])
+			l.part = l.part[n+1:]
+		case len(l.part) >= maxLine:
+			l.line(l.part)
+			l.part = nil
+		default:
+			return len(data), nil
+		}
+	}
+}
+
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.part) > 0 {
+		l.line(l.part)
+		l.part = nil
+	}
+}
+
+func (l *lines) line(text []byte) {
+	line := strings.TrimSuffix(string(text), "\r")
+	l.say(line)
+	if strings.TrimSpace(line) != "" {
+		l.telling = strings.TrimSpace(line)
+	}
+}
+
+func (l *lines) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.telling
+}

@@ -1,0 +1,98 @@
+"""The runtime client for Python: it asks the Lambda Runtime API for events, hands them to the handler, and posts what
+comes of them. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
+"""
+
+import http.client
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+
+
+class LambdaContext:
+    """What a handler is told beside the event."""
+
+    def __init__(self, headers):
+        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
+        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+        self.aws_request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.invoked_function_arn = headers["Lambda-Runtime-Invoked-Function-Arn"]
+        self.identity = None
+        self.client_context = None
+        self._deadline = int(headers["Lambda-Runtime-Deadline-Ms"])
+
+    def get_remaining_time_in_millis(self):
+        return max(0, self._deadline - int(time.time() * 1000))
+
+
+def load(name):
+    """Find the function that a handler such as src/app.handler names."""
+    module, _, member = name.rpartition(".")
+    if not module:
+        raise ValueError(f"the handler must be like app.handler, not {name}")
+    loaded = importlib.import_module(module.replace("/", "."))
+    if not callable(getattr(loaded, member, None)):
+        raise AttributeError(f"{module} has no function {member}")
+    return getattr(loaded, member)
+
+
+def describe(error):
+    """An exception in Lambda's form. What belongs to this file is left out of its trace."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<stdin>"]
+    return {
+        "errorType": type(error).__name__,
+        "errorMessage": str(error),
+        "stackTrace": traceback.format_list(frames),
+    }
+
+
+class Runtime:
+    def __init__(self, address):
+        self.connection = http.client.HTTPConnection(address)
+
+    def call(self, method, route, body=None):
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        self.connection.request(method, "/2018-06-01/runtime/" + route, body, headers)
+        response = self.connection.getresponse()
+        return response.headers, response.read()
+
+    def fail(self, route, error):
+        traceback.print_exc()
+        self.call("POST", route, json.dumps(describe(error)).encode())
+
+    def take(self, handler):
+        """Wait for an event, hand it over and answer it."""
+        headers, body = self.call("GET", "invocation/next")
+        event = "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
+        os.environ["_X_AMZN_TRACE_ID"] = headers["Lambda-Runtime-Trace-Id"]
+        try:
+            result = handler(json.loads(body), LambdaContext(headers))
+            answer = json.dumps(result, ensure_ascii=False).encode()
+        except Exception as error:
+            self.fail(event + "/error", error)
+        else:
+            self.call("POST", event + "/response", answer)
+
+
+def main():
+    runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
+    try:
+        handler = load(os.environ["_HANDLER"])
+    except Exception as error:
+        runtime.fail("init/error", error)
+        sys.exit(1)
+    while True:
+        runtime.take(handler)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ConnectionError, http.client.HTTPException):
+        sys.exit(1)  # nobody is there who gives it work

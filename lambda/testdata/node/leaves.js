@@ -1,0 +1,1 @@
+console.log('goodbye'); process.exit(4);

@@ -1,0 +1,3 @@
+import { sep } from 'node:path';
+const ready = await Promise.resolve('ready');
+export const handler = async () => ready + sep.length;

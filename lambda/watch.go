@@ -1,0 +1,75 @@
+package lambda
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settle is how long files must be left alone before they count as changed: editors and compilers write in several steps.
+const settle = 30 * time.Millisecond
+
+// A watcher tells when a function's code changes.
+type watcher struct {
+	code    code
+	files   *fsnotify.Watcher
+	changes chan struct{}
+}
+
+func newWatcher(c code) (*watcher, error) {
+	directories, err := c.directories()
+	if err != nil {
+		return nil, err
+	}
+	files, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{code: c, files: files, changes: make(chan struct{}, 1)}
+	for _, d := range directories {
+		if err := files.Add(d); err != nil {
+			files.Close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// run returns when stop is closed. Then it closes w.changes.
+func (w *watcher) run(stop <-chan struct{}) {
+	defer close(w.changes)
+	defer w.files.Close()
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	defer quiet.Stop()
+	for {
+		select {
+		case ev := <-w.files.Events:
+			if w.matters(ev) {
+				quiet.Reset(settle)
+			}
+		case <-w.files.Errors: // too many events at once: something has changed
+			quiet.Reset(settle)
+		case <-quiet.C:
+			select {
+			case w.changes <- struct{}{}:
+			default: // it is known
+			}
+		case <-stop:
+			return
+		}
+	}
+}
+
+// matters reports whether an event is about the code. It has new directories watched.
+func (w *watcher) matters(ev fsnotify.Event) bool {
+	if !ev.Has(fsnotify.Write | fsnotify.Create | fsnotify.Rename | fsnotify.Remove) {
+		return false
+	}
+	if info, err := os.Stat(ev.Name); err == nil && info.IsDir() && ev.Has(fsnotify.Create) {
+		return !passed(filepath.Base(ev.Name)) && w.files.Add(ev.Name) == nil
+	}
+	return w.code.owns(ev.Name)
+}
