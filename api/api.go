@@ -1,0 +1,364 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"crier/app"
+	"crier/lambda"
+)
+
+// Options is what an API needs beside its file.
+type Options struct {
+	// NewID returns ids of requests and messages.
+	NewID func() string
+	// Timeout bounds the time of every integration; 0 leaves it to the file.
+	Timeout time.Duration
+	// Variables are given to functions, beside what crier's own environment and the file say: KEY=value.
+	Variables []string
+	// Watch has functions reload when their files change.
+	Watch bool
+	// Report is told of each event when it has been handled, from any goroutine.
+	Report func(Report)
+	// Output gets what functions print, from any goroutine.
+	Output func(function, line string)
+	Log    *slog.Logger
+}
+
+// A Report says what became of an event.
+type Report struct {
+	Route       string // its key
+	Connection  string
+	Integration string // the name of who handled it
+	Took        time.Duration
+	Status      int    // of the answer; 0 if it has none
+	Cause       error  // of a failure or a refusal
+	Event       []byte // as the integration got it
+}
+
+// A Connection is what events tell of one.
+type Connection struct {
+	ID        string
+	Domain    string // the host that the client asked for, with its port
+	SourceIP  string
+	UserAgent string
+	Connected time.Time
+
+	authorizer map[string]string // set by Connect
+}
+
+// An API is at work from Open to Close.
+type API struct {
+	file         *File
+	options      Options
+	integrations map[string]Integration
+	authorizer   *authorizer // or nil
+	functions    []*lambda.Function
+	client       *http.Client
+}
+
+// Open starts the functions of a file.
+func Open(file *File, options Options) (*API, error) {
+	a := &API{
+		file:         file,
+		options:      options,
+		integrations: make(map[string]Integration),
+		client:       &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.Integrations)) {
+		integration, err := a.open(name, file.Integrations[name])
+		if err != nil {
+			a.Close()
+			return nil, err
+		}
+		a.integrations[name] = integration
+	}
+	if file.Authorizer != nil {
+		a.authorizer = &authorizer{a.integrations[file.Authorizer.Integration], file.Authorizer.Identity}
+	}
+	return a, nil
+}
+
+func (a *API) open(name string, c IntegrationConfig) (Integration, error) {
+	switch {
+	case c.HTTP != nil:
+		return &endpoint{c.HTTP.URL, c.HTTP.Timeout, a.client, readHTTP}, nil
+	case c.Invoke != nil:
+		return &endpoint{c.Invoke.URL, c.Invoke.Timeout, a.client, readInvocation}, nil
+	case c.Mock != nil:
+		return newMock(c.Mock), nil
+	}
+	f, err := lambda.Open(lambda.Config{
+		Name:        name,
+		Directory:   c.Lambda.Directory,
+		Handler:     c.Lambda.Handler,
+		Bootstrap:   c.Lambda.Bootstrap,
+		Runtime:     c.Lambda.Runtime,
+		Environment: a.variables(c.Lambda),
+		Region:      region(),
+		Memory:      c.Lambda.Memory,
+		Timeout:     c.Lambda.Timeout,
+		Concurrency: c.Lambda.Concurrency,
+		Watch:       a.options.Watch,
+		Output:      func(line string) { a.options.Output(name, line) },
+		Log:         a.options.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.functions = append(a.functions, f)
+	return f, nil
+}
+
+// region is where functions believe that they are.
+func region() string {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		if value := os.Getenv(name); value != "" {
+			return value
+		}
+	}
+	return "us-east-1"
+}
+
+// variables returns the environment of a function's processes: crier's own, without what would have it talk to the
+// user's AWS account by mistake, then what stands for AWS here, then what the file says.
+func (a *API) variables(c *LambdaConfig) []string {
+	var list []string
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, "CRIER_") || strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "AWS_ENDPOINT_URL") {
+			continue
+		}
+		list = append(list, v)
+	}
+	list = append(list, "AWS_REGION="+region(), "AWS_DEFAULT_REGION="+region(), "TZ=:UTC")
+	list = append(list, a.options.Variables...)
+	for _, m := range []map[string]*string{a.file.Environment, c.Environment} {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if value := m[name]; value != nil {
+				list = append(list, name+"="+*value)
+			} else if own, ok := os.LookupEnv(name); ok {
+				list = append(list, name+"="+own)
+			}
+		}
+	}
+	return list
+}
+
+// Try has the integration of a route handle an event that did not happen, and returns what it makes of it.
+// route is $connect, $disconnect, $default or another key of the file's.
+func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte) ([]byte, Report) {
+	config, ok := a.file.Routes[route]
+	if !ok {
+		return nil, Report{Route: route, Cause: fmt.Errorf("there is no route %s; there are %s", route, list(a.file.Routes))}
+	}
+	var ev event
+	switch route {
+	case "$connect":
+		ev = a.newEvent(c, connect, route)
+		ev.setHandshake(Handshake{Spell: strings.Clone})
+	case "$disconnect":
+		ev = a.newEvent(c, disconnect, route)
+		ev.setGoodbye(1005, NoStatusReason)
+	default:
+		ev = a.newEvent(c, message, route)
+		ev.RequestContext.MessageID = a.options.NewID()
+		ev.setBody(body, false)
+	}
+	payload, report := a.invoke(ctx, config.Integration, ev)
+	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
+		report.Status = said.status()
+	}
+	return payload, report
+}
+
+// NoStatusReason is what API Gateway says of a close frame without a code.
+const NoStatusReason = "Client-side close frame status not set"
+
+// Stage returns the name of the stage, which is the API's path.
+func (a *API) Stage() string { return a.file.Stage }
+
+// Close ends the functions, whatever they are doing.
+func (a *API) Close() {
+	for _, f := range a.functions {
+		f.Close()
+	}
+	a.client.CloseIdleConnections()
+}
+
+// An Admission says what becomes of a handshake.
+type Admission struct {
+	Status   int    // 200: it is accepted; otherwise what to refuse it with
+	Protocol string // the subprotocol for the 101, or nothing
+	Body     []byte // of a refusal
+}
+
+// Connect asks the authorizer and the route $connect about a handshake. c must be used for the connection's later events.
+func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission {
+	ev := a.newEvent(c, connect, "$connect")
+	ev.setHandshake(h)
+	if a.authorizer != nil {
+		d := a.authorize(ctx, c, ev, h)
+		if d.status != http.StatusOK {
+			return a.refusal(ev, d.status)
+		}
+		c.authorizer = d.context
+		ev.RequestContext.Authorizer = d.context
+	}
+	ev.withoutUpgrade()
+	route, ok := a.file.Routes["$connect"]
+	if !ok {
+		return Admission{Status: http.StatusOK}
+	}
+	payload, report := a.invoke(ctx, route.Integration, ev)
+	var said answer
+	if report.Cause == nil {
+		said, report.Cause = parseAnswer(payload)
+	}
+	if report.Cause == nil && strings.ContainsFunc(said.protocol(), unicode.IsControl) {
+		report.Cause = fmt.Errorf("%w: the subprotocol %q is none", errMalformed, said.protocol())
+	}
+	switch {
+	case errors.Is(report.Cause, context.DeadlineExceeded):
+		report.Status = http.StatusGatewayTimeout
+	case report.Cause != nil:
+		report.Status = http.StatusBadGateway
+	default:
+		report.Status = said.status()
+	}
+	a.options.Report(report)
+	if report.Status < 200 || report.Status > 299 {
+		return a.refusal(ev, report.Status)
+	}
+	return Admission{Status: http.StatusOK, Protocol: said.protocol()}
+}
+
+// authorize asks the authorizer.
+func (a *API) authorize(ctx context.Context, c *Connection, ev event, h Handshake) decision {
+	ev = ev.forAuthorizer(fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/$connect", region(), accountID, apiID, a.file.Stage))
+	ctx, cancel := a.bounded(ctx)
+	defer cancel()
+	start := time.Now()
+	d := a.authorizer.decide(ctx, ev, h)
+	a.options.Report(Report{
+		Route: "authorizer", Connection: c.ID, Integration: a.file.Authorizer.Integration,
+		Took: time.Since(start), Status: d.status, Cause: d.cause, Event: ev.encode(),
+	})
+	return d
+}
+
+// refusal makes the answer to a handshake that is refused, with a body like that of the frames.
+func (a *API) refusal(ev event, status int) Admission {
+	if status < 200 || status > 599 { // HTTP has no other final ones
+		status = http.StatusBadGateway
+	}
+	text := http.StatusText(status)
+	switch status {
+	case http.StatusBadGateway, http.StatusInternalServerError:
+		text = "Internal server error"
+	case http.StatusGatewayTimeout:
+		text = "Endpoint request timed out"
+	}
+	return Admission{Status: status, Body: errorFrame(ev, text)}
+}
+
+// Message asks the route that the message selects, and returns what to send to the client: nil for nothing.
+func (a *API) Message(ctx context.Context, c *Connection, data []byte, binary bool) []byte {
+	key, ok := a.file.Route(data)
+	route := a.file.Routes[key]
+	ev := a.newEvent(c, message, key)
+	ev.RequestContext.MessageID = a.options.NewID()
+	ev.setBody(data, binary)
+	if !ok {
+		selected, _ := a.file.Selection.Key(data)
+		a.options.Report(Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()})
+		return errorFrame(ev, "Forbidden")
+	}
+	payload, report := a.invoke(ctx, route.Integration, ev)
+	frame := a.reply(ev, route, payload, &report)
+	a.options.Report(report)
+	return frame
+}
+
+var errNoRoute = errors.New("no such route, and no $default")
+
+// reply returns what a route sends back, and completes the report.
+func (a *API) reply(ev event, route RouteConfig, payload []byte, report *Report) []byte {
+	if errors.Is(report.Cause, context.DeadlineExceeded) {
+		report.Status = http.StatusGatewayTimeout
+		return errorFrame(ev, "Endpoint request timed out")
+	}
+	var body []byte
+	if report.Cause == nil {
+		said, err := parseAnswer(payload)
+		report.Status = said.status()
+		switch {
+		case route.Respond && err == nil:
+			body, report.Cause = said.body()
+		case route.Respond, !json.Valid(payload):
+			report.Cause = err
+		}
+	}
+	if report.Cause != nil {
+		report.Status = http.StatusBadGateway
+		return errorFrame(ev, "Internal server error")
+	}
+	return body
+}
+
+// Disconnect tells the route $disconnect, if there is one, that a connection has ended.
+func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason string) {
+	route, ok := a.file.Routes["$disconnect"]
+	if !ok {
+		return
+	}
+	ev := a.newEvent(c, disconnect, "$disconnect")
+	ev.setGoodbye(code, reason)
+	payload, report := a.invoke(ctx, route.Integration, ev)
+	if report.Cause == nil {
+		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
+		report.Status = said.status()
+	} else {
+		report.Status = http.StatusBadGateway
+	}
+	a.options.Report(report)
+}
+
+// invoke has an integration handle an event.
+func (a *API) invoke(ctx context.Context, name string, ev event) ([]byte, Report) {
+	text := ev.encode()
+	ctx, cancel := a.bounded(ctx)
+	defer cancel()
+	start := time.Now()
+	payload, err := a.integrations[name].Invoke(ctx, text)
+	return payload, Report{
+		Route:       ev.RequestContext.RouteKey,
+		Connection:  ev.RequestContext.ConnectionID,
+		Integration: name,
+		Took:        time.Since(start),
+		Cause:       err,
+		Event:       text,
+	}
+}
+
+func (a *API) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.options.Timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, a.options.Timeout)
+}
+
+// errorFrame is what a client is told when its message could not be handled.
+func errorFrame(ev event, message string) []byte {
+	return app.AppendErrorFrame(nil, message, ev.RequestContext.ConnectionID, ev.RequestContext.RequestID)
+}

@@ -1,0 +1,157 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"crier/lambda"
+)
+
+// An Integration handles events.
+type Integration interface {
+	// Invoke returns what the integration makes of an event: for a proxy integration JSON such as {"statusCode":200}.
+	// An error says that it failed; if it is the context's, that it took too long.
+	Invoke(ctx context.Context, event []byte) (payload []byte, err error)
+}
+
+// maxAnswer is how many bytes are read of an endpoint's answer: what a Lambda function may answer.
+const maxAnswer = 6 << 20
+
+// An endpoint is something behind HTTP that takes events as POST requests.
+type endpoint struct {
+	url     string
+	timeout time.Duration
+	client  *http.Client
+	read    func(*http.Response, []byte) ([]byte, error)
+}
+
+// Invoke implements Integration.
+func (e *endpoint) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(event))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := e.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the answer of %s: %w", e.url, err)
+	case len(body) > maxAnswer:
+		return nil, fmt.Errorf("%s answers with more than %d bytes", e.url, maxAnswer)
+	}
+	return e.read(response, body)
+}
+
+// readHTTP makes a proxy's answer of what a web server says.
+func readHTTP(response *http.Response, body []byte) ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"statusCode":      response.StatusCode,
+		"headers":         lasts(response.Header),
+		"body":            base64.StdEncoding.EncodeToString(body),
+		"isBase64Encoded": true,
+	})
+}
+
+// readInvocation reads the answer of a Lambda invoke endpoint.
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+func readInvocation(response *http.Response, body []byte) ([]byte, error) {
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the invoke endpoint answers %s: %.200s", response.Status, body)
+	}
+	if kind := response.Header.Get("X-Amz-Function-Error"); kind != "" {
+		failed := &lambda.Error{Type: kind, Message: string(body)}
+		json.Unmarshal(body, failed) // if it is more than text
+		return nil, failed
+	}
+	return body, nil
+}
+
+// A mock answers without asking anybody.
+type mock struct{ payload []byte }
+
+func newMock(c *MockConfig) mock {
+	answer := map[string]any{"statusCode": c.StatusCode}
+	if c.Body != "" {
+		answer["body"] = c.Body
+	}
+	payload, _ := json.Marshal(answer) // a number and a text: it cannot fail
+	return mock{payload}
+}
+
+// Invoke implements Integration.
+func (m mock) Invoke(context.Context, []byte) ([]byte, error) { return m.payload, nil }
+
+// An answer is what a proxy integration makes of an event.
+type answer struct {
+	StatusCode      *int             `json:"statusCode"`
+	Headers         map[string]any   `json:"headers"`
+	MultiHeaders    map[string][]any `json:"multiValueHeaders"`
+	Body            *string          `json:"body"`
+	IsBase64Encoded bool             `json:"isBase64Encoded"`
+}
+
+// errMalformed says that a payload is not a proxy's answer.
+var errMalformed = errors.New(`malformed answer: want an object such as {"statusCode": 200}`)
+
+func parseAnswer(payload []byte) (a answer, err error) {
+	if err := json.Unmarshal(payload, &a); err != nil || a.StatusCode == nil {
+		return answer{}, fmt.Errorf("%w, got %.200s", errMalformed, payload)
+	}
+	return a, nil
+}
+
+// status returns the answer's status; 0 if it is none.
+func (a answer) status() int {
+	if a.StatusCode == nil {
+		return 0
+	}
+	return *a.StatusCode
+}
+
+// header returns the value of a header, however its name is spelt.
+func (a answer) header(name string) string {
+	for spelt, value := range a.Headers {
+		if strings.EqualFold(spelt, name) && value != nil {
+			return fmt.Sprint(value)
+		}
+	}
+	for spelt, values := range a.MultiHeaders {
+		if strings.EqualFold(spelt, name) && len(values) > 0 {
+			return fmt.Sprint(values[len(values)-1])
+		}
+	}
+	return ""
+}
+
+// protocol returns the subprotocol that a $connect handler has chosen, or nothing.
+func (a answer) protocol() string { return a.header("Sec-WebSocket-Protocol") }
+
+// body returns what a route response sends; nil if there is nothing.
+func (a answer) body() ([]byte, error) {
+	if a.Body == nil || *a.Body == "" {
+		return nil, nil
+	}
+	if !a.IsBase64Encoded {
+		return []byte(*a.Body), nil
+	}
+	data, err := base64.StdEncoding.DecodeString(*a.Body)
+	if err != nil {
+		return nil, fmt.Errorf("malformed answer: the body is not base64: %w", err)
+	}
+	return data, nil
+}
