@@ -15,7 +15,7 @@ func TestImports(t *testing.T) {
 	allowed := allowedImports(t)
 	for path, imports := range packages(t) {
 		name := strings.TrimPrefix(path, "crier/")
-		if name == "crier" || strings.HasPrefix(name, "internal/") {
+		if name == "crier" || strings.HasPrefix(name, "internal/") || strings.HasPrefix(name, "examples/") {
 			continue
 		}
 		allow, ok := allowed[name]

@@ -42,6 +42,8 @@ type Sockets interface {
 
 // A Socket is a connection whose client is about to be told that it is one.
 type Socket interface {
+	// Protocol returns the subprotocol for the 101, or nothing.
+	Protocol() string
 	// Serve takes over the socket after the 101. early is what the client has sent already.
 	Serve(nc net.Conn, early []byte)
 	// Abandon says that the client was gone before that.
@@ -93,10 +95,13 @@ type Config struct {
 	Connections Connections
 	Topics      Topics
 
-	MaxMessage   int      // bytes of a posted or published message
-	AdminKey     string   // for the management side; none: from loopback only
-	AllowOrigins []string // beside the same host and loopback; "*" is all
-	Also         []string // other paths, for the answer to who is lost
+	MaxMessage   int         // bytes of a posted or published message
+	AdminKey     string      // for the management side; none: from loopback only
+	Credentials  Credentials // of requests to the management side that are signed; none: signatures do not count
+	Signed       bool        // connections are managed by who signs or has the admin key, even from loopback
+	Stage        string      // if not empty, all there is: its mount, and the management of its connections
+	AllowOrigins []string    // beside the same host and loopback; "*" is all
+	Also         []string    // other paths, for the answer to who is lost
 	Log          *slog.Logger
 	Refused      func(Refusal) // counts; may be nil
 }
@@ -123,7 +128,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := segments(r)
-	if len(path) > 1 && path[1] == "@connections" {
+	switch {
+	case g.config.Stage != "" && (path[0] != g.config.Stage || len(path) < 2 || path[1] != "@connections"):
+		g.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", g.config.Stage)
+		g.refuse(w, r, WrongStage)
+		return
+	case len(path) > 1 && path[1] == "@connections":
 		path = path[1:] // the stage may be any
 	}
 	switch {

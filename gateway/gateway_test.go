@@ -37,6 +37,8 @@ func (h *home) Connect(r *http.Request, m Mount, id string) (Socket, *Refusal) {
 
 type socket struct{ home *home }
 
+func (s socket) Protocol() string { return "" }
+
 func (s socket) Serve(nc net.Conn, early []byte) {
 	s.home.ask("serve", string(early))
 	nc.Write([]byte("served"))

@@ -30,6 +30,8 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		g.refuse(w, r, BadHandshake.Saying("a WebSocket needs HTTP/1.1"))
 		return
 	}
+	// It may be handlers that decide, and they may take longer than a request may.
+	http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	socket, no := g.config.Sockets.Connect(r, m, NewID())
 	if no != nil {
 		if no.Status == http.StatusServiceUnavailable {
@@ -38,7 +40,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		g.refuse(w, r, *no)
 		return
 	}
-	nc, early, err := switchProtocols(hijacker, r)
+	nc, early, err := switchProtocols(hijacker, r, socket.Protocol())
 	if err != nil {
 		g.config.Log.Debug("handshake", "remote", r.RemoteAddr, "error", err)
 		socket.Abandon()
@@ -94,7 +96,7 @@ func hasToken(h http.Header, name, token string) bool {
 }
 
 // switchProtocols takes the socket from net/http and writes the 101. early is what the client sent behind its handshake.
-func switchProtocols(h http.Hijacker, r *http.Request) (nc net.Conn, early []byte, err error) {
+func switchProtocols(h http.Hijacker, r *http.Request, protocol string) (nc net.Conn, early []byte, err error) {
 	nc, rw, err := h.Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -103,9 +105,15 @@ func switchProtocols(h http.Hijacker, r *http.Request) (nc net.Conn, early []byt
 		early = make([]byte, n)
 		rw.Read(early) // from the buffer: it cannot fail
 	}
+	if door, ok := nc.(*doorConn); ok {
+		nc = door.unwrapped()
+	}
 	var buf [160]byte
 	answer := append(buf[:0], "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	answer = append(answer, ws.AcceptKey(r.Header.Get("Sec-WebSocket-Key"))...)
+	if protocol != "" {
+		answer = append(append(answer, "\r\nSec-WebSocket-Protocol: "...), protocol...)
+	}
 	answer = append(answer, "\r\n\r\n"...)
 	nc.SetDeadline(time.Now().Add(handshakeTimeout))
 	if _, err = nc.Write(answer); err == nil {

@@ -41,13 +41,19 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods) {
 	handler(w, r)
 }
 
-// authorize lets those in who have the key, and programs on this machine.
+// authorize lets those in who have the key or sign, and programs on this machine unless they must sign.
 func (g *Gateway) authorize(r *http.Request) *Refusal {
 	if key, ok := bearer(r); ok {
 		if g.config.AdminKey == "" || !sameKey(key, g.config.AdminKey) {
 			return &Unauthorized
 		}
 		return nil
+	}
+	if g.config.Credentials != (Credentials{}) {
+		no := g.config.Credentials.verify(r, time.Now(), g.config.MaxMessage)
+		if no == nil || g.config.Signed {
+			return no
+		}
 	}
 	if !fromLoopback(r) {
 		return &Unauthorized

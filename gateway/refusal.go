@@ -17,6 +17,7 @@ type Refusal struct {
 	Say    string // what the client is told, unless the occasion has more to say
 	Type   string // x-amzn-ErrorType, for clients of the management API
 	Why    string // for docs/limits.md
+	Body   []byte // JSON that the client is told instead
 }
 
 // Refusals of handshakes.
@@ -27,6 +28,7 @@ var (
 	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`."}
 	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page from another host, not allowed by `--allow-origin`."}
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
+	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long."}
 	ShuttingDown       = Refusal{Name: "shutting-down", Status: 503, Say: "the server is going away; try again later", Why: "The server is draining."}
 )
 
@@ -34,6 +36,10 @@ var (
 var (
 	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "A wrong key, or none from elsewhere than loopback."}
 	ForeignPage      = Refusal{Name: "foreign-page", Status: 403, Say: "pages of this origin may not manage the server", Type: "ForbiddenException", Why: "A browser's page from another host, without the key."}
+	Unsigned         = Refusal{Name: "unsigned", Status: 403, Say: "Missing Authentication Token", Type: "MissingAuthenticationTokenException", Why: "`--access-key` is set, and the request has no signature."}
+	UnknownKey       = Refusal{Name: "unknown-key", Status: 403, Say: "The security token included in the request is invalid.", Type: "UnrecognizedClientException", Why: "The request is signed with another access key than `--access-key`."}
+	BadSignature     = Refusal{Name: "bad-signature", Status: 403, Say: "The request signature we calculated does not match the signature you provided.", Type: "InvalidSignatureException", Why: "The signature is wrong, too old, or for another service; the message says which, and what should have been signed."}
+	WrongStage       = Refusal{Name: "wrong-stage", Status: 403, Say: "Forbidden", Type: "ForbiddenException", Why: "`crier gateway`: the path does not begin with the stage."}
 	MethodNotAllowed = Refusal{Name: "method-not-allowed", Status: 405, Say: "this path does not know this method", Why: "See the header Allow."}
 	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
 	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}
@@ -53,15 +59,17 @@ var (
 	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}
 	NoPong         = Refusal{Name: "no-pong", Code: ws.InternalError, Say: "no answer to a ping", Why: "Nothing came from the client for twice `--ping-interval`."}
 	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}
+	BinaryRefused  = Refusal{Name: "binary", Code: ws.UnsupportedData, Say: "binary messages are not supported", Why: "`--aws-limits`: API Gateway takes text only."}
+	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", Why: "`--aws-limits`: the connection is two hours old."}
 	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", Why: "DELETE on the management API."}
 )
 
 // Refusals returns the whole table, in the order of the documentation.
 func Refusals() []Refusal {
 	return []Refusal{
-		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, ShuttingDown,
-		Unauthorized, ForeignPage, MethodNotAllowed, InvalidID, Gone, TooLarge, Full, Busy, BadQuery,
-		ProtocolError, InvalidUTF8, MessageTooBig, FellBehind, Flooded, IdleTooLong, NoPong, GoingAway, ClosedByDelete,
+		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, ShuttingDown,
+		Unauthorized, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, TooLarge, Full, Busy, BadQuery,
+		ProtocolError, InvalidUTF8, MessageTooBig, FellBehind, Flooded, IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete,
 	}
 }
 
@@ -85,6 +93,10 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
 		h.Set("X-Amzn-Errortype", no.Type)
 	}
 	switch {
+	case no.Body != nil:
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(no.Status)
+		w.Write(no.Body)
 	case no.Say == "":
 		h.Set("Content-Length", "0")
 		w.WriteHeader(no.Status)

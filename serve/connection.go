@@ -34,19 +34,35 @@ type connection struct {
 // errDeleted ends a connection at the wish of the management API.
 var errDeleted = errors.New("serve: deleted through the management API")
 
+// A peer is a connection of whatever kind, as others on the server see it.
+type peer interface {
+	transport.Receiver
+	// socket returns what it is connected by.
+	socket() *transport.Conn
+	// app returns the name of its mount.
+	app() string
+	// info returns what is told of it.
+	info() gateway.Info
+}
+
+func (c *connection) socket() *transport.Conn { return &c.Conn }
+func (c *connection) app() string             { return c.mount.Name }
+
 // Connect implements gateway.Sockets.
 func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
-	source, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if !s.admit() {
+		return nil, &gateway.TooManyConnections
+	}
+	if at.Name == ownMount {
+		return s.call(r, id)
+	}
 	c := &connection{
 		mount:     s.mountsNamed(at.Name)[0],
-		sourceIP:  source,
+		sourceIP:  sourceIP(r),
 		userAgent: strings.Clone(r.UserAgent()), // not with the whole request behind it
 		connected: time.Now().UnixMilli(),
 	}
 	c.state.ID = id
-	if !s.admit() {
-		return nil, &gateway.TooManyConnections
-	}
 	m := scratches.Get().(*scratch)
 	defer m.free()
 	c.mu.Lock()
@@ -56,7 +72,7 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	for _, e := range m.effects {
 		switch e.Do {
 		case app.Reject:
-			s.dismiss(c)
+			s.dismiss(id)
 			no := gateway.Rejected.Saying(string(e.Data))
 			return nil, &no
 		case app.Subscribe:
@@ -64,16 +80,21 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 		}
 	}
 	if err := s.transport.Open(&c.Conn, c, maphash.String(s.seed, near)); err != nil {
-		s.dismiss(c)
+		s.dismiss(id)
 		return nil, &gateway.ShuttingDown
 	}
 	if err := c.apply(m); err != nil {
 		c.Abandon()
 		return nil, &gateway.Busy
 	}
-	s.register(c)
+	s.register(id, c)
 	s.config.Log.Debug("connected", "id", id, "app", c.mount.Name, "remote", r.RemoteAddr)
 	return c, nil
+}
+
+func sourceIP(r *http.Request) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return host
 }
 
 // admit makes room for a connection, if there is any. dismiss gives it back.
@@ -87,18 +108,21 @@ func (s *Server) admit() bool {
 	return true
 }
 
-func (s *Server) register(c *connection) {
+func (s *Server) register(id string, p peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connections[c.state.ID] = c
+	s.connections[id] = p
 }
 
-func (s *Server) dismiss(c *connection) {
+func (s *Server) dismiss(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.connections, c.state.ID)
+	delete(s.connections, id)
 	s.admitted--
 }
+
+// Protocol implements gateway.Socket: the apps have no subprotocols.
+func (c *connection) Protocol() string { return "" }
 
 // Serve implements gateway.Socket.
 func (c *connection) Serve(nc net.Conn, early []byte) {
@@ -109,7 +133,7 @@ func (c *connection) Serve(nc net.Conn, early []byte) {
 // Abandon implements gateway.Socket.
 func (c *connection) Abandon() {
 	c.mount.server.transport.Abandon(&c.Conn)
-	c.mount.server.dismiss(c)
+	c.mount.server.dismiss(c.state.ID)
 }
 
 // Message implements transport.Receiver.
@@ -127,7 +151,7 @@ func (c *connection) Message(data []byte, binary bool) error {
 // Closed implements transport.Receiver.
 func (c *connection) Closed(cause error) {
 	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
-	c.mount.server.dismiss(c)
+	c.mount.server.dismiss(c.state.ID)
 	how := endName(cause)
 	c.mount.server.metrics.closed(how)
 	c.mount.server.config.Log.Debug("disconnected", "id", c.state.ID, "why", how, "cause", cause)
@@ -152,6 +176,10 @@ func explain(cause error) gateway.Refusal {
 		return gateway.GoingAway
 	case errors.Is(cause, errDeleted):
 		return gateway.ClosedByDelete
+	case errors.Is(cause, errBinary):
+		return gateway.BinaryRefused
+	case errors.Is(cause, errTooOld):
+		return gateway.TooOld
 	case errors.As(cause, &fault) && fault.Code == ws.InvalidPayload:
 		return gateway.InvalidUTF8.Saying(fault.Reason)
 	case errors.As(cause, &fault) && fault.Code == ws.TooBig:

@@ -13,7 +13,8 @@ import (
 	"crier/ws"
 )
 
-func (s *Server) connection(id string) *connection {
+// peer returns the connection with that id, or nil.
+func (s *Server) peer(id string) peer {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.connections[id]
@@ -21,11 +22,11 @@ func (s *Server) connection(id string) *connection {
 
 // Post implements gateway.Connections.
 func (s *Server) Post(id string, data []byte) *gateway.Refusal {
-	c := s.connection(id)
+	c := s.peer(id)
 	if c == nil {
 		return &gateway.Gone
 	}
-	switch err := c.Member.Post(frameOf(data)); {
+	switch err := c.socket().Post(frameOf(data)); {
 	case errors.Is(err, hub.ErrFull):
 		return &gateway.Full
 	case err != nil:
@@ -36,7 +37,7 @@ func (s *Server) Post(id string, data []byte) *gateway.Refusal {
 
 // Info implements gateway.Connections.
 func (s *Server) Info(id string) (gateway.Info, bool) {
-	c := s.connection(id)
+	c := s.peer(id)
 	if c == nil {
 		return gateway.Info{}, false
 	}
@@ -60,22 +61,24 @@ func (c *connection) info() gateway.Info {
 
 // Close implements gateway.Connections.
 func (s *Server) Close(id string) bool {
-	c := s.connection(id)
+	c := s.peer(id)
 	if c == nil {
 		return false
 	}
-	c.Conn.Close(errDeleted)
+	c.socket().Close(errDeleted)
 	return true
 }
 
 // Connections implements gateway.Topics.
 func (s *Server) Connections(appName string, topic *string) []gateway.Info {
-	var list []*connection
+	var list []peer
 	if topic == nil {
 		list = s.all(appName)
 	} else {
 		for _, m := range s.mountsNamed(appName) {
-			list = append(list, s.members(m, *topic)...)
+			for _, c := range s.members(m, *topic) {
+				list = append(list, c)
+			}
 		}
 	}
 	infos := make([]gateway.Info, len(list))
@@ -85,11 +88,11 @@ func (s *Server) Connections(appName string, topic *string) []gateway.Info {
 	return infos
 }
 
-func (s *Server) all(appName string) (list []*connection) {
+func (s *Server) all(appName string) (list []peer) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, c := range s.connections {
-		if appName == "" || c.mount.Name == appName {
+		if appName == "" || c.app() == appName {
 			list = append(list, c)
 		}
 	}
@@ -186,7 +189,7 @@ func (s *Server) openByApp() map[string]int {
 	defer s.mu.RUnlock()
 	open := make(map[string]int)
 	for _, c := range s.connections {
-		open[c.mount.Name]++
+		open[c.app()]++
 	}
 	return open
 }

@@ -77,7 +77,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
 	}
 	open := m.server.openByApp()
-	for _, mount := range m.server.mounts {
+	for _, mount := range m.server.Mounts() {
 		gauge(connectionsDesc, float64(open[mount.Name]), mount.Name)
 	}
 	hub, transport := m.server.hub.Stats(), m.server.transport.Stats()

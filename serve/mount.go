@@ -22,11 +22,18 @@ var builtins = []builtin{
 	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}},
 }
 
-// Mounts returns what a server serves, in the order in which people are told.
-func Mounts() []gateway.Mount {
-	list := make([]gateway.Mount, len(builtins))
-	for i, b := range builtins {
-		list[i] = b.Mount
+// ownMount is the name of the mount of the user's own API.
+const ownMount = "gateway"
+
+// Mounts returns what the server serves, in the order in which people are told.
+func (s *Server) Mounts() (list []gateway.Mount) {
+	if s.calls == nil || !s.calls.gateway.Alone {
+		for _, m := range s.mounts {
+			list = append(list, m.Mount)
+		}
+	}
+	if s.calls != nil {
+		list = append(list, gateway.Mount{Path: "/" + s.calls.api.Stage(), Name: ownMount, Help: "your own handlers"})
 	}
 	return list
 }
@@ -55,8 +62,8 @@ func (s *Server) mountsNamed(name string) (list []*mount) {
 }
 
 func (s *Server) handler() http.Handler {
-	doors := gateway.New(gateway.Config{
-		Mounts:       Mounts(),
+	config := gateway.Config{
+		Mounts:       s.Mounts(),
 		Sockets:      s,
 		Connections:  s,
 		Topics:       s,
@@ -66,7 +73,16 @@ func (s *Server) handler() http.Handler {
 		Also:         []string{"/healthz", "/readyz", "/metrics"},
 		Log:          s.config.Log,
 		Refused:      s.metrics.refused,
-	})
+	}
+	if s.calls != nil {
+		own := s.calls.gateway
+		config.Credentials = gateway.Credentials{AccessKey: own.AccessKey, SecretKey: own.SecretKey}
+		config.Signed = own.Signed
+		if own.Alone {
+			config.Stage = s.calls.api.Stage()
+		}
+	}
+	doors := gateway.New(config)
 	metrics := s.metrics.handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -17,6 +17,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -28,7 +29,9 @@ import (
 	"syscall"
 	"time"
 
+	"crier/api"
 	"crier/app"
+	"crier/gateway"
 	"crier/hub"
 	"crier/transport"
 	"crier/ws"
@@ -46,7 +49,19 @@ type Config struct {
 	Ping           time.Duration // silence after which a client is pinged; 0 never
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
 	Drain          time.Duration // over which clients are sent away at the end
+	Gateway        *Gateway      // an API of the user's own; nil: none
 	Log            *slog.Logger
+}
+
+// A Gateway says how to serve an API of the user's own.
+type Gateway struct {
+	API       *api.API
+	Alone     bool        // without the built-in apps
+	Limits    bool        // API Gateway's
+	TLS       *tls.Config // on the same port as what is not TLS; nil: none
+	AccessKey string      // handlers' requests to the management API may be signed with
+	SecretKey string      // this pair
+	Signed    bool        // and must be
 }
 
 // Defaults returns the documented defaults.
@@ -97,6 +112,7 @@ type Server struct {
 	hub       *hub.Hub
 	transport *transport.Transport
 	mounts    []*mount
+	calls     *calls // of the user's own API; nil: there is none
 	metrics   *metrics
 	draining  atomic.Bool
 
@@ -104,8 +120,8 @@ type Server struct {
 	handshakes atomic.Uint64 // that succeeded
 
 	mu          sync.RWMutex
-	connections map[string]*connection // by id
-	admitted    int                    // connections, those included that are on their way in
+	connections map[string]peer // by id
+	admitted    int             // connections, those included that are on their way in
 }
 
 // Open starts a server. It accepts connections at once and answers them when Run is called, which must follow.
@@ -126,13 +142,23 @@ func Open(config Config) (*Server, error) {
 			Total: max(allBacklogs, 4*config.Backlog),
 			Posts: max(maxPosts, 2*config.MaxMessage),
 		}),
-		connections: make(map[string]*connection),
+		connections: make(map[string]peer),
+	}
+	if config.Gateway != nil {
+		s.calls = newCalls(config.Gateway)
+		for i, l := range listeners {
+			listeners[i] = gateway.Listener{Listener: l, TLS: config.Gateway.TLS}
+		}
 	}
 	sockets := transport.Config{
 		Hub:        s.hub,
 		MaxMessage: config.MaxMessage,
 		Ping:       config.Ping,
 		Idle:       config.Idle,
+	}
+	if config.Gateway != nil && config.Gateway.Limits {
+		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
+		sockets.Ping, sockets.Idle = 0, awsIdle
 	}
 	if config.Skip {
 		sockets.Skipped = s.skipped
@@ -153,6 +179,7 @@ func Open(config Config) (*Server, error) {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnContext:       gateway.ConnContext,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
 	}
 	return s, nil
@@ -238,6 +265,10 @@ func (s *Server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain+2*transport.CloseTimeout)
 	defer cancel()
 	s.transport.Shutdown(ctx, s.config.Drain)
+	// The door stays open meanwhile: handlers that are told of the end post to others, and ask for connections.
+	if s.calls != nil {
+		s.calls.end(ctx)
+	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 	}

@@ -134,7 +134,7 @@ func TestRunFails(t *testing.T) {
 func TestEveryEndIsExplained(t *testing.T) {
 	explained := make(map[string]bool)
 	for _, cause := range []error{
-		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted,
+		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted, errBinary, errTooOld,
 		ws.Close{Code: ws.ProtocolError, Reason: "x"}, ws.Close{Code: ws.InvalidPayload, Reason: "x"}, ws.Close{Code: ws.TooBig, Reason: "x"},
 	} {
 		no := explain(fmt.Errorf("while testing: %w", cause))

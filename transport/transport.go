@@ -72,6 +72,7 @@ type Receiver interface {
 type Config struct {
 	Hub        *hub.Hub
 	MaxMessage int           // bytes of a client's message
+	MaxFrame   uint32        // bytes of a client's frame; 0: as many
 	Ping       time.Duration // a client that is silent for this long is pinged; 0: never
 	Idle       time.Duration // a connection without a message for this long is closed; 0: never
 	Close      time.Duration // a client has this long to answer a close frame; 0: CloseTimeout
@@ -166,7 +167,7 @@ func New(config Config) (*Transport, error) {
 // one of them says to the others need not wake a second worker.
 func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	c.transport, c.receiver = t, r
-	c.decoder.MaxMessage = t.config.MaxMessage
+	c.decoder.MaxMessage, c.decoder.MaxFrame = t.config.MaxMessage, t.config.MaxFrame
 	now := time.Now().UnixMilli()
 	c.heard.Store(now)
 	c.active.Store(now)

@@ -21,6 +21,9 @@ type Decoder struct {
 	// MaxMessage is the largest message in bytes, all its fragments together.
 	// It bounds the memory one peer can take. Not set, it is DefaultMaxMessage.
 	MaxMessage int
+	// MaxFrame is the largest frame in bytes, if it is not 0. API Gateway has
+	// such a limit, the RFC has not.
+	MaxFrame uint32
 	// Client says that this is the client's end: the peer is a server, and its
 	// frames are not masked.
 	Client bool

@@ -25,6 +25,11 @@ func errTooBig(limit int) Close {
 	return Close{TooBig, fmt.Sprintf("messages are limited to %d bytes", limit)}
 }
 
+// errFrameTooBig is the sentence that API Gateway's clients get.
+func errFrameTooBig(limit uint32) Close {
+	return Close{TooBig, fmt.Sprintf("Max frame length of %d has been exceeded.", limit)}
+}
+
 func errCloseCode(code uint16) Close {
 	return Close{ProtocolError, fmt.Sprintf("close code %d must not be sent", code)}
 }

@@ -142,6 +142,9 @@ func (d *Decoder) checkRoom(h header, length uint64) error {
 		return nil
 	}
 	// Neither term has its highest bit set, so the sum does not overflow.
+	if d.MaxFrame > 0 && length > uint64(d.MaxFrame) {
+		return errFrameTooBig(d.MaxFrame)
+	}
 	if limit := d.limit(); uint64(d.collected())+length > uint64(limit) {
 		return errTooBig(limit)
 	}

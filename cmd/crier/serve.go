@@ -17,6 +17,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"crier/gateway"
 	"crier/serve"
 )
 
@@ -24,6 +25,7 @@ func newServe() *cobra.Command {
 	config := serve.Defaults()
 	level := slog.LevelInfo
 	var slow slowPolicy
+	var o own
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -47,6 +49,15 @@ Other programs on this machine may use the management API (/publish, /topics,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process
+			if o.file == "" {
+				return serveUntil(ctx, config, cmd.OutOrStdout())
+			}
+			opened, _, err := o.open(config.Log, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			defer opened.API.Close()
+			config.Gateway = opened
 			return serveUntil(ctx, config, cmd.OutOrStdout())
 		},
 	}
@@ -62,6 +73,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for this long, and close it after twice as long; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
 	return cmd
 }
@@ -86,7 +98,7 @@ func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(s.URL()))
+	fmt.Fprint(out, banner(s.URL(), s.Mounts()))
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -97,11 +109,11 @@ func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
 }
 
 // banner tells a person what is served and what to do next.
-func banner(url string) string {
+func banner(url string, mounts []gateway.Mount) string {
 	var b strings.Builder
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	for _, m := range serve.Mounts() {
+	for _, m := range mounts {
 		fmt.Fprintf(table, "  %s\t%s\n", url+strings.TrimSuffix(m.Path, "/")+m.Try, m.Help)
 	}
 	table.Flush()

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"crier/api"
+	"crier/gateway"
+	"crier/localca"
+	"crier/serve"
+)
+
+// apiGatewayTimeout is how long API Gateway waits for an integration.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+const apiGatewayTimeout = 29 * time.Second
+
+// own is what the command line says of an API of the user's own.
+type own struct {
+	file      string
+	accessKey string
+	secretKey string
+	watch     bool
+	limits    bool
+	events    bool
+}
+
+func newGateway() *cobra.Command {
+	config := serve.Defaults()
+	config.Drain = 0
+	level := slog.LevelInfo
+	var o own
+	cmd := &cobra.Command{
+		Use:   "gateway [FILE]",
+		Short: "Serve your own API Gateway WebSocket handlers on this machine",
+		Long: `Serve a WebSocket API as API Gateway does: events go to your own handlers, which
+are Lambda functions that crier runs (Node, Python, or a bootstrap in any
+language), Lambda invoke endpoints, or web servers. The API is described in
+FILE, crier.yaml if none is given.
+
+Handlers post to connections, and close them, through the management API at
+https://{domainName}/{stage}/@connections, with any AWS SDK, unchanged: the same
+port serves plain HTTP and TLS, with a certificate that the functions' processes
+are told to trust.`,
+		Example: `  crier gateway init                   # writes crier.yaml
+  crier gateway                        # serves it
+  crier gateway --watch --events       # while you write handlers
+  crier gateway invoke --route sendMessage --body '{"data":"hi"}'
+  crier gateway --aws-limits           # as strict as the service`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.file = "crier.yaml"
+			if len(args) == 1 {
+				o.file = args[0]
+			}
+			config.Log = newLog(cmd.ErrOrStderr(), level)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process
+			return o.serve(ctx, config, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
+	f.BoolVar(&o.watch, "watch", false, "reload functions when their files change")
+	f.BoolVar(&o.events, "events", false, "print every event as JSON")
+	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler")
+	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
+	f.StringVar(&o.secretKey, "secret-key", "", "and this `SECRET`; without the two, programs on this machine may sign as they like")
+	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all)")
+	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
+	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())
+	return cmd
+}
+
+// serve serves the API alone.
+func (o own) serve(ctx context.Context, config serve.Config, out, errOut io.Writer) error {
+	opened, file, err := o.open(config.Log, out, errOut)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	defer opened.API.Close()
+	opened.Alone = true
+	config.Gateway = opened
+	s, err := serve.Open(config)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	fmt.Fprint(out, gatewayBanner(s.URL(), file))
+	config.Log.Info("serving", "url", s.URL()+"/"+file.Stage)
+	err = s.Run(ctx)
+	config.Log.Info("stopped")
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
+// open starts the API that the command line names. Who calls it must close it.
+func (o own) open(log *slog.Logger, out, errOut io.Writer) (*serve.Gateway, *api.File, error) {
+	if (o.accessKey == "") != (o.secretKey == "") {
+		return nil, nil, errors.New("--access-key and --secret-key go together")
+	}
+	file, err := api.Load(o.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := &serve.Gateway{
+		Limits:    o.limits,
+		Signed:    o.accessKey != "",
+		AccessKey: cmp.Or(o.accessKey, "crier"+strings.ToUpper(rand.Text()[:15])),
+		SecretKey: cmp.Or(o.secretKey, rand.Text()+rand.Text()[:14]),
+	}
+	options, authority, err := o.options(g, log, out, errOut)
+	if err != nil {
+		return nil, nil, err
+	}
+	g.TLS = authority.Config()
+	g.API, err = api.Open(file, options)
+	return g, file, err
+}
+
+// options returns how the functions run: trusting the certificate of this machine, with keys that it accepts.
+func (o own) options(g *serve.Gateway, log *slog.Logger, out, errOut io.Writer) (api.Options, *localca.Authority, error) {
+	dir, err := localca.Dir()
+	if err != nil {
+		return api.Options{}, nil, err
+	}
+	authority, err := localca.Open(dir)
+	if err != nil {
+		return api.Options{}, nil, err
+	}
+	t := newTeller(log, o.events, out, errOut)
+	options := api.Options{
+		NewID:     gateway.NewID,
+		Variables: append(authority.Variables(), "AWS_ACCESS_KEY_ID="+g.AccessKey, "AWS_SECRET_ACCESS_KEY="+g.SecretKey),
+		Watch:     o.watch,
+		Report:    t.report,
+		Output:    t.output,
+		Log:       log,
+	}
+	if o.limits {
+		options.Timeout = apiGatewayTimeout
+	}
+	return options, authority, nil
+}
+
+// A teller tells a person what happens: one line per event, and what functions print.
+type teller struct {
+	log    *slog.Logger
+	events bool
+
+	mu       sync.Mutex // one line at a time
+	out      io.Writer  // gets events
+	errOut   io.Writer  // gets what functions print, if it is a terminal
+	terminal bool
+}
+
+func newTeller(log *slog.Logger, events bool, out, errOut io.Writer) *teller {
+	return &teller{log: log, events: events, out: out, errOut: errOut, terminal: asTerminal(errOut) != nil}
+}
+
+func (t *teller) report(r api.Report) {
+	if t.events {
+		t.mu.Lock()
+		fmt.Fprintf(t.out, "%s\n", r.Event)
+		t.mu.Unlock()
+	}
+	attributes := []any{"connection", r.Connection, "ms", float64(r.Took.Microseconds()) / 1000}
+	if r.Status != 0 {
+		attributes = append(attributes, "status", r.Status)
+	}
+	if r.Cause == nil {
+		t.log.Info(r.Route, attributes...)
+		return
+	}
+	t.log.Warn(r.Route, append(attributes, "integration", r.Integration, "cause", r.Cause)...)
+}
+
+func (t *teller) output(function, line string) {
+	if !t.terminal {
+		t.log.Info("output", "function", function, "line", line)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.errOut, "%s | %s\n", function, line)
+}
+
+// gatewayBanner tells a person what is served and what to do next.
+func gatewayBanner(url string, file *api.File) string {
+	var b strings.Builder
+	url += "/" + file.Stage
+	fmt.Fprintf(&b, "crier serves %s\n\n", file.Path)
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for _, key := range file.Keys() {
+		fmt.Fprintf(table, "  %s\t%s\n", key, file.Describe(key))
+	}
+	table.Flush()
+	fmt.Fprintf(&b, "\nTalk to it:\n\n  npx wscat -c %s\n\n", url)
+	return b.String()
+}
+
+func newGatewayInit() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [FILE]",
+		Short: "Write a commented crier.yaml",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := "crier.yaml"
+			if len(args) == 1 {
+				path = args[0]
+			}
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+			if err != nil {
+				return fmt.Errorf("gateway init: %w", err)
+			}
+			_, err = f.Write(api.Example)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return fmt.Errorf("gateway init: %w", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; say there what your handlers are, then: crier gateway\n", path)
+			return nil
+		},
+	}
+}
+
+func newGatewaySchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON schema of crier.yaml, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(api.Schema)
+			return err
+		},
+	}
+}
+
+func newGatewayInvoke() *cobra.Command {
+	var o own
+	var route, connection, body, domain string
+	cmd := &cobra.Command{
+		Use:   "invoke [FILE]",
+		Short: "Hand one event to a handler and print its answer",
+		Long: `Start the handler of a route, hand it one event, print what it answers, and stop
+it: what the test button of the Lambda console does.
+
+If crier gateway runs meanwhile at --domain, the handler can post to its
+connections. Without --route, the body selects the route, as a message would.
+The exit code is 1 if the handler fails.`,
+		Example: `  crier gateway invoke --route '$connect'
+  crier gateway invoke --route sendMessage --body '{"action":"sendMessage","data":"hi"}'
+  crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.file = "crier.yaml"
+			if len(args) == 1 {
+				o.file = args[0]
+			}
+			c := &api.Connection{ID: cmp.Or(connection, gateway.NewID()), Domain: domain, SourceIP: "127.0.0.1", Connected: time.Now()}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			answer, err := o.try(ctx, c, route, []byte(body), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil {
+				return fmt.Errorf("gateway invoke: %w", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n", answer)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&route, "route", "", "`KEY` of the route: $connect, $disconnect, $default or one of your own")
+	f.StringVar(&connection, "connection", "", "`ID` of the connection that the event is about; default: a new one")
+	f.StringVar(&body, "body", "", "`TEXT` of the message")
+	f.StringVar(&domain, "domain", "localhost:8080", "`HOST:PORT` that the event names, to which the handler posts")
+	f.BoolVar(&o.events, "events", false, "print the event, too")
+	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway wants one")
+	f.StringVar(&o.secretKey, "secret-key", "", "and its `SECRET`")
+	return cmd
+}
+
+// try hands one event to the handler of a route.
+func (o own) try(ctx context.Context, c *api.Connection, route string, body []byte, out, errOut io.Writer) ([]byte, error) {
+	file, err := api.Load(o.file)
+	if err != nil {
+		return nil, err
+	}
+	if route == "" {
+		route, _ = file.Route(body)
+	}
+	file.Only(route)
+	log := newLog(errOut, slog.LevelInfo)
+	g := &serve.Gateway{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
+	options, _, err := o.options(g, log, out, errOut)
+	if err != nil {
+		return nil, err
+	}
+	a, err := api.Open(file, options)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	answer, report := a.Try(ctx, c, route, body)
+	options.Report(report)
+	return answer, report.Cause
+}

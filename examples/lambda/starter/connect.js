@@ -1,0 +1,6 @@
+const db = require('./db');
+
+exports.handler = async (event) => {
+  await db.add(event.requestContext.connectionId, event.requestContext.connectedAt);
+  return { statusCode: 200 };
+};

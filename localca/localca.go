@@ -1,0 +1,242 @@
+// Package localca makes certificates for this machine's own use.
+//
+// SDKs insist on https. So that handlers on this machine can post to crier, it has a certificate authority of its own,
+// made on first use and known to nobody but the processes that crier starts: it is given to them in variables such as
+// NODE_EXTRA_CA_CERTS. It is not installed in the system, and no browser trusts it.
+package localca
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	authorityYears = 10
+	leafDays       = 30
+	// maxLeaves is how many certificates are kept: clients choose the names, and can choose many.
+	maxLeaves = 100
+)
+
+// An Authority signs certificates for the names that clients ask for.
+type Authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate // by name
+}
+
+// Dir returns where a user's authority is kept by default.
+func Dir() (string, error) {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("find a place for the local certificate authority: %w", err)
+	}
+	return filepath.Join(dir, "crier"), nil
+}
+
+// Open returns the authority that is kept in dir. If there is none, or one that is about to expire, it makes one.
+func Open(dir string) (*Authority, error) {
+	a := &Authority{dir: dir, leaves: make(map[string]*tls.Certificate)}
+	err := a.load()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && time.Until(a.cert.NotAfter) < leafDays*24*time.Hour {
+		err = a.make()
+	}
+	if err == nil {
+		err = a.writeBundle()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("local certificate authority in %s: %w", dir, err)
+	}
+	return a, nil
+}
+
+// CertFile returns the path of the authority's certificate, in PEM.
+func (a *Authority) CertFile() string { return filepath.Join(a.dir, "ca.pem") }
+
+// BundleFile returns the path of a file that has the authorities that the system trusts, and this one: for programs that
+// can be given a file only instead of what they trust already.
+func (a *Authority) BundleFile() string { return filepath.Join(a.dir, "bundle.pem") }
+
+func (a *Authority) keyFile() string { return filepath.Join(a.dir, "ca-key.pem") }
+
+// Variables returns the environment that has programs trust the authority, as KEY=value.
+func (a *Authority) Variables() []string {
+	return []string{
+		"NODE_EXTRA_CA_CERTS=" + a.CertFile(),  // Node.js
+		"AWS_CA_BUNDLE=" + a.BundleFile(),      // AWS SDKs for Python, Go and others, and the AWS CLI
+		"SSL_CERT_FILE=" + a.BundleFile(),      // OpenSSL, and what is built on it; Go
+		"REQUESTS_CA_BUNDLE=" + a.BundleFile(), // requests, for Python
+	}
+}
+
+// Config returns how to serve TLS: with a certificate for whatever name or address the client asks for.
+func (a *Authority) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"http/1.1"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			name := hello.ServerName
+			if name == "" { // "Literal IPv4 and IPv6 addresses are not permitted" there. RFC 6066, section 3
+				name, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
+			}
+			return a.leaf(name)
+		},
+	}
+}
+
+// leaf returns a certificate for a name or an address.
+func (a *Authority) leaf(name string) (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if leaf, ok := a.leaves[name]; ok && time.Until(leaf.Leaf.NotAfter) > 24*time.Hour {
+		return leaf, nil
+	}
+	leaf, err := a.sign(name)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate for %q: %w", name, err)
+	}
+	if len(a.leaves) >= maxLeaves {
+		clear(a.leaves)
+	}
+	a.leaves[name] = leaf
+	return leaf, nil
+}
+
+func (a *Authority) sign(name string) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := newTemplate(leafDays * 24 * time.Hour)
+	template.Subject = pkix.Name{Organization: []string{"crier on this machine"}}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	if ip := net.ParseIP(strings.Trim(name, "[]")); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// newTemplate returns what all certificates have in common.
+func newTemplate(lifetime time.Duration) *x509.Certificate {
+	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) // rand.Reader never fails
+	now := time.Now()
+	return &x509.Certificate{
+		SerialNumber:          serial,
+		NotBefore:             now.Add(-time.Hour), // clocks differ
+		NotAfter:              now.Add(lifetime),
+		BasicConstraintsValid: true,
+	}
+}
+
+func (a *Authority) load() error {
+	pair, err := tls.LoadX509KeyPair(a.CertFile(), a.keyFile())
+	if err != nil {
+		return err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || !pair.Leaf.IsCA {
+		return errors.New("ca.pem and ca-key.pem are not an authority of crier's; remove them and they will be made anew")
+	}
+	a.cert, a.key = pair.Leaf, key
+	return nil
+}
+
+func (a *Authority) make() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	host, _ := os.Hostname()
+	template := newTemplate(authorityYears * 365 * 24 * time.Hour)
+	template.Subject = pkix.Name{Organization: []string{"crier"}, CommonName: "crier on " + host}
+	template.KeyUsage = x509.KeyUsageCertSign
+	template.IsCA = true
+	template.MaxPathLenZero = true
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+		return err
+	}
+	err = errors.Join(
+		replace(a.keyFile(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
+		replace(a.CertFile(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
+	)
+	if err != nil {
+		return err
+	}
+	return a.load()
+}
+
+// writeBundle writes the authorities that the system trusts, and this one.
+func (a *Authority) writeBundle() error {
+	own, err := os.ReadFile(a.CertFile())
+	if err != nil {
+		return err
+	}
+	return replace(a.BundleFile(), append(own, systemRoots()...), 0o644)
+}
+
+// systemRoots returns what the system trusts, in PEM, if it keeps that in a file.
+func systemRoots() []byte {
+	for _, file := range []string{
+		os.Getenv("SSL_CERT_FILE"),
+		"/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch
+		"/etc/pki/tls/certs/ca-bundle.crt",   // Fedora, RHEL
+		"/etc/ssl/ca-bundle.pem",             // openSUSE
+		"/etc/ssl/cert.pem",                  // Alpine, macOS, BSD
+	} {
+		if text, err := os.ReadFile(file); err == nil && file != "" {
+			return text
+		}
+	}
+	return nil
+}
+
+// replace writes a file so that others see the old text or the new one, whole.
+func replace(path string, text []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // if it is still there
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
