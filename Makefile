@@ -10,11 +10,14 @@ run:
 
 test: deps check unit race fuzz
 
-# gcc is for the race detector; the npm packages are clients that the interop tests drive.
+# gcc is for the race detector; Node, Python, curl and the npm packages are the clients and handlers that tests drive.
 deps:
-	@command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 curl:curl; do \
+		command -v $${need%%:*} >/dev/null || missing="$$missing $${need#*:}"; done; \
+	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	go mod download
 	cd internal/interop && npm ci --no-audit --no-fund
+	cd examples/lambda && npm ci --no-audit --no-fund
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w $$unformatted"; exit 1; }
@@ -27,12 +30,12 @@ unit:
 	go test -count=1 ./...
 
 race:
-	go test -count=1 -race -short ./hub ./transport ./gateway ./serve ./internal/wiretest
+	go test -count=1 -race -short ./hub ./transport ./gateway ./lambda ./api ./serve ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
 FUZZ ?= 4s
 fuzz:
-	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel; do \
+	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel api.FuzzSelection api.FuzzParse; do \
 		echo "fuzz $$target for $(FUZZ)"; \
 		go test ./$${target%.*} -run - -fuzz "^$${target#*.}$$" -fuzztime $(FUZZ) | grep -v "^fuzz: elapsed" || exit 1; \
 	done

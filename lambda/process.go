@@ -94,7 +94,7 @@ type lines struct {
 }
 
 // maxLine is how long a line of output may be before it is cut, in bytes.
-const maxLine = 64 << 10
+const maxLine = 16 << 10
 
 func (l *lines) Write(data []byte) (int, error) {
 	l.mu.Lock()

@@ -46,7 +46,7 @@ type Authority struct {
 func Dir() (string, error) {
 	dir, err := os.UserConfigDir()
 	if err != nil {
-		return "", fmt.Errorf("find a place for the local certificate authority: %w", err)
+		return "", fmt.Errorf("find a place for the local certificate authority: %w; XDG_CONFIG_HOME can name one", err)
 	}
 	return filepath.Join(dir, "crier"), nil
 }

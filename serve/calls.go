@@ -30,6 +30,9 @@ const (
 // maxCalls is how many messages are with the handlers at once. What a client says beyond that it is told is too much.
 const maxCalls = 1000
 
+// callsGrace is how long handlers may still take when the last connection has ended.
+const callsGrace = 2 * time.Second
+
 // Causes of the end of a caller's connection, with API Gateway's limits.
 var (
 	errBinary = errors.New("serve: binary messages are not allowed")
@@ -41,6 +44,7 @@ type calls struct {
 	gateway *Gateway // set once
 	api     *api.API
 	slots   chan struct{} // has room for maxCalls
+	life    time.Duration // of a connection; 0: as long as it likes
 
 	ctx    context.Context // of the events
 	cancel context.CancelFunc
@@ -52,6 +56,9 @@ type calls struct {
 
 func newCalls(g *Gateway) *calls {
 	c := &calls{gateway: g, api: g.API, slots: make(chan struct{}, maxCalls)}
+	if g.Limits {
+		c.life = awsLifetime
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -77,9 +84,9 @@ func (c *calls) start(do func()) {
 	}
 }
 
-// end waits until all events are handled; when ctx is done they are abandoned. No connection is left.
-func (c *calls) end(ctx context.Context) {
-	defer context.AfterFunc(ctx, c.cancel)()
+// end waits until all events are handled, but not for long: then they are abandoned. No connection is left.
+func (c *calls) end() {
+	defer time.AfterFunc(callsGrace, c.cancel).Stop()
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
@@ -133,6 +140,9 @@ func (s *Server) call(r *http.Request, id string) (gateway.Socket, *gateway.Refu
 		c.disconnect(gateway.GoingAway.Close())
 		return nil, &gateway.ShuttingDown
 	}
+	// Until now a post got 410, as in API Gateway. From now on it waits for the 101, so that a client that has the 101
+	// can be posted to.
+	s.register(id, c)
 	return c, nil
 }
 
@@ -153,12 +163,11 @@ func (c *caller) info() gateway.Info {
 // Protocol implements gateway.Socket.
 func (c *caller) Protocol() string { return c.protocol }
 
-// Serve implements gateway.Socket. Only now can the connection be posted to, as in API Gateway.
+// Serve implements gateway.Socket.
 func (c *caller) Serve(nc net.Conn, early []byte) {
 	c.server.handshakes.Add(1)
-	c.server.register(c.about.ID, c)
-	if c.server.calls.gateway.Limits {
-		c.expiry = time.AfterFunc(awsLifetime, func() { c.Close(errTooOld) })
+	if life := c.server.calls.life; life > 0 {
+		c.expiry = time.AfterFunc(life, func() { c.Close(errTooOld) })
 	}
 	c.server.transport.Serve(&c.Conn, nc, early)
 }

@@ -59,14 +59,23 @@ func (c *connection) info() gateway.Info {
 	}
 }
 
-// Close implements gateway.Connections.
+// Close implements gateway.Connections. Nobody finds the connection any more, while it takes its leave.
 func (s *Server) Close(id string) bool {
-	c := s.peer(id)
+	c := s.take(id)
 	if c == nil {
 		return false
 	}
 	c.socket().Close(errDeleted)
 	return true
+}
+
+// take returns a connection and has others not find it.
+func (s *Server) take(id string) peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.connections[id]
+	delete(s.connections, id)
+	return c
 }
 
 // Connections implements gateway.Topics.

@@ -267,7 +267,7 @@ func (s *Server) drain() {
 	s.transport.Shutdown(ctx, s.config.Drain)
 	// The door stays open meanwhile: handlers that are told of the end post to others, and ask for connections.
 	if s.calls != nil {
-		s.calls.end(ctx)
+		s.calls.end()
 	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()

@@ -1,0 +1,142 @@
+package localca
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func open(t *testing.T, dir string) *Authority {
+	t.Helper()
+	a, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestKept: the authority is made once and read afterwards; its key is nobody else's to read.
+func TestKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "crier")
+	a, b := open(t, dir), open(t, dir)
+	if !bytes.Equal(a.cert.Raw, b.cert.Raw) || !a.key.Equal(b.key) {
+		t.Error("the second is another one")
+	}
+	for file, want := range map[string]os.FileMode{a.keyFile(): 0o600, a.CertFile(): 0o644, dir: 0o700} {
+		info, err := os.Stat(file)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v: %v", file, info.Mode().Perm(), want, err)
+		}
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 3 {
+		t.Errorf("%d files, want 3", len(entries))
+	}
+	if other := open(t, t.TempDir()); bytes.Equal(a.cert.Raw, other.cert.Raw) {
+		t.Error("another directory has the same authority")
+	}
+}
+
+// TestServes: whoever trusts the authority can talk to it by any name or address, and others cannot.
+func TestServes(t *testing.T) {
+	a := open(t, t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") })}
+	go s.Serve(tls.NewListener(l, a.Config()))
+	defer s.Close()
+	for _, file := range []string{a.CertFile(), a.BundleFile()} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(text)
+		for _, name := range []string{"localhost", "127.0.0.1", "my-laptop.local"} {
+			client := http.Client{Transport: &http.Transport{
+				DisableKeepAlives: true,
+				TLSClientConfig:   &tls.Config{RootCAs: pool},
+				Dial:              func(string, string) (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) },
+			}}
+			resp, err := client.Get("https://" + name + "/")
+			if err != nil {
+				t.Errorf("%s with %s: %v", name, filepath.Base(file), err)
+				continue
+			}
+			resp.Body.Close()
+		}
+	}
+	if _, err := http.Get("https://" + l.Addr().String()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without trust: %v", err)
+	}
+}
+
+// TestLeaves: a certificate is made once for a name, and however many names clients think of, few are kept.
+func TestLeaves(t *testing.T) {
+	a := open(t, t.TempDir())
+	first, err := a.leaf("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := a.leaf("localhost"); again != first {
+		t.Error("made again")
+	}
+	for i := range maxLeaves + 10 {
+		a.leaves[strings.Repeat("x", i+1)] = first
+		if _, err := a.leaf("localhost"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a.example", "b.example"} {
+		if _, err := a.leaf(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(a.leaves) > maxLeaves {
+		t.Errorf("%d are kept", len(a.leaves))
+	}
+}
+
+// TestRenewed: an authority that is about to expire is replaced; one that is not crier's is left alone.
+func TestRenewed(t *testing.T) {
+	dir := t.TempDir()
+	a := open(t, dir)
+	a.cert.NotAfter = time.Now()
+	if again := open(t, dir); !bytes.Equal(again.cert.Raw, a.cert.Raw) {
+		t.Error("replaced without need")
+	}
+	os.WriteFile(a.CertFile(), []byte("nonsense"), 0o644)
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("nonsense: %v", err)
+	}
+	os.Remove(a.CertFile())
+	if again := open(t, dir); bytes.Equal(again.cert.Raw, a.cert.Raw) {
+		t.Error("not replaced")
+	}
+}
+
+func TestVariables(t *testing.T) {
+	a := open(t, t.TempDir())
+	got := a.Variables()
+	for _, want := range []string{"NODE_EXTRA_CA_CERTS=" + a.CertFile(), "AWS_CA_BUNDLE=" + a.BundleFile(), "SSL_CERT_FILE=" + a.BundleFile()} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %s in %q", want, got)
+		}
+	}
+	bundle, _ := os.ReadFile(a.BundleFile())
+	own, _ := os.ReadFile(a.CertFile())
+	if !bytes.HasPrefix(bundle, own) || len(systemRoots()) > 0 && len(bundle) == len(own) {
+		t.Errorf("the bundle has %d bytes", len(bundle))
+	}
+}
