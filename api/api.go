@@ -175,7 +175,7 @@ func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte)
 		ev.RequestContext.MessageID = a.options.NewID()
 		ev.setBody(body, false)
 	}
-	payload, report := a.invoke(ctx, config.Integration, ev)
+	payload, report := a.start(config.Integration, ev)(ctx)
 	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
 		report.Status = said.status()
 	}
@@ -220,7 +220,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	if !ok {
 		return Admission{Status: http.StatusOK}
 	}
-	payload, report := a.invoke(ctx, route.Integration, ev)
+	payload, report := a.start(route.Integration, ev)(ctx)
 	var said answer
 	if report.Cause == nil {
 		said, report.Cause = parseAnswer(payload)
@@ -272,8 +272,9 @@ func (a *API) refusal(ev event, status int) Admission {
 	return Admission{Status: status, Body: errorFrame(ev, text)}
 }
 
-// Message asks the route that the message selects, and returns what to send to the client: nil for nothing.
-func (a *API) Message(ctx context.Context, c *Connection, data []byte, binary bool) []byte {
+// Message hands a message to the route that it selects, and returns at once. reply, which must be called once, waits for
+// the answer and returns what to send to the client: nil for nothing.
+func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(context.Context) []byte) {
 	key, ok := a.file.Route(data)
 	route := a.file.Routes[key]
 	ev := a.newEvent(c, message, key)
@@ -282,18 +283,21 @@ func (a *API) Message(ctx context.Context, c *Connection, data []byte, binary bo
 	if !ok {
 		selected, _ := a.file.Selection.Key(data)
 		a.options.Report(Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()})
-		return errorFrame(ev, "Forbidden")
+		return func(context.Context) []byte { return errorFrame(ev, "Forbidden") }
 	}
-	payload, report := a.invoke(ctx, route.Integration, ev)
-	frame := a.reply(ev, route, payload, &report)
-	a.options.Report(report)
-	return frame
+	wait := a.start(route.Integration, ev)
+	return func(ctx context.Context) []byte {
+		payload, report := wait(ctx)
+		frame := a.answer(ev, route, payload, &report)
+		a.options.Report(report)
+		return frame
+	}
 }
 
 var errNoRoute = errors.New("no such route, and no $default")
 
-// reply returns what a route sends back, and completes the report.
-func (a *API) reply(ev event, route RouteConfig, payload []byte, report *Report) []byte {
+// answer returns what a route sends back, and completes the report.
+func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report) []byte {
 	if errors.Is(report.Cause, context.DeadlineExceeded) {
 		report.Status = http.StatusGatewayTimeout
 		return errorFrame(ev, "Endpoint request timed out")
@@ -324,7 +328,7 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	}
 	ev := a.newEvent(c, disconnect, "$disconnect")
 	ev.setGoodbye(code, reason)
-	payload, report := a.invoke(ctx, route.Integration, ev)
+	payload, report := a.start(route.Integration, ev)(ctx)
 	if report.Cause == nil {
 		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
 		report.Status = said.status()
@@ -334,20 +338,23 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	a.options.Report(report)
 }
 
-// invoke has an integration handle an event.
-func (a *API) invoke(ctx context.Context, name string, ev event) ([]byte, Report) {
+// start hands an event to an integration. wait returns what it makes of it.
+func (a *API) start(name string, ev event) (wait func(context.Context) ([]byte, Report)) {
 	text := ev.encode()
-	ctx, cancel := a.bounded(ctx)
-	defer cancel()
 	start := time.Now()
-	payload, err := a.integrations[name].Invoke(ctx, text)
-	return payload, Report{
-		Route:       ev.RequestContext.RouteKey,
-		Connection:  ev.RequestContext.ConnectionID,
-		Integration: name,
-		Took:        time.Since(start),
-		Cause:       err,
-		Event:       text,
+	answer := a.integrations[name].Start(text)
+	return func(ctx context.Context) ([]byte, Report) {
+		ctx, cancel := a.bounded(ctx)
+		defer cancel()
+		payload, err := answer(ctx)
+		return payload, Report{
+			Route:       ev.RequestContext.RouteKey,
+			Connection:  ev.RequestContext.ConnectionID,
+			Integration: name,
+			Took:        time.Since(start),
+			Cause:       err,
+			Event:       text,
+		}
 	}
 }
 

@@ -26,13 +26,15 @@ type fake struct {
 	hangs  bool
 }
 
-func (f *fake) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+func (f *fake) Start(event []byte) func(context.Context) ([]byte, error) {
 	f.events = append(f.events, string(event))
-	if f.hangs {
-		<-ctx.Done()
-		return nil, ctx.Err()
+	return func(ctx context.Context) ([]byte, error) {
+		if f.hangs {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return []byte(f.answer), f.err
 	}
-	return []byte(f.answer), f.err
 }
 
 type testAPI struct {
@@ -156,7 +158,7 @@ func TestConnectEvent(t *testing.T) {
 
 func TestMessageEvent(t *testing.T) {
 	a := newTestAPI(t, "stageVariables: {colour: blue}\nroutes: {$default: main}\n")
-	a.Message(context.Background(), newConnection(), []byte(`<{"action":"x"}> & `+"\u2028"), false)
+	a.Message(newConnection(), []byte(`<{"action":"x"}> & `+"\u2028"), false)(context.Background())
 	want := `{
 		"stageVariables": {"colour": "blue"},
 		"requestContext": {
@@ -171,8 +173,8 @@ func TestMessageEvent(t *testing.T) {
 	if !strings.Contains(a.main.events[0], "> & ") {
 		t.Errorf("escaped without need: %s", a.main.events[0])
 	}
-	a.Message(context.Background(), newConnection(), nil, false)
-	a.Message(context.Background(), newConnection(), []byte{0, 255}, true)
+	a.Message(newConnection(), nil, false)(context.Background())
+	a.Message(newConnection(), []byte{0, 255}, true)(context.Background())
 	if got := a.main.events[1]; !strings.HasSuffix(got, `,"body":"","isBase64Encoded":false}`) {
 		t.Errorf("an empty message: %s", got)
 	}
@@ -296,7 +298,7 @@ func TestMessageAnswers(t *testing.T) {
 			a := newTestAPI(t, fmt.Sprintf("routes: {$default: {integration: main, routeResponse: %v}}", two))
 			a.options.Timeout = 10 * time.Millisecond
 			a.main = test.answer
-			got := a.Message(context.Background(), newConnection(), []byte("x"), false)
+			got := a.Message(newConnection(), []byte("x"), false)(context.Background())
 			want := test.oneWay
 			if two {
 				want = test.twoWay
@@ -330,12 +332,12 @@ func TestRouting(t *testing.T) {
 		``:                      "$default",
 	} {
 		a := newTestAPI(t, fmt.Sprintf(routes, "$default: main"))
-		a.Message(context.Background(), newConnection(), []byte(message), false)
+		a.Message(newConnection(), []byte(message), false)(context.Background())
 		if got := a.reports[0].Route; got != want || !strings.Contains(a.main.events[0], fmt.Sprintf(`"routeKey":%q`, want)) {
 			t.Errorf("%s: got %s, want %s", message, got, want)
 		}
 		a = newTestAPI(t, fmt.Sprintf(routes, ""))
-		frame := a.Message(context.Background(), newConnection(), []byte(message), false)
+		frame := a.Message(newConnection(), []byte(message), false)(context.Background())
 		forbidden := string(frame) == `{"message": "Forbidden", "connectionId":"JC1dgf9yoAMCK-g=", "requestId":"request-1="}`
 		if forbidden != (want == "$default") || forbidden != (len(a.main.events) == 0) {
 			t.Errorf("%s, without $default: %s", message, frame)
@@ -423,7 +425,7 @@ func TestAuthorizerEvent(t *testing.T) {
 			"connectionId": "JC1dgf9yoAMCK-g=", "apiId": "criercrier"
 		}
 	}`)
-	a.Message(context.Background(), c, []byte("x"), false)
+	a.Message(c, []byte("x"), false)(context.Background())
 	a.Disconnect(context.Background(), c, 1000, "")
 	for _, event := range a.main.events {
 		if !strings.Contains(event, `"authorizer":{"a":"text","b":"true","n":"1.50","principalId":"user"}`) {
@@ -507,7 +509,7 @@ integrations:
 		{"big", "Internal server error", "answers with more than 6291456 bytes"},
 		{"down", "Internal server error", "connection refused"},
 	} {
-		frame := string(a.Message(context.Background(), newConnection(), fmt.Appendf(nil, `{"action":%q}`, test.route), false))
+		frame := string(a.Message(newConnection(), fmt.Appendf(nil, `{"action":%q}`, test.route), false)(context.Background()))
 		if !strings.Contains(frame, test.frame) || test.cause == "" && frame != test.frame {
 			t.Errorf("%s: got %q, want %q", test.route, frame, test.frame)
 		}

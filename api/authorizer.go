@@ -77,7 +77,7 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 			return decision{status: http.StatusUnauthorized, cause: fmt.Errorf("%w: %s", errNoIdentity, source.text)}
 		}
 	}
-	payload, err := au.Invoke(ctx, ev.encode())
+	payload, err := au.Start(ev.encode())(ctx)
 	var failed *lambda.Error
 	switch {
 	case errors.As(err, &failed) && failed.Message == "Unauthorized":

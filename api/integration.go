@@ -17,9 +17,10 @@ import (
 
 // An Integration handles events.
 type Integration interface {
-	// Invoke returns what the integration makes of an event: for a proxy integration JSON such as {"statusCode":200}.
+	// Start hands an event over and returns at once, so that events keep their order as far as that. wait, which must be
+	// called once, returns what the integration makes of it: for a proxy integration JSON such as {"statusCode":200}.
 	// An error says that it failed; if it is the context's, that it took too long.
-	Invoke(ctx context.Context, event []byte) (payload []byte, err error)
+	Start(event []byte) (wait func(context.Context) (payload []byte, err error))
 }
 
 // maxAnswer is how many bytes are read of an endpoint's answer: what a Lambda function may answer.
@@ -33,8 +34,12 @@ type endpoint struct {
 	read    func(*http.Response, []byte) ([]byte, error)
 }
 
-// Invoke implements Integration.
-func (e *endpoint) Invoke(ctx context.Context, event []byte) ([]byte, error) {
+// Start implements Integration. The request is made by who waits.
+func (e *endpoint) Start(event []byte) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) { return e.post(ctx, event) }
+}
+
+func (e *endpoint) post(ctx context.Context, event []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url, bytes.NewReader(event))
@@ -93,8 +98,10 @@ func newMock(c *MockConfig) mock {
 	return mock{payload}
 }
 
-// Invoke implements Integration.
-func (m mock) Invoke(context.Context, []byte) ([]byte, error) { return m.payload, nil }
+// Start implements Integration.
+func (m mock) Start([]byte) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return m.payload, nil }
+}
 
 // An answer is what a proxy integration makes of an event.
 type answer struct {

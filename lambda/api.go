@@ -49,6 +49,13 @@ type report struct {
 	err     *Error
 }
 
+func (r report) outcome() outcome {
+	if r.err != nil {
+		return outcome{err: r.err}
+	}
+	return outcome{payload: r.payload}
+}
+
 func newRuntimeAPI(config Config) (*runtimeAPI, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

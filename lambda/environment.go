@@ -142,29 +142,35 @@ func (e *environment) handle(v *invocation) (crash *Error) {
 		}
 	}
 	fail := func(err *Error) *Error {
+		if answered {
+			return e.complain(err) // nobody else will tell
+		}
 		answer(outcome{err: err})
 		return err
 	}
 	for {
 		select {
 		case r := <-e.api.reports:
-			if r.id != v.id {
-				continue
-			}
-			if r.err != nil {
-				answer(outcome{err: r.err})
-			} else {
-				answer(outcome{payload: r.payload})
+			if r.id == v.id {
+				answer(r.outcome())
 			}
 		case e.poll = <-e.api.polls:
 			answer(outcome{err: &Error{Type: "Runtime.NoAnswer", Message: "asked for the next event without answering this one"}})
 			return nil
 		case <-e.process.exited:
+			select {
+			case r := <-e.api.reports: // its last words
+				if r.id == v.id {
+					answer(r.outcome())
+				}
+			default:
+			}
 			return fail(e.process.crash())
 		case <-late.C:
 			return fail(&Error{Type: "Sandbox.Timedout", Message: fmt.Sprintf("Task timed out after %.2f seconds", e.function.config.Timeout.Seconds())})
 		case <-e.function.closing:
-			return fail(errClosed)
+			answer(outcome{err: errClosed})
+			return errClosed
 		}
 	}
 }

@@ -99,13 +99,21 @@ func (f *Function) Name() string { return f.config.Name }
 // Invoke has the function handle an event and returns its answer. The error is an *Error if the function failed,
 // and otherwise the context's: then the function goes on until its own time-out, as Lambda's do, but nobody is told.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return f.Start(payload)(ctx)
+}
+
+// Start is Invoke in two steps: it hands the event over and returns at once. Events go to processes in the order in which
+// they were started. wait must be called, once.
+func (f *Function) Start(payload []byte) (wait func(context.Context) ([]byte, error)) {
 	v := &invocation{id: newUUID(), payload: payload, done: make(chan outcome, 1)}
 	f.submit(v)
-	select {
-	case o := <-v.done:
-		return o.payload, o.err
-	case <-ctx.Done():
-		return nil, f.withdraw(v, ctx.Err())
+	return func(ctx context.Context) ([]byte, error) {
+		select {
+		case o := <-v.done:
+			return o.payload, o.err
+		case <-ctx.Done():
+			return nil, f.withdraw(v, ctx.Err())
+		}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -227,6 +226,20 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
+// TestOrder: events are handled in the order in which they were started.
+func TestOrder(t *testing.T) {
+	f := openFunction(t, "node", "index.count", func(c *Config) { c.Concurrency = 1 })
+	var waits []func(context.Context) ([]byte, error)
+	for range 50 {
+		waits = append(waits, f.Start([]byte("{}")))
+	}
+	for i, wait := range waits {
+		if got, err := wait(context.Background()); err != nil || string(got) != fmt.Sprint(i+1) {
+			t.Fatalf("event %d was the %sth: %v", i+1, got, err)
+		}
+	}
+}
+
 // TestWithdraw: who gives up waiting is not served, and takes nothing from others.
 func TestWithdraw(t *testing.T) {
 	f := openFunction(t, "node", "index.sleeps", func(c *Config) { c.Concurrency = 1 })
@@ -275,35 +288,6 @@ func TestInitFailureIsTold(t *testing.T) {
 	f := openFunction(t, "node", "throws.handler", nil)
 	f.log.waitFor(t, `msg="function failed" function=test cause="Error: at the door"`)
 	f.printed.waitFor(t, "at the door")
-}
-
-// TestNothingIsLeftBehind: neither the processes nor their children outlive the function.
-func TestNothingIsLeftBehind(t *testing.T) {
-	f := openFunction(t, "node", "index.child", nil)
-	answer, err := f.invoke(t, "{}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var child int
-	fmt.Sscan(answer, &child)
-	if err := syscall.Kill(child, 0); err != nil {
-		t.Fatalf("the child %d: %v", child, err)
-	}
-	f.Close()
-	for deadline := time.Now().Add(patience); alive(child); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the child %d lives on", child)
-		}
-	}
-	if _, err := f.Invoke(context.Background(), nil); !errors.Is(err, errClosed) {
-		t.Errorf("a closed function says %v", err)
-	}
-}
-
-// alive reports whether a process is there and not just waiting for its parent to notice.
-func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 // TestCloseWhileBusy: Close waits for nothing but the processes' end.

@@ -2,6 +2,7 @@ package localca
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -67,7 +68,9 @@ func TestServes(t *testing.T) {
 			client := http.Client{Transport: &http.Transport{
 				DisableKeepAlives: true,
 				TLSClientConfig:   &tls.Config{RootCAs: pool},
-				Dial:              func(string, string) (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) },
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+				},
 			}}
 			resp, err := client.Get("https://" + name + "/")
 			if err != nil {

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -193,10 +192,10 @@ func (c *caller) Message(data []byte, binary bool) error {
 		c.post(app.AppendErrorFrame(nil, "Too Many Requests", c.about.ID, gateway.NewID()))
 		return nil
 	}
-	data = bytes.Clone(data)
+	reply := calls.api.Message(&c.about, data, binary)
 	calls.start(func() {
 		defer func() { <-calls.slots }()
-		c.post(calls.api.Message(calls.ctx, &c.about, data, binary))
+		c.post(reply(calls.ctx))
 	})
 	return nil
 }

@@ -42,6 +42,6 @@ exports.context = async (event, context) => ({
 });
 exports.prints = async () => { process.stdout.write('one\ntwo\n\nthr'); process.stdout.write('ee\n'); console.error('four'); process.stdout.write('five'); process.exit(0); };
 exports.child = async () => require('child_process').spawn('sleep', ['1000'], { stdio: 'inherit' }).pid;
-exports.diesLater = async () => { setTimeout(() => process.exit(9), 5); return 'well'; };
+exports.diesLater = async () => { setTimeout(() => process.exit(9), 200); return 'well'; };
 exports.deep = { handler: async () => 'deep' };
 exports.notAFunction = 5;
