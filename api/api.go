@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -62,9 +63,12 @@ type API struct {
 	file         *File
 	options      Options
 	integrations map[string]Integration
-	authorizer   *authorizer // or nil
-	functions    []*lambda.Function
+	authorizer   *authorizer       // or nil
+	invocations  *lambda.InvokeAPI // with which functions invoke each other
 	client       *http.Client
+
+	mu        sync.Mutex
+	functions map[string]*lambda.Function // by name; complete when Open returns
 }
 
 // Open starts the functions of a file.
@@ -73,7 +77,12 @@ func Open(file *File, options Options) (*API, error) {
 		file:         file,
 		options:      options,
 		integrations: make(map[string]Integration),
+		functions:    make(map[string]*lambda.Function),
 		client:       &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+	}
+	var err error
+	if a.invocations, err = lambda.NewInvokeAPI(a.function); err != nil {
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.Integrations)) {
 		integration, err := a.open(name, file.Integrations[name])
@@ -116,8 +125,17 @@ func (a *API) open(name string, c IntegrationConfig) (Integration, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.functions = append(a.functions, f)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.functions[name] = f
 	return f, nil
+}
+
+// function returns the function of a name, or nil.
+func (a *API) function(name string) *lambda.Function {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.functions[name]
 }
 
 // region is where functions believe that they are.
@@ -142,6 +160,9 @@ func (a *API) variables(c *LambdaConfig) []string {
 		list = append(list, v)
 	}
 	list = append(list, "AWS_REGION="+region(), "AWS_DEFAULT_REGION="+region(), "TZ=:UTC")
+	if _, ok := os.LookupEnv("AWS_ENDPOINT_URL_LAMBDA"); !ok && a.invocations != nil {
+		list = append(list, "AWS_ENDPOINT_URL_LAMBDA="+a.invocations.URL())
+	}
 	list = append(list, a.options.Variables...)
 	for _, m := range []map[string]*string{a.file.Environment, c.Environment} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -190,9 +211,12 @@ func (a *API) Stage() string { return a.file.Stage }
 
 // Close ends the functions, whatever they are doing.
 func (a *API) Close() {
+	var closing sync.WaitGroup
 	for _, f := range a.functions {
-		f.Close()
+		closing.Go(f.Close)
 	}
+	closing.Wait()
+	a.invocations.Close()
 	a.client.CloseIdleConnections()
 }
 

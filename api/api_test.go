@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -456,10 +457,13 @@ func TestIdentitySources(t *testing.T) {
 
 // TestEndpoints: events go to web servers and invoke endpoints, and their answers count as a function's would.
 func TestEndpoints(t *testing.T) {
+	var mu sync.Mutex
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
 		got = append(got, r.Method+" "+r.URL.Path+" "+r.Header.Get("Content-Type")+" "+string(body[:18]))
+		mu.Unlock()
 		switch r.URL.Path {
 		case "/http":
 			w.Header().Set("Sec-WebSocket-Protocol", "chat")
@@ -517,6 +521,8 @@ integrations:
 			t.Errorf("%s: the cause is %s, want %s", test.route, cause, test.cause)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if got[0] != `POST /http application/json {"requestContext":` {
 		t.Errorf("the endpoint got %s", got[0])
 	}

@@ -103,7 +103,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // Start is Invoke in two steps: it hands the event over and returns at once. Events go to processes in the order in which
-// they were started. wait must be called, once.
+// they were started. wait may be called once; if it is not, nobody is told what
+// came of the event.
 func (f *Function) Start(payload []byte) (wait func(context.Context) ([]byte, error)) {
 	v := &invocation{id: newUUID(), payload: payload, done: make(chan outcome, 1)}
 	f.submit(v)

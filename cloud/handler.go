@@ -1,0 +1,212 @@
+package cloud
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"crier/app"
+)
+
+// lifetime is how long API Gateway keeps a connection at most, and ten minutes more. Rows expire then.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+const lifetime = 2*time.Hour + 10*time.Minute
+
+// A handler handles the events of one app.
+type handler struct {
+	app      app.App
+	name     string // of the app
+	endpoint string // of the management API; if empty, what events tell
+	registry *registry
+	poster   *poster
+	again    continuer
+	audience int // members that one invocation posts to at most
+	log      *slog.Logger
+}
+
+// A continuer has another invocation of this function go on with something.
+type continuer interface {
+	start(ctx context.Context, payload []byte) error
+}
+
+// An event is what the function is invoked with: something from API Gateway, or a rest of a publish.
+type event struct {
+	Headers         map[string][]string `json:"multiValueHeaders"`
+	Query           map[string][]string `json:"multiValueQueryStringParameters"`
+	Body            string              `json:"body"`
+	IsBase64Encoded bool                `json:"isBase64Encoded"`
+	Context         struct {
+		EventType    string `json:"eventType"`
+		ConnectionID string `json:"connectionId"`
+		RequestID    string `json:"requestId"`
+		DomainName   string `json:"domainName"`
+		Stage        string `json:"stage"`
+		StatusCode   int    `json:"disconnectStatusCode"`
+	} `json:"requestContext"`
+
+	Rest *rest `json:"crierRest"`
+}
+
+// Invoke handles an event. It implements aws-lambda-go's lambda.Handler.
+func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var ev event
+	if err := json.Unmarshal(payload, &ev); err != nil {
+		return nil, fmt.Errorf("read the event: %w", err)
+	}
+	if ev.Rest != nil {
+		return accepted, h.goOn(ctx, ev.Rest)
+	}
+	switch ev.Context.EventType {
+	case "CONNECT":
+		return h.connect(ctx, &ev)
+	case "MESSAGE":
+		return accepted, h.message(ctx, &ev)
+	case "DISCONNECT":
+		return accepted, h.disconnect(ctx, &ev)
+	}
+	return nil, fmt.Errorf("an event of type %q is not from an API Gateway WebSocket API", ev.Context.EventType)
+}
+
+var accepted = []byte(`{"statusCode":200}`)
+
+// connect registers a connection, unless the app does not want it.
+func (h *handler) connect(ctx context.Context, ev *event) ([]byte, error) {
+	start := time.Now()
+	header := make(http.Header)
+	for name, values := range ev.Headers {
+		for _, value := range values {
+			header.Add(name, value)
+		}
+	}
+	conn := &app.Conn{ID: ev.Context.ConnectionID}
+	effects := h.app.Handle(nil, app.Event{Kind: app.Connect, Conn: conn, Now: start.UnixMilli(), Query: ev.Query, Header: header})
+	for _, e := range effects {
+		switch e.Do {
+		case app.Reject:
+			h.report(ev, start, "connect", nil, slog.String("rejected", string(e.Data)))
+			return json.Marshal(map[string]any{"statusCode": http.StatusBadRequest, "body": string(e.Data)})
+		case app.Subscribe:
+			conn.Topics = append(conn.Topics, e.Topic)
+		}
+	}
+	err := h.registry.add(ctx, conn, start.Add(lifetime))
+	h.report(ev, start, "connect", err, slog.Int("topics", len(conn.Topics)))
+	return accepted, err
+}
+
+// errUnknown says that the registry does not know who sends a message.
+var errUnknown = errors.New("the connection is not registered")
+
+// message has the app answer a message, and carries its effects out.
+func (h *handler) message(ctx context.Context, ev *event) error {
+	start := time.Now()
+	var count counts
+	err := h.answer(ctx, ev, start, &count)
+	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, start, len(ev.Body), &count, err)
+	return err
+}
+
+func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count *counts) error {
+	conn, err := h.registry.get(ctx, ev.Context.ConnectionID)
+	if err == nil && conn == nil {
+		err = errUnknown
+	}
+	if err != nil {
+		return err
+	}
+	data, binary := []byte(ev.Body), false
+	if ev.IsBase64Encoded { // never from API Gateway, which takes text only
+		if data, err = base64.StdEncoding.DecodeString(ev.Body); err != nil {
+			return fmt.Errorf("read the message: %w", err)
+		}
+		binary = true
+	}
+	effects := h.app.Handle(nil, app.Event{Kind: app.Message, Conn: &conn.Conn, Now: start.UnixMilli(), Data: data, Binary: binary})
+	for i := range effects {
+		if err := h.do(ctx, ev, start, conn, &effects[i], count); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do carries one effect out.
+func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *connection, e *app.Effect, count *counts) error {
+	post := func(data []byte) error {
+		return h.deliver(ctx, start, &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, sender: conn.ID, mine: data}, count)
+	}
+	switch e.Do {
+	case app.Publish:
+		p := &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, topics: e.Topics, data: e.Data, sender: conn.ID}
+		if shareTopic(conn.Topics, e.Topics) {
+			p.mine = e.Data
+			if e.Mine != nil {
+				p.mine = e.Mine
+			}
+		}
+		return h.deliver(ctx, start, p, count)
+	case app.Subscribe:
+		return h.registry.subscribe(ctx, conn, e.Topic)
+	case app.Unsubscribe:
+		return h.registry.unsubscribe(ctx, conn, e.Topic)
+	case app.Post:
+		return post(e.Data)
+	case app.PostMembers:
+		list, err := h.list(ctx, e.Topic)
+		if err != nil {
+			return err
+		}
+		return post(list)
+	case app.Reject:
+		return post(app.AppendErrorFrame(nil, string(e.Data), conn.ID, ev.Context.RequestID))
+	}
+	return nil
+}
+
+func shareTopic(a, b []string) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x == y {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// list returns the list of a topic's members, as the directory app tells it.
+func (h *handler) list(ctx context.Context, topic string) ([]byte, error) {
+	var ids []string
+	for m, err := range h.registry.members(ctx, []string{topic}, "") {
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) == app.MaxMembers {
+			return app.AppendMembers(nil, ids, true), nil
+		}
+		ids = append(ids, m.id)
+	}
+	return app.AppendMembers(nil, ids, false), nil
+}
+
+// disconnect forgets a connection.
+func (h *handler) disconnect(ctx context.Context, ev *event) error {
+	start := time.Now()
+	err := h.registry.remove(ctx, ev.Context.ConnectionID, nil)
+	h.report(ev, start, "disconnect", err, slog.Int("code", ev.Context.StatusCode))
+	return err
+}
+
+// endpointOf returns where the management API is. Behind a custom domain the domain in an event is not the place: then
+// the stack tells it.
+func (h *handler) endpointOf(ev *event) string {
+	if h.endpoint != "" {
+		return h.endpoint
+	}
+	return "https://" + ev.Context.DomainName + "/" + ev.Context.Stage
+}

@@ -1,0 +1,84 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	aws "github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"crier/app"
+)
+
+// InLambda reports whether this process is a Lambda function's.
+func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
+
+// Run serves the app that the environment names, as a Lambda function:
+//
+//	CRIER_APP        broadcast, bridge, chat, rooms or directory
+//	CRIER_TABLE      the name of the DynamoDB table
+//	CRIER_ENDPOINT   of the management API; if empty, https://{domainName}/{stage} of each event
+//
+// It returns only if it cannot begin.
+func Run(ctx context.Context) error {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	h, err := newHandler(ctx, log)
+	if err != nil {
+		return err
+	}
+	aws.StartWithOptions(h, aws.WithContext(ctx))
+	return nil
+}
+
+func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
+	name, table := os.Getenv("CRIER_APP"), os.Getenv("CRIER_TABLE")
+	served, ok := apps[name]
+	if !ok {
+		return nil, fmt.Errorf("CRIER_APP is %q; there are broadcast, bridge, chat, rooms and directory", name)
+	}
+	if table == "" {
+		return nil, errors.New("CRIER_TABLE is not set: it names the DynamoDB table")
+	}
+	account, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	return &handler{
+		app:      served,
+		name:     name,
+		endpoint: os.Getenv("CRIER_ENDPOINT"),
+		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, func(o *dynamodb.Options) {
+			o.RetryMaxAttempts = maxTries
+		})},
+		poster:   newPoster(account.Credentials, account.Region),
+		audience: maxAudience,
+		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
+		log:      log,
+	}, nil
+}
+
+var apps = map[string]app.App{
+	"broadcast": app.Broadcast{},
+	"bridge":    app.Bridge{},
+	"chat":      app.Chat{},
+	"rooms":     app.Rooms{},
+	"directory": app.Directory{},
+}
+
+// self is this function, as others can invoke it.
+type self struct {
+	client *lambda.Client
+	name   string
+}
+
+// start implements continuer.
+func (s self) start(ctx context.Context, payload []byte) error {
+	_, err := s.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &s.name, InvocationType: types.InvocationTypeEvent, Payload: payload})
+	return err
+}

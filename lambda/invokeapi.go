@@ -1,0 +1,102 @@
+package lambda
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxPayload is how many bytes an event may have. See maxAnswer for the source.
+const maxPayload = 6 << 20
+
+// An InvokeAPI serves the part of Lambda's API with which functions invoke each other, and themselves.
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+type InvokeAPI struct {
+	find     func(name string) *Function // nil: there is none
+	listener net.Listener
+	server   http.Server
+	serving  sync.WaitGroup
+}
+
+// NewInvokeAPI opens the API on a port of this machine.
+func NewInvokeAPI(find func(name string) *Function) (*InvokeAPI, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("open the invoke API: %w", err)
+	}
+	a := &InvokeAPI{find: find, listener: l}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", a.invoke)
+	a.server = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	a.serving.Go(func() { a.server.Serve(l) }) // until Close
+	return a, nil
+}
+
+// URL returns where the API is: the value for AWS_ENDPOINT_URL_LAMBDA.
+func (a *InvokeAPI) URL() string { return "http://" + a.listener.Addr().String() }
+
+// Close ends the API. Nobody waits any more for events that are under way.
+func (a *InvokeAPI) Close() {
+	a.server.Close()
+	a.serving.Wait()
+}
+
+func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
+	f := a.find(functionName(r.PathValue("name")))
+	if f == nil {
+		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+r.PathValue("name"))
+		return
+	}
+	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
+	if err != nil {
+		refuse(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", fmt.Sprintf("an event has at most %d bytes", maxPayload))
+		return
+	}
+	switch kind := r.Header.Get("X-Amz-Invocation-Type"); kind {
+	case "", "RequestResponse":
+		a.answer(w, r, f, payload)
+	case "Event":
+		f.Start(payload) // the function's own output tells what comes of it
+		w.WriteHeader(http.StatusAccepted)
+	case "DryRun":
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		refuse(w, http.StatusBadRequest, "InvalidParameterValueException", fmt.Sprintf("there is no invocation type %q", kind))
+	}
+}
+
+// answer invokes a function and waits.
+func (a *InvokeAPI) answer(w http.ResponseWriter, r *http.Request, f *Function, payload []byte) {
+	out, err := f.Invoke(r.Context(), payload)
+	w.Header().Set("X-Amz-Executed-Version", "$LATEST")
+	var failed *Error
+	switch {
+	case errors.As(err, &failed):
+		w.Header().Set("X-Amz-Function-Error", "Unhandled")
+		answer(w, http.StatusOK, failed)
+	case err != nil:
+		refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", err.Error())
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(out)
+	}
+}
+
+// functionName returns a function's name, of what may also be its ARN, with or without a version.
+func functionName(text string) string {
+	if _, name, ok := strings.Cut(text, ":function:"); ok {
+		text = name
+	}
+	name, _, _ := strings.Cut(text, ":")
+	return name
+}
+
+func refuse(w http.ResponseWriter, status int, kind, message string) {
+	w.Header().Set("X-Amzn-Errortype", kind)
+	answer(w, status, map[string]string{"Type": "User", "message": message})
+}
