@@ -23,6 +23,11 @@
 // Topics get names that nobody else uses, and where everyone hears everyone, strangers' messages are passed over. So a
 // server may have other users meanwhile. Only the tests that count all of its connections mind them.
 //
+// # Homes
+//
+// RunEverywhere runs what holds on AWS, too. What does not, and why: order, for API Gateway hands messages to functions side by
+// side; binary messages, which it does not take; refusals, whose text it writes itself; and lists of topics and members.
+//
 // # What it does not do
 //
 // It starts no server, and knows no flag of one: it expects the documented defaults.
@@ -41,79 +46,97 @@ import (
 // patience is how long a test waits for what must happen; it matters only when it does not.
 const patience = 10 * time.Second
 
+// A home says where something holds.
+type home bool
+
+const (
+	serve home = false // crier serve
+	every home = true  // on AWS, too
+)
+
 // tests is the whole suite, in the order in which it runs.
 var tests = []struct {
 	name string
 	run  func(*testing.T, server)
+	home home
 }{
 	// recordings.go: what others recorded.
-	{"RecordedBroadcast", testRecordedBroadcast},
-	{"RecordedLifecycle", testRecordedLifecycle},
-	{"RecordedRooms", testRecordedRooms},
-	{"RecordedDirectory", testRecordedDirectory},
+	{"RecordedBroadcast", testRecordedBroadcast, every},
+	{"RecordedLifecycle", testRecordedLifecycle, every},
+	{"RecordedRooms", testRecordedRooms, every},
+	{"RecordedDirectory", testRecordedDirectory, every},
 
 	// apps.go: each app's own rules.
-	{"Stamps", testStamps},
-	{"Bridge", testBridge},
-	{"Chat", testChat},
-	{"RoomsKeepSubscriptionsApart", testRoomsKeepSubscriptionsApart},
-	{"RoomsUsers", testRoomsUsers},
+	{"Stamps", testStamps, every},
+	{"Bridge", testBridge, every},
+	{"Chat", testChat, every},
+	{"RoomsKeepSubscriptionsApart", testRoomsKeepSubscriptionsApart, every},
+	{"RoomsUsers", testRoomsUsers, serve},
 
 	// topics.go: who hears what, and in which order.
-	{"Topics", testTopics},
-	{"Everyone", testEveryone},
-	{"EchoOff", testEchoOff},
-	{"AppsAreApart", testAppsAreApart},
-	{"OnceThoughInTwoTopics", testOnceThoughInTwoTopics},
-	{"OneOrder", testOneOrder},
-	{"SlowButInTime", testSlowButInTime},
+	{"Topics", testTopics, every},
+	{"Everyone", testEveryone, every},
+	{"EchoOff", testEchoOff, serve},
+	{"AppsAreApart", testAppsAreApart, every},
+	{"OnceThoughInTwoTopics", testOnceThoughInTwoTopics, every},
+	{"OneOrder", testOneOrder, serve},
+	{"SlowButInTime", testSlowButInTime, every},
 
 	// frames.go: the protocol, used well.
-	{"Binary", testBinary},
-	{"Fragments", testFragments},
-	{"Pings", testPings},
-	{"PingsThatNobodyReads", testPingsThatNobodyReads},
-	{"ClosingHandshake", testClosingHandshake},
-	{"NothingCountsAfterClose", testNothingCountsAfterClose},
+	{"Binary", testBinary, serve},
+	{"Fragments", testFragments, serve},
+	{"Pings", testPings, every},
+	{"PingsThatNobodyReads", testPingsThatNobodyReads, every},
+	{"ClosingHandshake", testClosingHandshake, every},
+	{"NothingCountsAfterClose", testNothingCountsAfterClose, every},
 
 	// limits.go: how much is too much.
-	{"MaxMessage", testMaxMessage},
-	{"MaxHeader", testMaxHeader},
-	{"MaxTopics", testMaxTopics},
+	{"MaxMessage", testMaxMessage, serve},
+	{"MaxHeader", testMaxHeader, serve},
+	{"MaxTopics", testMaxTopics, serve},
 
 	// badinput.go and nonsense.go: the protocol, broken.
-	{"BadInput", testBadInput},
-	{"BadInputThenGone", testBadInputThenGone},
-	{"BadInputReachesNobody", testBadInputReachesNobody},
-	{"CutShort", testCutShort},
-	{"Vanished", testVanished},
-	{"Nonsense", testNonsense},
+	{"BadInput", testBadInput, every},
+	{"BadInputThenGone", testBadInputThenGone, every},
+	{"BadInputReachesNobody", testBadInputReachesNobody, serve},
+	{"CutShort", testCutShort, serve},
+	{"Vanished", testVanished, every},
+	{"Nonsense", testNonsense, serve},
 
 	// handshake.go and refusals.go: who gets in.
-	{"Handshake", testHandshake},
-	{"EarlyFrames", testEarlyFrames},
-	{"Refusals", testRefusals},
-	{"Lost", testLost},
-	{"Origins", testOrigins},
-	{"NotHTTP", testNotHTTP},
-	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal},
+	{"Handshake", testHandshake, serve},
+	{"EarlyFrames", testEarlyFrames, serve},
+	{"Refusals", testRefusals, serve},
+	{"Lost", testLost, serve},
+	{"Origins", testOrigins, serve},
+	{"NotHTTP", testNotHTTP, every},
+	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal, every},
 
 	// management.go, lists.go, health.go: for programs, and for who runs the server.
-	{"Post", testPost},
-	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead},
-	{"Info", testInfo},
-	{"Delete", testDelete},
-	{"DeleteOneWhoDoesNotRead", testDeleteOneWhoDoesNotRead},
-	{"WrongIDs", testWrongIDs},
-	{"WhoMayManage", testWhoMayManage},
-	{"Publish", testPublish},
-	{"ListConnections", testListConnections},
-	{"ListTopics", testListTopics},
-	{"DeleteTopic", testDeleteTopic},
-	{"Health", testHealth},
+	{"Post", testPost, serve},
+	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead, every},
+	{"Info", testInfo, serve},
+	{"Delete", testDelete, every},
+	{"DeleteOneWhoDoesNotRead", testDeleteOneWhoDoesNotRead, every},
+	{"WrongIDs", testWrongIDs, serve},
+	{"WhoMayManage", testWhoMayManage, serve},
+	{"Publish", testPublish, serve},
+	{"ListConnections", testListConnections, serve},
+	{"ListTopics", testListTopics, serve},
+	{"DeleteTopic", testDeleteTopic, serve},
+	{"Health", testHealth, serve},
 
 	// load.go: many at once.
-	{"Load", testLoad},
+	{"Load", testLoad, serve},
+}
+
+// RunEverywhere tests a server at a URL as far as it must be like all homes of crier.
+func RunEverywhere(t *testing.T, url string) {
+	for _, test := range tests {
+		if test.home == every {
+			t.Run(test.name, func(t *testing.T) { test.run(t, server(url)) })
+		}
+	}
 }
 
 // Run tests the server at a URL such as ws://localhost:8080.
