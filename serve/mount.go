@@ -60,6 +60,7 @@ func (s *Server) handler() http.Handler {
 		Sockets:      s,
 		Connections:  s,
 		Topics:       s,
+		Stats:        s.stats,
 		MaxMessage:   s.config.MaxMessage,
 		AdminKey:     s.config.AdminKey,
 		AllowOrigins: s.config.AllowOrigins,

@@ -98,7 +98,7 @@ var tests = []struct {
 	{"NotHTTP", testNotHTTP},
 	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal},
 
-	// management.go, lists.go, health.go: for programs, and for who runs the server.
+	// management.go, lists.go, console.go, health.go: for programs, and for who runs the server.
 	{"Post", testPost},
 	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead},
 	{"Info", testInfo},
@@ -110,7 +110,10 @@ var tests = []struct {
 	{"ListConnections", testListConnections},
 	{"ListTopics", testListTopics},
 	{"DeleteTopic", testDeleteTopic},
+	{"LimitedLists", testLimitedLists},
+	{"Stats", testStats},
 	{"Health", testHealth},
+
 
 	// load.go: many at once.
 	{"Load", testLoad},
