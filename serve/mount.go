@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"crier/app"
+	"crier/console"
 	"crier/gateway"
 )
 
@@ -64,11 +65,12 @@ func (s *Server) handler() http.Handler {
 		MaxMessage:   s.config.MaxMessage,
 		AdminKey:     s.config.AdminKey,
 		AllowOrigins: s.config.AllowOrigins,
-		Also:         []string{"/healthz", "/readyz", "/metrics"},
+		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},
 		Log:          s.config.Log,
 		Refused:      s.metrics.refused,
 	})
 	metrics := s.metrics.handler()
+	page := console.New(s.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz":
@@ -78,6 +80,10 @@ func (s *Server) handler() http.Handler {
 		case "/metrics":
 			metrics.ServeHTTP(w, r)
 		default:
+			if found := page.Find(r); found != nil {
+				found.ServeHTTP(w, r)
+				return
+			}
 			doors.ServeHTTP(w, r)
 		}
 	})

@@ -46,6 +46,7 @@ type Config struct {
 	Ping           time.Duration // silence after which a client is pinged; 0 never
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
 	Drain          time.Duration // over which clients are sent away at the end
+	Console        bool          // show browsers the page
 	Log            *slog.Logger
 }
 
@@ -58,6 +59,7 @@ func Defaults() Config {
 		Backlog:        4 << 20,
 		Ping:           30 * time.Second,
 		Drain:          5 * time.Second,
+		Console:        true,
 		Log:            slog.New(slog.DiscardHandler),
 	}
 }

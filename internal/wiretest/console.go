@@ -2,8 +2,28 @@ package wiretest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
+
+// testPage: who looks with a browser sees a page, who asks otherwise is told that this is a WebSocket, and pages of other
+// origins can load the client.
+func testPage(t *testing.T, s server) {
+	plain := s.but("Upgrade", "")
+	a := s.get(t, strings.Replace(plain, "\r\n", "\r\nAccept: text/html,*/*;q=0.8\r\n", 1))
+	if a.status != 200 || !strings.HasPrefix(a.body, "<!doctype html>") || !strings.HasPrefix(a.header.Get("Content-Security-Policy"), "default-src 'none'; ") {
+		t.Errorf("a browser gets %d %.60q %v", a.status, a.body, a.header)
+	}
+	a = s.get(t, strings.Replace(plain, "\r\n", "\r\nAccept: */*\r\n", 1))
+	if a.status != 426 || !strings.HasPrefix(a.body, "this is a WebSocket, broadcast: ") {
+		t.Errorf("curl gets %d %.60q", a.status, a.body)
+	}
+	s.get(t, strings.Replace(s.request("/"), "\r\n", "\r\nAccept: text/html\r\n", 1)).is(t, "a handshake that would like a page", 101)
+	a = s.ask(t, "GET /crier.js")
+	if a.status != 200 || !strings.Contains(a.body, "export ") || a.header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("crier.js: %d %.60q %v", a.status, a.body, a.header)
+	}
+}
 
 // testStats: what happens is counted.
 func testStats(t *testing.T, s server) {

@@ -114,6 +114,8 @@ var tests = []struct {
 	{"Stats", testStats},
 	{"Health", testHealth},
 
+	// console.go: for people, and for pages of their own.
+	{"Page", testPage},
 
 	// load.go: many at once.
 	{"Load", testLoad},
