@@ -10,11 +10,14 @@ run:
 
 test: deps check unit race fuzz
 
-# gcc is for the race detector; the npm packages are clients that the interop tests drive.
+# gcc is for the race detector and an example; Chromium looks at the page; the npm packages are clients that the interop
+# tests drive, and what drives Chromium.
 deps:
 	@command -v gcc >/dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium fonts-liberation; }
 	go mod download
 	cd internal/interop && npm ci --no-audit --no-fund
+	cd internal/browser && npm ci --no-audit --no-fund
 
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w $$unformatted"; exit 1; }
