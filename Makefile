@@ -12,11 +12,12 @@ test: deps check unit race fuzz
 
 # gcc is for the race detector; Node, Python, curl and the npm packages are the clients and handlers that tests drive.
 deps:
-	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 curl:curl; do \
+	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 curl:curl chromium:"chromium fonts-liberation"; do \
 		command -v $${need%%:*} >/dev/null || missing="$$missing $${need#*:}"; done; \
 	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	go mod download
 	cd internal/interop && npm ci --no-audit --no-fund
+	cd internal/browser && npm ci --no-audit --no-fund
 	cd examples/lambda && npm ci --no-audit --no-fund
 
 check:

@@ -6,10 +6,11 @@
 //	POST   /@connections/{id}   sends the body to that connection      (also behind /{stage})
 //	GET    /@connections/{id}   tells when it connected and was last active
 //	DELETE /@connections/{id}   closes it
-//	GET    /@connections        lists them, ?topic= those of a topic
+//	GET    /@connections        lists them, ?topic= those of a topic, ?limit= so many
 //	POST   /publish             publishes the body to everyone, ?topic= to a topic
 //	GET    /topics              lists topics; /topics/{topic} its members
 //	DELETE /topics/{topic}      ends all subscriptions to it
+//	GET    /stats               how much of everything there is, and was
 //
 // # What it does not do
 //
@@ -67,6 +68,7 @@ type Info struct {
 	LastActive time.Time
 	SourceIP   string
 	UserAgent  string
+	Unread     int // messages that wait for it
 }
 
 // Topics is whoever has the topics. An empty app means any.
@@ -88,12 +90,25 @@ type Topic struct {
 	Members int    `json:"members"`
 }
 
+// Stats is a picture of the whole server. The counters begin with the server.
+type Stats struct {
+	Now         int64          `json:"now"`         // milliseconds since 1970
+	Connections map[string]int `json:"connections"` // open, by app
+	Topics      int            `json:"topics"`      // that have members
+	Messages    uint64         `json:"messages"`    // that clients sent
+	Deliveries  uint64         `json:"deliveries"`  // messages handed to connections
+	BytesIn     uint64         `json:"bytesIn"`     // read from connections
+	BytesOut    uint64         `json:"bytesOut"`    // written to connections
+	Backlog     int            `json:"backlog"`     // bytes that hold messages for those who have yet to read them
+}
+
 // Config is what a Gateway needs.
 type Config struct {
 	Mounts      []Mount
 	Sockets     Sockets
 	Connections Connections
 	Topics      Topics
+	Stats       func() Stats
 
 	MaxMessage   int         // bytes of a posted or published message
 	AdminKey     string      // for the management side; none: from loopback only
@@ -148,6 +163,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.manage(w, r, methods{"GET": g.listTopics})
 	case len(path) == 2 && path[0] == "topics":
 		g.manage(w, r, g.topic(path[1]))
+	case len(path) == 1 && path[0] == "stats":
+		g.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, g.config.Stats()) }})
 	default:
 		g.refuse(w, r, NotFound.Saying(g.lost(r)))
 	}
@@ -169,7 +186,7 @@ func (g *Gateway) lost(r *http.Request) string {
 	for _, m := range g.config.Mounts {
 		b.WriteString("  ws://" + r.Host + m.Path + m.Try + "\n")
 	}
-	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections")
+	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections  /stats")
 	for _, path := range g.config.Also {
 		b.WriteString("  " + path)
 	}

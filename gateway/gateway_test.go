@@ -59,7 +59,7 @@ func (h *home) Post(id string, data []byte) *Refusal {
 
 func (h *home) Info(id string) (Info, bool) {
 	return Info{
-		ID: id, App: "chat", Topics: []string{"a"}, SourceIP: "192.0.2.1", UserAgent: "wscat",
+		ID: id, App: "chat", Topics: []string{"a"}, SourceIP: "192.0.2.1", UserAgent: "wscat", Unread: 2,
 		Connected: time.UnixMilli(1561016329388), LastActive: time.UnixMilli(1561016330000),
 	}, id == anID
 }
@@ -95,10 +95,13 @@ func newGateway(h *home) *Gateway {
 		Sockets:     h,
 		Connections: h,
 		Topics:      h,
-		MaxMessage:  10,
-		AdminKey:    "s3cret",
-		Also:        []string{"/healthz"},
-		Log:         slog.New(slog.DiscardHandler),
+		Stats: func() Stats {
+			return Stats{Now: 1561016329388, Connections: map[string]int{"chat": 3}, Topics: 2, Messages: 1 << 60}
+		},
+		MaxMessage: 10,
+		AdminKey:   "s3cret",
+		Also:       []string{"/healthz"},
+		Log:        slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -131,8 +134,8 @@ func do(t *testing.T, h *home, request string, headers ...string) (*http.Respons
 
 func TestManagement(t *testing.T) {
 	info := `{"connectedAt":"2019-06-20T07:38:49.388Z","identity":{"sourceIp":"192.0.2.1","userAgent":"wscat"},"lastActiveAt":"2019-06-20T07:38:50.000Z"}` + "\n"
-	older := `{"connectionId":"OxxXBfG1oAMActQ=","app":"chat","user":"ada","topics":["a"],"connectedAt":"2019-06-20T07:38:48.388Z",` + info[strings.Index(info, `"identity"`):len(info)-1]
-	listed := `{"connectionId":"JC1dgf9yoAMCK-g=","app":"chat","topics":["a"],` + info[1:len(info)-1]
+	older := `{"connectionId":"OxxXBfG1oAMActQ=","app":"chat","user":"ada","topics":["a"],"unread":2,"connectedAt":"2019-06-20T07:38:48.388Z",` + info[strings.Index(info, `"identity"`):len(info)-1]
+	listed := `{"connectionId":"JC1dgf9yoAMCK-g=","app":"chat","topics":["a"],"unread":2,` + info[1:len(info)-1]
 	for _, c := range []struct {
 		request string
 		status  int
@@ -159,6 +162,13 @@ func TestManagement(t *testing.T) {
 		{"GET /topics", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2},{"app":"rooms","topic":"b","members":1}]` + "\n", "topics "},
 		{"GET /topics/", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2},{"app":"rooms","topic":"b","members":1}]` + "\n", "topics "},
 		{"GET /topics/a%2Fb?app=rooms", 200, `["JC1dgf9yoAMCK-g=","ada"]` + "\n", "connections rooms a/b"},
+		{"GET /@connections?limit=1", 200, "[" + older + "]\n", "connections  <all>"},
+		{"GET /@connections?limit=0", 200, "[]\n", "connections  <all>"},
+		{"GET /@connections?limit=x", 400, `{"message":"a limit is a number, such as ?limit=100"}` + "\n", ""},
+		{"GET /topics?limit=2", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2}]` + "\n", "topics "},
+		{"GET /topics?limit=-1", 400, `{"message":"a limit is a number, such as ?limit=100"}` + "\n", ""},
+		{"GET /stats", 200, `{"now":1561016329388,"connections":{"chat":3},"topics":2,"messages":1152921504606846976,"deliveries":0,"bytesIn":0,"bytesOut":0,"backlog":0}` + "\n", ""},
+		{"POST /stats", 405, "this path does not know this method\n", ""},
 		{"DELETE /topics/a", 200, "1\n", "remove  a"},
 		{"DELETE /topics/", 405, "this path does not know this method\n", ""},
 	} {

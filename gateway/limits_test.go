@@ -68,6 +68,10 @@ one here. Metric: ` + "`crier_refusals_total{reason=\"…\"}`" + `.
 Metric: ` + "`crier_closes_total{reason=\"…\"}`" + `. Besides the names below there is ` + "`client`" + ` (it sent a close frame) and ` + "`lost`" + `
 (the socket ended without one).
 
+After 1001, 1011 and 1013 a client should come back, after a random time that grows; after the others that would not help:
+they were meant, or are its own fault. A connection that is closed with 1000 or 1001 has first been sent its copy of
+everything of its own that was published: what has not come back by then may be said again.
+
 | close code | name | reason | when |
 |---|---|---|---|
 ` + ends.String()

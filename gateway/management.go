@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -190,6 +192,7 @@ type listedConnection struct {
 	App    string   `json:"app"`
 	User   string   `json:"user,omitempty"`
 	Topics []string `json:"topics"`
+	Unread int      `json:"unread"`
 	connectionInfo
 }
 
@@ -200,9 +203,14 @@ func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
 		name := query.Get("topic")
 		topic = &name
 	}
+	limit, no := limitOf(query)
+	if no != nil {
+		g.refuse(w, r, *no)
+		return
+	}
 	list := []listedConnection{}
 	for _, info := range g.config.Topics.Connections(query.Get("app"), topic) {
-		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), describe(info)})
+		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, describe(info)})
 	}
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
@@ -211,19 +219,41 @@ func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
 		}
 		return a.ID < b.ID
 	})
-	answer(w, list)
+	answer(w, list[:min(limit, len(list))])
+}
+
+// limitOf returns how many rows of a list a query asks for: all, unless it has a limit.
+func limitOf(query url.Values) (int, *Refusal) {
+	if !query.Has("limit") {
+		return math.MaxInt, nil
+	}
+	n, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || n < 0 {
+		no := BadQuery.Saying("a limit is a number, such as ?limit=100")
+		return 0, &no
+	}
+	return n, nil
 }
 
 func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
-	list := append([]Topic{}, g.config.Topics.Topics(r.URL.Query().Get("app"))...)
+	query := r.URL.Query()
+	limit, no := limitOf(query)
+	if no != nil {
+		g.refuse(w, r, *no)
+		return
+	}
+	list := append([]Topic{}, g.config.Topics.Topics(query.Get("app"))...)
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
+		if query.Has("limit") && a.Members != b.Members {
+			return a.Members > b.Members // who wants a few wants the largest
+		}
 		if a.App != b.App {
 			return a.App < b.App
 		}
 		return a.Topic < b.Topic
 	})
-	answer(w, list)
+	answer(w, list[:min(limit, len(list))])
 }
 
 // topic answers for one topic as the admin side of the recorded rooms service does.

@@ -73,13 +73,17 @@ func New(limits Limits) *Hub {
 //
 // If from is a member of one of the topics it gets mine instead: nil means the same as the others,
 // an empty frame means nothing at all. from may be nil. Neither slice is kept.
-// It returns ErrBusy or nil; it never waits. After ErrBusy from's shard is woken when it is worth trying again.
+// It returns ErrBusy, ErrGone or nil; it never waits. After ErrBusy from's shard is woken when it is worth trying again.
+// After from's last frame nothing of it is published: a client that has got that frame has got its copies of all that was.
 func (h *Hub) Publish(from *Member, topics []Topic, others, mine []byte) error {
 	if from == nil {
 		return h.publish(nil, topics, others, nil)
 	}
 	from.shard.mu.Lock()
 	defer from.shard.mu.Unlock()
+	if from.last {
+		return ErrGone
+	}
 	return h.publish(from, topics, others, mine)
 }
 

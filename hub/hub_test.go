@@ -155,6 +155,9 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 		t.Errorf("after reading there is room again: %v", err)
 	}
 	ann.Finish([]byte("[bye]"), false)
+	if err := h.Publish(&ann.Member, names("a"), []byte("others"), []byte("[mine]")); err != ErrGone {
+		t.Errorf("a publish after the last frame: %v, want ErrGone", err)
+	}
 	h.Publish(nil, names("a"), []byte("[too late]"), nil)
 	if err := ann.Post(nil); err != ErrGone {
 		t.Errorf("a post after the last frame: %v, want ErrGone", err)
@@ -163,6 +166,28 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 	ann.want(t, "nothing comes after the last frame", "123456[bye]")
 	if _, finished := ann.Advance(0); !finished {
 		t.Error("the last frame is written, and Advance does not say so")
+	}
+}
+
+// TestUnread counts what a member has yet to be given: of its topics what its shard has seen, and posts.
+func TestUnread(t *testing.T) {
+	h := New(Limits{})
+	s := newShard(h)
+	ann := join(s, "ann", "a", "b")
+	if n := ann.Unread(); n != 0 {
+		t.Errorf("at first %d messages are unread", n)
+	}
+	h.Publish(nil, names("a"), []byte("[1]"), nil)
+	h.Publish(nil, names("b"), []byte("[2]"), nil)
+	ann.Post([]byte("[3]"))
+	ann.PostControl([]byte("[no message]"))
+	settle(s)
+	if n := ann.Unread(); n != 3 {
+		t.Errorf("%d messages are unread, want 3", n)
+	}
+	ann.want(t, "all of it", "[1][2][3][no message]")
+	if n := ann.Unread(); n != 0 {
+		t.Errorf("at last %d messages are unread", n)
 	}
 }
 
@@ -422,12 +447,17 @@ func runModel(t *testing.T, rnd *rand.Rand, steps int) {
 			case 1:
 				mine = []byte{}
 			}
-			for h.Publish(&r.Member, names(to...), others, mine) == ErrBusy {
+			err := h.Publish(&r.Member, names(to...), others, mine)
+			for ; err == ErrBusy; err = h.Publish(&r.Member, names(to...), others, mine) {
 				for _, s := range shards {
 					turn(s)
 				}
 			}
-			m.publish(r, to, others, mine)
+			if gone := err == ErrGone; gone != m.last[r] {
+				t.Errorf("a publish says %v; the last frame is posted: %v", err, m.last[r])
+			} else if !gone {
+				m.publish(r, to, others, mine)
+			}
 		case 7:
 			post := fmt.Appendf(nil, "[%d post]", step)
 			if r.Post(post) == nil {

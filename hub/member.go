@@ -416,6 +416,26 @@ func (m *Member) Skip(say func(messages int) []byte) {
 	out.own = append(append(posts, private{seq: cut, frame: say(messages)}), later...)
 }
 
+// Unread returns how many messages wait for m: in its topics, as of its shard's last turn, and its own.
+// A message to several topics counts for each that m is in.
+func (m *Member) Unread() int {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	n := 0
+	for _, c := range m.news {
+		n += int(c.visible() - c.next)
+	}
+	if m.out == nil {
+		return n
+	}
+	for _, p := range m.out.own {
+		if p.post && !p.quiet {
+			n++
+		}
+	}
+	return n
+}
+
 // Backlog returns how many bytes wait in posts for m.
 func (m *Member) Backlog() int {
 	m.shard.mu.Lock()

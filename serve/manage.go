@@ -56,6 +56,7 @@ func (c *connection) info() gateway.Info {
 		LastActive: time.UnixMilli(c.Active()),
 		SourceIP:   c.sourceIP,
 		UserAgent:  c.userAgent,
+		Unread:     c.Unread(),
 	}
 }
 
@@ -189,6 +190,21 @@ func (s *Server) publishPatiently(ctx context.Context, topics []hub.Topic, frame
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// stats is what /stats tells.
+func (s *Server) stats() gateway.Stats {
+	hub, transport := s.hub.Stats(), s.transport.Stats()
+	return gateway.Stats{
+		Now:         time.Now().UnixMilli(),
+		Connections: s.openByApp(),
+		Topics:      hub.Topics,
+		Messages:    s.metrics.messages.Load(),
+		Deliveries:  hub.Delivered,
+		BytesIn:     transport.BytesIn,
+		BytesOut:    transport.BytesOut,
+		Backlog:     hub.LogBytes,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"crier/app"
+	"crier/console"
 	"crier/gateway"
 )
 
@@ -67,10 +68,11 @@ func (s *Server) handler() http.Handler {
 		Sockets:      s,
 		Connections:  s,
 		Topics:       s,
+		Stats:        s.stats,
 		MaxMessage:   s.config.MaxMessage,
 		AdminKey:     s.config.AdminKey,
 		AllowOrigins: s.config.AllowOrigins,
-		Also:         []string{"/healthz", "/readyz", "/metrics"},
+		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},
 		Log:          s.config.Log,
 		Refused:      s.metrics.refused,
 	}
@@ -84,6 +86,7 @@ func (s *Server) handler() http.Handler {
 	}
 	doors := gateway.New(config)
 	metrics := s.metrics.handler()
+	page := console.New(s.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz":
@@ -93,6 +96,10 @@ func (s *Server) handler() http.Handler {
 		case "/metrics":
 			metrics.ServeHTTP(w, r)
 		default:
+			if found := page.Find(r); found != nil {
+				found.ServeHTTP(w, r)
+				return
+			}
 			doors.ServeHTTP(w, r)
 		}
 	})

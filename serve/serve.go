@@ -49,6 +49,7 @@ type Config struct {
 	Ping           time.Duration // silence after which a client is pinged; 0 never
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
 	Drain          time.Duration // over which clients are sent away at the end
+	Console        bool          // show browsers the page
 	Gateway        *Gateway      // an API of the user's own; nil: none
 	Log            *slog.Logger
 }
@@ -73,6 +74,7 @@ func Defaults() Config {
 		Backlog:        4 << 20,
 		Ping:           30 * time.Second,
 		Drain:          5 * time.Second,
+		Console:        true,
 		Log:            slog.New(slog.DiscardHandler),
 	}
 }

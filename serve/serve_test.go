@@ -116,6 +116,25 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// TestConsole: without the page browsers are told what everybody is told; crier.js is there in any case.
+func TestConsole(t *testing.T) {
+	for _, page := range []bool{true, false} {
+		s := open(t, func(c *Config) { c.Console = page })
+		for path, want := range map[string]bool{"/": page, "/console/console.js": page, "/crier.js": true} {
+			r, _ := http.NewRequest("GET", "http"+strings.TrimPrefix(s.URL(), "ws")+path, nil)
+			r.Header.Set("Accept", "text/html,*/*;q=0.8")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.StatusCode == 200; got != want {
+				t.Errorf("with the page %v, GET %s is answered with %s", page, path, resp.Status)
+			}
+		}
+	}
+}
+
 // TestRunFails: when a listener fails the others end, too, and the reason is told.
 func TestRunFails(t *testing.T) {
 	config := Defaults()

@@ -40,7 +40,7 @@ type own struct {
 
 func newGateway() *cobra.Command {
 	config := serve.Defaults()
-	config.Drain = 0
+	config.Drain, config.Console = 0, false
 	level := slog.LevelInfo
 	var o own
 	cmd := &cobra.Command{

@@ -25,6 +25,7 @@ func newServe() *cobra.Command {
 	config := serve.Defaults()
 	level := slog.LevelInfo
 	var slow slowPolicy
+	page := onOff(config.Console)
 	var o own
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -45,6 +46,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Skip = slow == "skip"
+			config.Console = bool(page)
 			config.Log = newLog(cmd.ErrOrStderr(), level)
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -73,6 +75,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for this long, and close it after twice as long; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.Var(&page, "console", "show browsers a page at /: `on or off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
 	return cmd
@@ -93,12 +96,32 @@ func (p *slowPolicy) Set(value string) error {
 	return nil
 }
 
+// onOff is a bool that is written as on or off. It implements pflag.Value.
+type onOff bool
+
+func (o *onOff) String() string {
+	if *o {
+		return "on"
+	}
+	return "off"
+}
+
+func (o *onOff) Type() string { return "on or off" }
+
+func (o *onOff) Set(value string) error {
+	if value != "on" && value != "off" {
+		return errors.New("must be on or off")
+	}
+	*o = value == "on"
+	return nil
+}
+
 func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
 	s, err := serve.Open(config)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(s.URL(), s.Mounts()))
+	fmt.Fprint(out, banner(s.URL(), s.Mounts(), config.Console))
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -109,7 +132,7 @@ func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
 }
 
 // banner tells a person what is served and what to do next.
-func banner(url string, mounts []gateway.Mount) string {
+func banner(url string, mounts []gateway.Mount, page bool) string {
 	var b strings.Builder
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
@@ -118,6 +141,9 @@ func banner(url string, mounts []gateway.Mount) string {
 	}
 	table.Flush()
 	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", url)
+	if page {
+		fmt.Fprintf(&b, "or in a browser:\n\n  http%s\n\n", strings.TrimPrefix(url, "ws"))
+	}
 	return b.String()
 }
 

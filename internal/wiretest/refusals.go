@@ -61,7 +61,7 @@ func testLost(t *testing.T, s server) {
 			t.Errorf("who is lost is not told of %s: %s", address, lost)
 		}
 	}
-	for _, served := range []string{"/publish", "/topics", "/@connections", "/healthz", "/readyz", "/metrics"} {
+	for _, served := range []string{"/publish", "/topics", "/@connections", "/stats", "/healthz", "/readyz", "/metrics", "/crier.js"} {
 		if !strings.Contains(lost, served) {
 			t.Errorf("who is lost is not told of %s: %s", served, lost)
 		}

@@ -167,7 +167,7 @@ func TestAdminKey(t *testing.T) {
 		{"X-Forwarded-For: 127.0.0.1", 401, 401},
 		{"Host: localhost", 200, 401},
 	} {
-		for _, request := range []string{"GET /topics", "GET /@connections", "POST /publish\nhi", "GET /@connections/" + nobody, "DELETE /topics/x"} {
+		for _, request := range []string{"GET /topics", "GET /@connections", "POST /publish\nhi", "GET /@connections/" + nobody, "GET /stats", "DELETE /topics/x"} {
 			for from, want := range map[server]int{here: c.here, there: c.there} {
 				if from == there && !known {
 					continue

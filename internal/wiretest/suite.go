@@ -112,7 +112,7 @@ var tests = []struct {
 	{"NotHTTP", testNotHTTP, every},
 	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal, every},
 
-	// management.go, lists.go, health.go: for programs, and for who runs the server.
+	// management.go, lists.go, console.go, health.go: for programs, and for who runs the server.
 	{"Post", testPost, serve},
 	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead, every},
 	{"Info", testInfo, serve},
@@ -124,7 +124,12 @@ var tests = []struct {
 	{"ListConnections", testListConnections, serve},
 	{"ListTopics", testListTopics, serve},
 	{"DeleteTopic", testDeleteTopic, serve},
+	{"LimitedLists", testLimitedLists, serve},
+	{"Stats", testStats, serve},
 	{"Health", testHealth, serve},
+
+	// console.go: for people, and for pages of their own.
+	{"Page", testPage, serve},
 
 	// load.go: many at once.
 	{"Load", testLoad, serve},

@@ -1,0 +1,64 @@
+// What the page knows of crier's apps: where they are, and what one says to them.
+
+export const apps = {
+  broadcast: {
+    about: "What one says, everyone hears, stamped with the time and whether it was you. A topic makes a room of its own; several, with commas between.",
+    address: (seat) => "?" + seat.topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&"),
+    everyone: "everyone",
+    hints: ["hi there", '{"type":"move","x":3,"y":4}'],
+  },
+  bridge: {
+    about: "Hears its topic. A JSON object with a “topic” goes to everyone who hears that one, byte for byte.",
+    address: (seat) => "bridge?" + seat.topics.map((topic) => "topicName=" + encodeURIComponent(topic)).join("&"),
+    needs: "Something",
+    hints: (seat) => [`{"topic":${JSON.stringify(seat.topics[0])},"message":"Some Data"}`],
+  },
+  chat: {
+    about: "The chat of API Gateway's tutorial: what is in “data” goes to everyone as it is.",
+    address: () => "chat",
+    everyone: "everyone",
+    hints: ['{"action":"sendMessage","data":"hello"}'],
+  },
+  rooms: {
+    about: "Subscribe to topics and broadcast to them. The seat subscribes to its topic by itself, under its name.",
+    address: (seat) => "rooms?user=" + encodeURIComponent(seat.name),
+    needs: "lobby",
+    first: (seat) => seat.topics.map((topic) => JSON.stringify({ action: "subscribe", topic })),
+    hints: (seat) => {
+      const topic = JSON.stringify(seat.topics[0]);
+      return [
+        `{"action":"broadcast","topic":${topic},"payload":{"x":1}}`,
+        `{"action":"unsubscribe","topic":${topic}}`,
+        `{"action":"subscribe","topic":${topic}}`,
+      ];
+    },
+  },
+  directory: {
+    about: "Say anything and hear who is connected to it.",
+    address: () => "directory",
+    everyone: "everyone",
+    hints: ["who is there?"],
+  },
+};
+
+// server is where crier is, however the page got here: its directory, as http.
+export const server = new URL("..", import.meta.url);
+
+// addressOf returns the WebSocket address of a seat: { app, topics, name }.
+export function addressOf(seat) {
+  const url = new URL(apps[seat.app].address(seat), server);
+  url.protocol = url.protocol.replace("http", "ws");
+  return url.href.replace(/\/?\?$/, "");
+}
+
+// topicsOf reads what was typed into the field of topics.
+export function topicsOf(app, text) {
+  const topics = text.split(",").map((topic) => topic.trim()).filter(Boolean);
+  if (topics.length || !apps[app].needs) return apps[app].needs || app === "broadcast" ? topics : [];
+  return [apps[app].needs];
+}
+
+// audience names whom a seat talks to.
+export function audience(seat) {
+  return seat.topics.join(", ") || apps[seat.app].everyone;
+}

@@ -1,0 +1,117 @@
+// Code to paste: what a seat does, in other languages.
+
+import { addressOf, apps, audience, server } from "./apps.js";
+import { copy } from "./copy.js";
+
+const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+const first = (seat) => {
+  const { hints } = apps[seat.app];
+  return (typeof hints === "function" ? hints(seat) : hints)[0];
+};
+const loopback = /^(localhost|127\.|\[::1\])/.test(server.hostname);
+const key = loopback ? "" : ' -H "Authorization: Bearer $KEY"';
+
+function curl(seat) {
+  if (seat.app === "broadcast") {
+    const url = new URL("publish" + new URL(addressOf(seat)).search, server);
+    return `# say it from a script\ncurl${key} -d ${quote(first(seat))} ${quote(url.href)}\n\n# who is there\ncurl${key} ${quote(new URL("@connections?app=broadcast", server).href)}`;
+  }
+  return `# who is there\ncurl${key} ${quote(new URL("@connections?app=" + seat.app, server).href)}\n\n# tell one of them something\ncurl${key} -d 'psst' ${quote(new URL("@connections/", server).href + "CONNECTION-ID")}`;
+}
+
+const languages = {
+  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}\n\n> ${first(seat)}`,
+  curl,
+  Browser: (seat) => `<script type="module">
+import { connect } from ${JSON.stringify(new URL("crier.js", server).href)};
+
+const crier = connect(${JSON.stringify(addressOf(seat))});
+crier.addEventListener("message", (event) => console.log(event.json ?? event.data));
+${[...(apps[seat.app].first?.(seat) ?? []), first(seat)].map((text) => `crier.send(${JSON.stringify(text)});`).join("\n")}
+</script>
+
+<!-- crier.js comes back after a lost connection. Without it, this does: -->
+<script>
+const socket = new WebSocket(${JSON.stringify(addressOf(seat))});
+socket.onmessage = (event) => console.log(event.data);
+socket.onopen = () => socket.send(${JSON.stringify(first(seat))});
+</script>`,
+  Go: (seat) => `package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/coder/websocket"
+)
+
+func main() {
+	ctx := context.Background()
+	conn, _, err := websocket.Dial(ctx, ${JSON.stringify(addressOf(seat))}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.CloseNow()
+	if err := conn.Write(ctx, websocket.MessageText, []byte(${goString(first(seat))})); err != nil {
+		log.Fatal(err)
+	}
+	for {
+		_, message, err := conn.Read(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(message))
+	}
+}`,
+};
+
+function goString(text) {
+  return text.includes("`") ? JSON.stringify(text) : "`" + text + "`";
+}
+
+// showCode fills the section and returns what to call with the seat that is looked at.
+export function showCode(tell) {
+  const tabs = document.querySelector(".tabs");
+  const place = document.querySelector("#paste code");
+  let language = "wscat";
+  let seat;
+  const show = () => {
+    for (const tab of tabs.children) {
+      const selected = tab.textContent === language;
+      tab.setAttribute("aria-selected", selected);
+      tab.tabIndex = selected ? 0 : -1;
+      if (selected) document.getElementById("paste").setAttribute("aria-labelledby", tab.id);
+    }
+    if (!seat) return;
+    place.textContent = languages[language](seat);
+    document.getElementById("code-seat").textContent = `${seat.name}’s seat (${seat.app}, ${audience(seat)})`;
+  };
+  const choose = (name) => {
+    language = name;
+    show();
+  };
+  for (const name of Object.keys(languages)) {
+    const tab = tabs.appendChild(document.createElement("button"));
+    tab.textContent = name;
+    tab.id = "tab-" + name;
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-controls", "paste");
+    tab.addEventListener("click", () => choose(name));
+  }
+  tabs.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const names = Object.keys(languages);
+    choose(names[(names.indexOf(language) + step + names.length) % names.length]);
+    tabs.querySelector('[aria-selected="true"]').focus();
+  });
+  document.getElementById("copy-code").addEventListener("click", async () => {
+    tell((await copy(place.textContent)) ? "Copied." : "The browser does not let the page copy.");
+  });
+  show();
+  return (other) => {
+    seat = other;
+    show();
+  };
+}

@@ -1,0 +1,269 @@
+// The server as it is now: asked every two seconds, while somebody looks.
+
+import { server } from "./apps.js";
+
+const every = 2000;
+const patience = 5000;
+const points = 150; // of a chart: five minutes
+const fewest = 30; // that it is drawn for: a minute
+const mostTopics = 50;
+const mostConnections = 100;
+
+const tiles = [
+  { name: "Connections", value: (now) => sum(now.connections), more: byApp },
+  { name: "Topics", value: (now) => now.topics, more: (now) => (now.backlog > 64 << 10 ? `backlog ${bytes(now.backlog)}` : "") },
+  { name: "Messages / s", value: (now, before) => rate(now, before, "messages"), more: (now) => `${compact(now.messages)} in all` },
+  { name: "Deliveries / s", value: (now, before) => rate(now, before, "deliveries"), more: (now) => `${compact(now.deliveries)} in all` },
+];
+
+const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
+const compact = (n) => new Intl.NumberFormat("en", { notation: n < 10_000 ? "standard" : "compact", maximumFractionDigits: n < 10 ? 1 : n < 10_000 ? 0 : 1 }).format(n);
+
+function byApp({ connections }) {
+  return Object.entries(connections)
+    .filter(([, n]) => n)
+    .sort(([, a], [, b]) => b - a)
+    .map(([app, n]) => `${app} ${compact(n)}`)
+    .join(" · ");
+}
+
+// rate is how much a counter grew in a second. A server that began anew counts anew.
+function rate(now, before, counter) {
+  if (!before || now.now <= before.now || now[counter] < before[counter]) return 0;
+  return ((now[counter] - before[counter]) * 1000) / (now.now - before.now);
+}
+
+function bytes(n) {
+  const unit = n < 1024 ? ["B", 1] : n < 1 << 20 ? ["KiB", 1024] : ["MiB", 1 << 20];
+  return `${(n / unit[1]).toFixed(n < 10 * unit[1] && unit[1] > 1 ? 1 : 0)} ${unit[0]}`;
+}
+
+function duration(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86_400)} d`;
+}
+
+const svg = (name, attributes) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
+function make(name, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
+// A Chart is a number and how it was over the last minutes.
+class Chart {
+  #past = [];
+  #value = make("span", { className: "value", textContent: "0" });
+  #more = make("span", { className: "more" });
+  #area = svg("path", { class: "area" });
+  #edge = svg("path", { class: "edge" });
+
+  #picture = svg("svg", { class: "chart", preserveAspectRatio: "none", "aria-hidden": "true" });
+
+  constructor(tile) {
+    this.tile = tile;
+    const picture = this.#picture;
+    picture.append(this.#area, this.#edge);
+    this.element = make("figure", { className: "card tile" }, make("figcaption", {}, make("h3", { textContent: tile.name }), this.#value, this.#more), picture);
+  }
+
+  add(now, before) {
+    const value = this.tile.value(now, before);
+    this.#value.textContent = compact(value);
+    this.#more.textContent = this.tile.more(now);
+    this.#more.title = this.#more.textContent;
+    this.#past = [...this.#past.slice(1 - points), value];
+    const top = Math.max(...this.#past, 1) * 1.15;
+    const width = Math.max(this.#past.length, fewest) - 1;
+    const x = (i) => width + 1 - this.#past.length + i;
+    const y = (v) => (39 - (v / top) * 38).toFixed(2);
+    const line = this.#past.map((v, i) => `${x(i)} ${y(v)}`).join("L");
+    this.#edge.setAttribute("d", this.#past.length > 1 ? `M${line}` : "");
+    this.#area.setAttribute("d", this.#past.length > 1 ? `M${x(0)} 40L${line}L${width} 40Z` : "");
+    this.#picture.setAttribute("viewBox", `0 0 ${width} 40`);
+  }
+}
+
+export function showServer(tell) {
+  const picture = document.getElementById("picture");
+  const keyForm = document.getElementById("key");
+  const state = document.getElementById("live-state");
+  const charts = tiles.map((tile) => new Chart(tile));
+  picture.querySelector(".tiles").append(...charts.map((chart) => chart.element));
+  const topics = picture.querySelector(".topics");
+  const connections = picture.querySelector(".connections");
+  let only = null; // the topic whose connections are listed: { app, topic }
+  let before = null;
+  let visible = false;
+  let timer;
+
+  const headers = () => {
+    const key = sessionStorage.getItem("crier-admin-key");
+    return key ? { Authorization: `Bearer ${key}` } : {};
+  };
+  const ask = (path, options = {}) => fetch(new URL(path, server), { ...options, headers: headers(), cache: "no-store", signal: AbortSignal.timeout(patience) });
+
+  async function list(path) {
+    const answer = await ask(path);
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    return answer.json();
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    if (document.hidden || !visible) return;
+    try {
+      const answer = await ask("stats");
+      if (answer.status === 401) return locked();
+      if (!answer.ok) throw new Error(`the server says ${answer.status}`);
+      const now = await answer.json();
+      keyForm.hidden = true;
+      picture.hidden = false;
+      state.textContent = "Since you opened this page, five minutes at most.";
+      for (const chart of charts) chart.add(now, before);
+      before = now;
+      await Promise.all([showTopics(), showConnections(now)]);
+    } catch (error) {
+      state.textContent = `No answer from the server: ${error.message}. Asking again.`;
+    }
+    timer = setTimeout(look, every);
+  }
+
+  // locked asks for the key.
+  function locked() {
+    const tried = sessionStorage.getItem("crier-admin-key");
+    sessionStorage.removeItem("crier-admin-key");
+    picture.hidden = true;
+    keyForm.hidden = false;
+    state.textContent = "From here it takes the key that crier serve was given with --admin-key. It is kept until this tab is closed.";
+    document.getElementById("key-wrong").textContent = tried ? "This is not the key." : "";
+    if (tried) document.getElementById("key-field").focus();
+  }
+
+  async function showTopics() {
+    const rows = await list(`topics?limit=${mostTopics}`);
+    fill(topics, rows, (row) => row.app + "\n" + row.topic, topicRow, (tr, row) => (tr.cells[2].textContent = compact(row.members)));
+  }
+
+  function topicRow({ app, topic }) {
+    const pick = make("button", { className: "link", textContent: topic || "everyone", title: "List its connections" });
+    pick.addEventListener("click", () => narrow({ app, topic }));
+    return make("tr", {}, make("td", { textContent: app }), make("td", {}, pick), make("td", { className: "number" }));
+  }
+
+  function narrow(to) {
+    only = to;
+    const place = connections.querySelector(".only");
+    place.replaceChildren();
+    if (only) {
+      const all = make("button", { textContent: `of ${only.app}, ${only.topic || "everyone"} ✕`, ariaLabel: "List all connections" });
+      all.addEventListener("click", () => narrow(null));
+      place.append(all);
+    }
+    look();
+  }
+
+  async function showConnections(now) {
+    const query = only ? `&app=${encodeURIComponent(only.app)}&topic=${encodeURIComponent(only.topic)}` : "";
+    const rows = await list(`@connections?limit=${mostConnections}${query}`);
+    fill(connections, rows, (row) => row.connectionId, connectionRow, (tr, row) => {
+      const [, where, age, quiet, unread] = tr.cells;
+      where.firstChild.data = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
+      age.textContent = duration(now.now - Date.parse(row.connectedAt));
+      quiet.textContent = duration(now.now - Date.parse(row.lastActiveAt));
+      unread.textContent = compact(row.unread);
+    });
+    connections.querySelector(".rest").textContent = rows.length === mostConnections ? `Only the first ${mostConnections}. Pick a topic to see its own.` : "";
+  }
+
+  function connectionRow({ connectionId: id, user, identity }) {
+    const post = make("button", { textContent: "Post…", ariaLabel: `Post to ${user || id}` });
+    const kick = make("button", { textContent: "Kick", ariaLabel: `Kick ${user || id}` });
+    post.addEventListener("click", () => postTo(id));
+    kick.addEventListener("click", () => sure(kick, () => remove(id)));
+    const who = make("td", {}, user || make("code", { textContent: id }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
+    const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
+    return make("tr", {}, who, make("td", { className: "whither" }, " "), ...cells, make("td", { className: "doing" }, post, " ", kick));
+  }
+
+  // sure has a button pressed twice.
+  function sure(button, then) {
+    if (button.classList.contains("sure")) return then();
+    button.classList.add("sure");
+    button.textContent = "Sure?";
+    setTimeout(() => {
+      button.classList.remove("sure");
+      button.textContent = "Kick";
+    }, 3000);
+  }
+
+  async function remove(id) {
+    const answer = await ask(`@connections/${encodeURIComponent(id)}`, { method: "DELETE" }).catch(() => null);
+    tell(answer?.ok ? "Kicked." : answer?.status === 410 ? "It was gone already." : "That did not work.");
+    look();
+  }
+
+  const dialog = document.getElementById("post");
+  const text = document.getElementById("post-text");
+  const result = document.getElementById("post-result");
+  function postTo(id) {
+    document.getElementById("post-to").textContent = id;
+    result.textContent = "";
+    dialog.showModal();
+    text.focus();
+  }
+  document.getElementById("post-cancel").addEventListener("click", () => dialog.close());
+  dialog.querySelector("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const id = document.getElementById("post-to").textContent;
+    const answer = await ask(`@connections/${encodeURIComponent(id)}`, { method: "POST", body: text.value }).catch(() => null);
+    if (answer?.ok) {
+      text.value = "";
+      dialog.close();
+      tell("Posted.");
+    } else result.textContent = answer?.status === 410 ? "It is gone." : `That did not work${answer ? `: ${answer.status}` : ""}.`;
+  });
+
+  keyForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    sessionStorage.setItem("crier-admin-key", document.getElementById("key-field").value);
+    look();
+  });
+  document.addEventListener("visibilitychange", look);
+  new IntersectionObserver(([entry]) => {
+    visible = entry.isIntersecting;
+    look();
+  }, { rootMargin: "100%" }).observe(document.getElementById("live-section"));
+}
+
+// fill makes the rows of a table those of a list. Rows that stay keep their elements, and with them the focus.
+function fill(card, list, keyOf, build, update) {
+  const body = card.querySelector("tbody");
+  const old = new Map(Array.from(body.rows, (tr) => [tr.dataset.key, tr]));
+  list.forEach((item, i) => {
+    const key = keyOf(item);
+    const tr = old.get(key) ?? build(item);
+    old.delete(key);
+    tr.dataset.key = key;
+    update(tr, item);
+    if (body.rows[i] !== tr) body.insertBefore(tr, body.rows[i] ?? null);
+  });
+  for (const tr of old.values()) tr.remove();
+  card.querySelector("table").hidden = !list.length;
+  card.querySelector(".empty").hidden = list.length > 0;
+}
+
+// browser says in two words where a connection comes from.
+function browser({ sourceIp, userAgent }) {
+  const known = /(Firefox|Edg|OPR|Chrome|Safari|Deno|node|curl|Go-http-client)/.exec(userAgent ?? "");
+  const name = { Edg: "Edge", OPR: "Opera", "Go-http-client": "Go", node: "Node" }[known?.[1]] ?? known?.[1];
+  return name ? `${sourceIp}, ${name}` : sourceIp;
+}

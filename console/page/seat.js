@@ -1,0 +1,242 @@
+// A seat: one connection, what it says and what it hears.
+
+import { connect } from "../crier.js";
+import { addressOf, apps, audience, topicsOf } from "./apps.js";
+import { copy } from "./copy.js";
+import { Frames } from "./frames.js";
+import { kind } from "./json.js";
+
+const mostRemembered = 50; // texts that arrow-up brings back
+
+export class Seat {
+  #crier = null;
+  #frames;
+  #said = [];
+  #recall = 0;
+  #countdown;
+  #open; // undefined before there was a connection
+
+  // what is { app, topics, name }; changed is called when that changes or the seat is looked at, left when it is given up.
+  constructor(what, { changed, left, tell }) {
+    Object.assign(this, what);
+    this.changed = changed;
+    this.left = left;
+    this.tell = tell;
+    this.element = document.getElementById("seat").content.firstElementChild.cloneNode(true);
+    this.#frames = new Frames(this.#find(".listening"), (shown, all) => {
+      const text = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")}`;
+      const place = this.#find(".sieve span");
+      if (place.textContent !== text) place.textContent = text;
+    });
+    this.#furnish();
+    this.#describe();
+    this.#join();
+  }
+
+  focus() {
+    this.#find(".say textarea").focus({ preventScroll: true });
+  }
+
+  #find(selector) {
+    return this.element.querySelector(selector);
+  }
+
+  // furnish gives every button its meaning.
+  #furnish() {
+    const on = (selector, type, then) => this.#find(selector).addEventListener(type, then);
+    this.element.addEventListener("focusin", () => this.changed(this));
+    on(".where", "click", () => this.#ask(this.#find(".join").hidden));
+    on(".join", "submit", (event) => this.#move(event));
+    on(".join select", "change", () => this.#explain());
+    on(".filter", "click", () => this.#sieve());
+    on(".sieve input", "input", (event) => this.#frames.filter(event.target.value));
+    on(".sieve input", "keydown", (event) => event.key === "Escape" && this.#sieve());
+    on(".pause", "click", () => this.#pause());
+    on(".copy", "click", async () => this.tell((await copy(this.#frames.text())) ? "Copied." : "The browser does not let the page copy."));
+    on(".clear", "click", () => this.#frames.clear());
+    on(".leave", "click", () => this.#leave());
+    on(".say", "submit", (event) => {
+      event.preventDefault();
+      this.#sayTyped();
+    });
+    on(".say textarea", "keydown", (event) => this.#typed(event));
+    on(".say textarea", "input", () => this.#measure());
+    const list = this.#find(".join select");
+    for (const app of Object.keys(apps)) list.add(new Option(app, app));
+  }
+
+  // describe shows who and where the seat is.
+  #describe() {
+    this.element.setAttribute("aria-label", `${this.name}: ${this.app}, ${audience(this)}`);
+    this.#find(".name").textContent = this.name;
+    this.#find(".app").textContent = `${this.app} · `;
+    this.#find(".audience").textContent = audience(this);
+    this.#find(".where").title = "Change app, topic or name";
+    const { hints } = apps[this.app];
+    this.#find(".hints").replaceChildren(
+      ...(typeof hints === "function" ? hints(this) : hints).map((hint) => {
+        const button = document.createElement("button");
+        button.textContent = hint;
+        button.title = "Say this";
+        button.addEventListener("click", () => this.#say(hint));
+        return button;
+      }),
+    );
+    this.changed(this);
+  }
+
+  #join() {
+    const before = this.#crier;
+    this.#crier = null; // its end is no news
+    this.#open = undefined;
+    before?.close();
+    const crier = connect(addressOf(this));
+    this.#crier = crier;
+    const mine = (then) => (event) => crier === this.#crier && then(event);
+    crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
+    crier.addEventListener("state", mine(() => this.#state()));
+    this.#state();
+  }
+
+  // state shows how the connection is, and keeps a note of it among the frames.
+  #state() {
+    const { state, ended, retryAt } = this.#crier;
+    const why = ended && [ended.code === 1006 ? "" : ended.code, ended.reason].filter(Boolean).join(" ");
+    clearInterval(this.#countdown);
+    const place = this.#find(".state");
+    this.element.dataset.state = state;
+    place.textContent = { connecting: "connecting…", open: "", waiting: "", closed: "left" }[state];
+    if (state === "open") {
+      this.#open = true;
+      this.#frames.add("note", "connected");
+      for (const text of apps[this.app].first?.(this) ?? []) this.#say(text);
+    }
+    if (state === "waiting") {
+      if (this.#open !== false) this.#frames.add("note", `${this.#open ? "connection lost" : "no connection"}${why && ": " + why}`);
+      this.#open = false; // one note will do, until there is one again
+      const count = () => (place.textContent = `lost; again in ${Math.max(0, (retryAt - Date.now()) / 1000).toFixed(1)} s`);
+      this.#countdown = setInterval(count, 100);
+      count();
+    }
+    if (state === "closed") {
+      this.#frames.add("note", `closed: ${why}`);
+      place.textContent = ended.code === 1000 ? "closed by the server" : "closed";
+      this.#ask(true);
+    }
+  }
+
+  #say(text) {
+    if (this.#crier.state === "closed") {
+      this.tell("This seat is not connected: join again.");
+      return;
+    }
+    const frame = this.#frames.add("said", text);
+    const crier = this.#crier;
+    crier.send(text).then((fate) => {
+      if (fate === "unsure") this.#frames.fail(frame, "perhaps lost");
+      if (fate === "dropped") this.#frames.fail(frame, "not sent");
+    });
+  }
+
+  #sayTyped() {
+    const field = this.#find(".say textarea");
+    if (field.value === "") return field.focus();
+    this.#say(field.value);
+    this.#said = [...this.#said.slice(1 - mostRemembered), field.value];
+    this.#recall = this.#said.length;
+    field.value = "";
+    this.#measure();
+    field.focus();
+  }
+
+  // typed: Enter says it, Shift-Enter is a new line, arrow-up brings back what was said before.
+  #typed(event) {
+    const field = event.target;
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      this.#sayTyped();
+      return;
+    }
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const untouched = field.value === "" || field.value === this.#said[this.#recall];
+    if (!step || !untouched || this.#said[this.#recall + step] === undefined) return;
+    event.preventDefault();
+    this.#recall += step;
+    field.value = this.#said[this.#recall];
+    this.#measure();
+  }
+
+  // measure makes the field as high as what is in it, and tells what crier will take it for.
+  #measure() {
+    const field = this.#find(".say textarea");
+    const { value } = field;
+    field.rows = Math.min(value.split("\n").length, 6);
+    const place = this.#find(".kind");
+    const looks = /^\s*[{[]/.test(value);
+    const what = value === "" ? "" : kind(value);
+    place.textContent = looks && what === "text" ? "not JSON" : what;
+    place.classList.toggle("off", looks && what === "text");
+  }
+
+  #ask(open) {
+    const form = this.#find(".join");
+    form.hidden = !open;
+    this.element.classList.toggle("joining", open);
+    this.#find(".where").setAttribute("aria-expanded", open);
+    if (!open) return;
+    form.app.value = this.app;
+    form.topic.value = this.topics.join(", ");
+    form.elements.name.value = this.name;
+    this.#explain();
+    if (this.element.contains(document.activeElement)) form.app.focus();
+  }
+
+  #explain() {
+    const form = this.#find(".join");
+    const app = apps[form.app.value];
+    form.topic.placeholder = app.needs ?? app.everyone;
+    form.topic.disabled = !app.needs && form.app.value !== "broadcast";
+    this.#find(".about").textContent = app.about;
+  }
+
+  #move(event) {
+    event.preventDefault();
+    const form = event.target;
+    this.app = form.app.value;
+    this.topics = topicsOf(this.app, form.topic.disabled ? "" : form.topic.value);
+    this.name = form.elements.name.value.trim() || this.name;
+    this.#ask(false);
+    this.#describe();
+    this.#join();
+    this.focus();
+  }
+
+  #sieve() {
+    const field = this.#find(".sieve");
+    field.hidden = !field.hidden;
+    this.#find(".filter").setAttribute("aria-expanded", !field.hidden);
+    const input = field.querySelector("input");
+    if (!field.hidden) return input.focus();
+    input.value = "";
+    this.#frames.filter("");
+    this.#find(".filter").focus();
+  }
+
+  #pause() {
+    const button = this.#find(".pause");
+    const paused = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", paused);
+    button.title = paused ? "Go on" : "Pause";
+    button.querySelector("use").setAttribute("href", paused ? "#i-resume" : "#i-pause");
+    this.#frames.pause(paused);
+  }
+
+  #leave() {
+    clearInterval(this.#countdown);
+    const crier = this.#crier;
+    this.#crier = null;
+    crier.close();
+    this.#frames.resizing.disconnect();
+    this.left(this);
+  }
+}

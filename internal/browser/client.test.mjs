@@ -1,0 +1,401 @@
+// crier.js against the real server, through restarts, sleeps and a network that stops. README.md of the client says what
+// it promises; the tests say it again.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { test as nodeTest } from "node:test";
+import { gzipSync } from "node:zlib";
+import WebSocket, { WebSocketServer } from "ws";
+import { connect } from "../../console/client/crier.js";
+import { Home, Network, becomes, happens, join, listen, patience } from "./home.mjs";
+
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const soon = () => new Promise(setImmediate);
+
+const test = (name, run) => nodeTest(name, { timeout: 2 * patience }, run);
+
+test("is small", () => {
+  const size = gzipSync(readFileSync(new URL("../../console/client/crier.js", import.meta.url))).length;
+  assert.ok(size <= 4096, `${size} bytes, compressed`);
+});
+
+test("what one says all hear", async (t) => {
+  const home = await Home.open(t);
+  const [ann, bob] = [join(t, home.url, { topic: "talk" }), join(t, home.url + "/?topic=talk")];
+  await Promise.all([becomes(ann, "open"), becomes(bob, "open")]);
+  const hears = (crier) => happens(crier, "message");
+  let [mine, others] = [hears(ann), hears(bob)];
+  assert.equal(await ann.send("hi there"), "confirmed");
+  assert.match((await mine).data, /^\{"data":"hi there","_now":\d+,"_me":true\}$/);
+  assert.deepEqual([(await others).json.data, (await others).json._me], ["hi there", false]);
+  [mine, others] = [hears(ann), hears(bob)];
+  assert.equal(await ann.send(new Uint8Array([0, 255, 1])), "sent");
+  assert.deepEqual(new Uint8Array((await others).data), new Uint8Array([0, 255, 1]));
+  assert.equal((await mine).json, undefined);
+  assert.equal(ann.pending, 0);
+});
+
+test("topics, and no echo", async (t) => {
+  const home = await Home.open(t);
+  const quiet = join(t, home.http, { topic: ["a", "b"], echo: false });
+  const [a, b, c] = ["a", "b", "c"].map((topic) => join(t, home.url, { topic }));
+  await Promise.all([quiet, a, b, c].map((crier) => becomes(crier, "open")));
+  const heard = [quiet, a, b, c].map(listen);
+  const arrived = [happens(a, "message"), happens(b, "message")];
+  assert.equal(await quiet.send('{"n":1}'), "sent");
+  await Promise.all(arrived);
+  assert.equal(await c.send('{"n":2}'), "confirmed");
+  assert.deepEqual(heard, [[], [1], [1], [2]]);
+});
+
+test("for await ends when it is closed, and close waits for what is on its way", async (t) => {
+  const home = await Home.open(t);
+  const crier = join(t, home.url);
+  const fates = range(1, 100).map((n) => crier.send(`{"n":${n}}`)); // before there is a connection
+  const heard = [];
+  const reading = (async () => {
+    for await (const { json } of crier) heard.push(json.n);
+  })();
+  await becomes(crier, "open");
+  await crier.close();
+  await reading;
+  assert.deepEqual(new Set(await Promise.all(fates)), new Set(["confirmed"]));
+  assert.deepEqual(heard, range(1, 100));
+  assert.equal(crier.state, "closed");
+  await crier.close(); // once more does no harm
+  assert.equal(await crier.send("too late"), "dropped");
+});
+
+test("for await that is too slow is told", async (t) => {
+  const home = await Home.open(t);
+  const crier = join(t, home.url);
+  const reader = crier[Symbol.asyncIterator]();
+  const first = reader.next();
+  await becomes(crier, "open");
+  for (let n = 0; n < 11_000; n += 1000) await Promise.all(range(n, n + 999).map((n) => crier.send(`{"n":${n}}`)));
+  assert.equal((await first).value.json.n, 0);
+  await assert.rejects(async () => {
+    for (;;) await reader.next();
+  }, /too slow: \d+ messages were lost/);
+});
+
+test("while it is down it keeps so many messages, and tells of those it does not", async (t) => {
+  const home = await Home.open(t);
+  await home.stop();
+  const crier = join(t, home.url, { queue: 3 });
+  const dropped = [];
+  crier.addEventListener("drop", ({ data, fate, why }) => dropped.push([data, fate, why]));
+  const fates = ["a", "b", "c", "d", "e"].map((text) => crier.send(text));
+  await becomes(crier, "waiting");
+  assert.deepEqual(dropped, [["d", "dropped", "full"], ["e", "dropped", "full"]]);
+  assert.equal(crier.pending, 3);
+  assert.deepEqual(crier.ended.code, 1006);
+  const heard = [];
+  crier.addEventListener("message", ({ json }) => heard.push(json.data));
+  await home.start();
+  assert.deepEqual(await Promise.all(fates), ["confirmed", "confirmed", "confirmed", "dropped", "dropped"]);
+  assert.deepEqual(heard, ["a", "b", "c"]);
+  const large = "x".repeat(9 << 20);
+  await home.stop();
+  await becomes(crier, "waiting");
+  const [kept, refused] = [crier.send(large), crier.send(large)];
+  assert.equal(await refused, "dropped");
+  await crier.close();
+  assert.equal(await kept, "dropped");
+});
+
+test("queue: 0 keeps nothing, but talks", async (t) => {
+  const home = await Home.open(t);
+  const crier = join(t, home.url, { queue: 0 });
+  assert.equal(await crier.send("too early"), "dropped");
+  await becomes(crier, "open");
+  assert.deepEqual(await Promise.all(range(1, 1000).map((n) => crier.send(String(n)))), range(1, 1000).map(() => "confirmed"));
+});
+
+test("through restarts of the server nothing is lost and nothing doubled", async (t) => {
+  const home = await Home.open(t);
+  const [ann, bob] = [join(t, home.url), join(t, home.url)];
+  await Promise.all([becomes(ann, "open"), becomes(bob, "open")]);
+  const [own, others] = [listen(ann), listen(bob)];
+  const talk = talkative(ann);
+  for (let restart = 0; restart < 4; restart++) {
+    const before = own.length;
+    await happens(ann, "message", () => own.length > before + 300);
+    await home.stop();
+    await home.start();
+    await Promise.all([becomes(ann, "open"), becomes(bob, "open")]);
+  }
+  const { fates, last } = await talk.stop();
+  assert.deepEqual(count(fates), { confirmed: last });
+  assert.deepEqual(own, range(1, last));
+  ascends(others); // what was said while bob was away he has missed
+});
+
+test("of a server that is killed what is in doubt is told, and nothing doubled", async (t) => {
+  const home = await Home.open(t);
+  const ann = join(t, home.url);
+  await becomes(ann, "open");
+  const own = listen(ann);
+  const unsure = [];
+  ann.addEventListener("drop", ({ data, fate }) => fate === "unsure" && unsure.push(JSON.parse(data).n));
+  const talk = talkative(ann);
+  for (let restart = 0; restart < 4; restart++) {
+    const before = own.length;
+    await happens(ann, "message", () => own.length > before + 300);
+    await home.stop("SIGKILL");
+    await home.start();
+    await becomes(ann, "open");
+  }
+  const { fates, last } = await talk.stop();
+  ascends(own);
+  assert.deepEqual(confirmed(fates), own);
+  assert.equal(own.length + unsure.length, last);
+  assert.deepEqual(fates.flatMap((fate, i) => (fate === "unsure" ? [i + 1] : [])), unsure);
+});
+
+for (const late of [false, true]) {
+  test(`over a network that stops${late ? ", and delivers much later," : ""} what is in doubt is told`, async (t) => {
+    const home = await Home.open(t);
+    const network = await Network.open(t, home);
+    const [ann, witness] = [join(t, network.url), join(t, home.url)];
+    await Promise.all([becomes(ann, "open"), becomes(witness, "open")]);
+    const heard = listen(witness);
+    const talk = talkative(ann);
+    for (let stop = 0; stop < 3; stop++) await interrupt(ann, network, heard, witness, late);
+    const { fates } = await talk.stop();
+    await tell(witness, home);
+    assert.equal(new Set(heard).size, heard.length, "nothing is heard twice");
+    const got = new Set(heard);
+    assert.deepEqual(confirmed(fates).filter((n) => !got.has(n)), [], "what is confirmed was heard");
+    assert.deepEqual(fates.filter((fate) => fate !== "confirmed" && fate !== "unsure"), []);
+  });
+
+  test(`with once, over a network that stops${late ? " and delivers much later" : ""}, all is heard once`, async (t) => {
+    const home = await Home.open(t);
+    const network = await Network.open(t, home);
+    const [ann, witness] = [join(t, network.url, { once: true }), join(t, home.url, { once: true })];
+    await Promise.all([becomes(ann, "open"), becomes(witness, "open")]);
+    const heard = listen(witness);
+    const talk = talkative(ann);
+    for (let stop = 0; stop < 3; stop++) await interrupt(ann, network, heard, witness, late);
+    const { fates, last } = await talk.stop();
+    await tell(witness, home);
+    assert.deepEqual(count(fates), { confirmed: last });
+    assert.deepEqual(heard, range(1, last));
+  });
+}
+
+test("with once, messages are what they are without, and an id", async (t) => {
+  const home = await Home.open(t);
+  const [plain, named] = [join(t, home.url), join(t, home.url, { once: true })];
+  const witness = join(t, home.url);
+  await Promise.all([plain, named, witness].map((crier) => becomes(crier, "open")));
+  for (const text of ["hi", "", " ", '"quoted"', "1.0", " 12 ", "true", "null", "{}", "{ }", ' { "a" : 1.0 }\n', '{"a":12345678901234567890}', "[]", '[1,{"b":2}]', '{"_id":"mine"}', "{broken", "ü\u0000"]) {
+    const frames = [];
+    const both = happens(witness, "message", ({ data }) => frames.push(data.replace(/"_now":\d+/, '"_now":0')) === 2);
+    assert.equal(await plain.send(text), "confirmed");
+    assert.equal(await named.send(text), "confirmed");
+    await both;
+    const strip = (frame) => {
+      const { _id, ...rest } = JSON.parse(frame);
+      return rest;
+    };
+    assert.deepEqual(strip(frames[1]), strip(frames[0]), text);
+    assert.match(JSON.parse(frames[1])._id, /^\w+-\d+$/);
+    if (!/^\s*\[|_id/.test(text)) assert.equal(frames[1].replace(/"_id":"[\w-]+",/, ""), frames[0], text);
+  }
+});
+
+test("after a sleep it comes back", async (t) => {
+  const home = await Home.open(t);
+  const crier = join(t, home.url);
+  await becomes(crier, "open");
+  const now = Date.now;
+  t.after(() => (Date.now = now));
+  Date.now = () => now() + 120_000;
+  await becomes(crier, "waiting");
+  assert.deepEqual(crier.ended, { code: 1006, reason: "the machine slept" });
+  Date.now = now;
+  await becomes(crier, "open");
+  assert.equal(await crier.send("good morning"), "confirmed");
+});
+
+test("a network that comes back is tried at once", async (t) => {
+  const home = await Home.open(t);
+  const target = new EventTarget();
+  globalThis.addEventListener = target.addEventListener.bind(target);
+  globalThis.removeEventListener = target.removeEventListener.bind(target);
+  t.after(() => {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+  });
+  const crier = join(t, home.url, { retry: [1e9, 1e9] });
+  await becomes(crier, "open");
+  await home.stop();
+  await becomes(crier, "waiting");
+  await home.start();
+  target.dispatchEvent(new Event("online"));
+  await becomes(crier, "open");
+  const waits = happens(crier, "state", () => crier.state === "waiting");
+  target.dispatchEvent(new Event("online")); // the connection may be dead without knowing it
+  await waits;
+  target.dispatchEvent(new Event("online"));
+  await becomes(crier, "open");
+});
+
+test("heartbeats find out that a silent connection is dead, and are not heard", async (t) => {
+  const home = await Home.open(t);
+  const network = await Network.open(t, home);
+  const [a, b] = [join(t, network.url, { heartbeat: 100 }), join(t, home.url, { heartbeat: 100 })];
+  await Promise.all([becomes(a, "open"), becomes(b, "open")]);
+  const anybody = new WebSocket(home.url);
+  const [beat] = await once(anybody, "message"); // a message like any other
+  assert.match(String(beat), /^\{"_beat":true,/);
+  anybody.close();
+  const heard = listen(a);
+  network.freeze();
+  await becomes(a, "waiting");
+  assert.equal(a.ended.reason, "no answer");
+  network.thaw();
+  await becomes(a, "open");
+  assert.deepEqual(heard, []);
+});
+
+test("a connection that does not open is given up", async (t) => {
+  const home = await Home.open(t);
+  const network = await Network.open(t, home);
+  network.freeze();
+  const crier = join(t, network.url);
+  await becomes(crier, "waiting");
+  assert.equal(crier.ended.reason, "no answer");
+  network.thaw();
+  await becomes(crier, "open");
+});
+
+test("it comes back after some closes, and not after others", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  const url = `ws://127.0.0.1:${server.address().port}`;
+  for (const [back, codes] of [[true, [1001, 1011, 1012, 1013, 1014]], [false, [1000, 1002, 1003, 1007, 1008, 1009, 1010, 3000, 4000]]]) {
+    for (const code of codes) {
+      server.once("connection", (socket) => socket.close(code, "because"));
+      const crier = join(t, url);
+      await becomes(crier, back ? "waiting" : "closed");
+      assert.deepEqual(crier.ended, { code, reason: "because" });
+      if (back) await becomes(crier, "open");
+      await crier.close();
+    }
+  }
+});
+
+test("kicked, it stays away", async (t) => {
+  const home = await Home.open(t);
+  const crier = join(t, home.url);
+  await becomes(crier, "open");
+  const [{ connectionId }] = await (await fetch(`${home.http}/@connections`)).json();
+  await fetch(`${home.http}/@connections/${connectionId}`, { method: "DELETE" });
+  await becomes(crier, "closed");
+  assert.deepEqual(crier.ended, { code: 1000, reason: "Connection Closed Normally" });
+});
+
+test("it waits longer each time, and never longer than it may", async (t) => {
+  const home = await Home.open(t);
+  await home.stop();
+  const random = Math.random;
+  t.after(() => (Math.random = random));
+  Math.random = () => 0.999_999;
+  const crier = join(t, home.url, { retry: [1, 16] });
+  const waits = [];
+  await happens(crier, "state", () => crier.state === "waiting" && waits.push(Math.round(crier.retryAt - Date.now())) === 8);
+  for (const [i, wait] of waits.entries()) assert.ok(wait <= Math.min(16, 2 ** i), `wait ${i} is ${wait} ms`);
+  assert.ok(waits[7] > waits[0], `it waits ${waits}`);
+});
+
+test("what it skipped leaves its own in doubt", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  server.on("connection", (socket) => {
+    socket.on("message", (data) => socket.send(String(data) === "skip" ? '{"_skipped":2,"_now":1}' : `{"data":${data},"_now":1,"_me":true}`));
+  });
+  const crier = join(t, `ws://127.0.0.1:${server.address().port}`);
+  assert.equal(await crier.send("1"), "confirmed");
+  assert.deepEqual(await Promise.all([crier.send("skip"), crier.send("2")]), ["unsure", "unsure"]);
+  assert.equal(await crier.send("3"), "sent"); // it can no longer count
+});
+
+test("a message that stays on its way is told of, and so is what a drop makes one say", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  const crier = join(t, `ws://127.0.0.1:${server.address().port}`, { timeout: 100 });
+  const again = [];
+  crier.addEventListener("drop", ({ data, why }) => why === "lost" && again.push(crier.send(data + "!")));
+  await becomes(crier, "open");
+  const fates = [crier.send("a"), crier.send("b")];
+  assert.deepEqual(await Promise.all(fates), ["unsure", "unsure"]);
+  assert.equal(again.length, 2);
+  await crier.close();
+  assert.deepEqual(new Set(await Promise.all(again)).size, 1);
+});
+
+test("it says what it cannot do", async (t) => {
+  assert.throws(() => connect("ws://localhost:1", { WebSocket: null }), /package "ws"/);
+  assert.throws(() => connect("ws://localhost:1", { WebSocket, once: true, echo: false }), /marks what is one's own/);
+  assert.throws(() => connect("ws://localhost:1/chat", { WebSocket, once: true }), TypeError);
+  assert.throws(() => connect({ WebSocket }), /./); // in Node crier.js comes from no server
+});
+
+// talkative has a client say {"n":1}, {"n":2} … until it is stopped. It then returns what became of each.
+function talkative(crier) {
+  const fates = [];
+  let going = true;
+  const done = (async () => {
+    for (let n = 1; going; n++) {
+      fates.push(crier.send(`{"n":${n}}`));
+      if (crier.pending > 500) await Promise.race(fates.slice(-200)); // no more than are kept
+      else await soon();
+    }
+  })();
+  return {
+    async stop() {
+      going = false;
+      await done;
+      return { fates: await Promise.all(fates), last: fates.length };
+    },
+  };
+}
+
+// interrupt stops the network in the middle of a talk, until the client has noticed, and waits until it talks again.
+async function interrupt(ann, network, heard, witness, late) {
+  const before = heard.length;
+  await happens(witness, "message", () => heard.length > before + 200);
+  network.freeze();
+  await becomes(ann, "waiting");
+  network.thaw(late);
+  const now = heard.at(-1);
+  await happens(witness, "message", () => heard.at(-1) > now + 100);
+}
+
+// tell has the witness hear a last message, behind all others.
+async function tell(witness, home) {
+  const heard = happens(witness, "message", ({ json }) => json.n === undefined);
+  await home.publish("that is all");
+  await heard;
+  await becomes(witness, "open");
+}
+
+function count(fates) {
+  const counts = {};
+  for (const fate of fates) counts[fate] = (counts[fate] ?? 0) + 1;
+  return counts;
+}
+
+function confirmed(fates) {
+  return fates.flatMap((fate, i) => (fate === "confirmed" ? [i + 1] : []));
+}
+
+function ascends(numbers) {
+  for (let i = 1; i < numbers.length; i++) assert.ok(numbers[i] > numbers[i - 1], `${numbers[i]} comes after ${numbers[i - 1]}`);
+}

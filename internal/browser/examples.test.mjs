@@ -1,0 +1,163 @@
+// What is in examples/ works: pages in Chromium, on a site of their own; programs as they are.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { after, before, test as nodeTest } from "node:test";
+import { chromium } from "playwright-core";
+import { Home, patience } from "./home.mjs";
+
+const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
+const test = (name, run) => nodeTest(name, { timeout: 3 * patience }, run);
+
+let browser;
+let site; // where the pages are
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+  site = createServer((request, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    response.setHeader("Content-Type", "text/html");
+    response.end(pathname.endsWith("/") ? readFileSync(path.join(examples, pathname, "index.html")) : "");
+  }).listen(0, "127.0.0.1");
+  await once(site, "listening");
+});
+after(async () => {
+  await browser.close();
+  site.close();
+});
+
+// visit opens an example as one person.
+async function visit(t, home, example, query = "") {
+  const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
+  const page = await context.newPage();
+  page.setDefaultTimeout(patience);
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(error.stack));
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(wrong, []);
+  });
+  await page.goto(`http://localhost:${site.address().port}/${example}/?server=${home.http}${query}`);
+  return page;
+}
+
+// members waits until so many are in a topic.
+async function members(home, topic, n) {
+  for (const deadline = Date.now() + patience; ; ) {
+    const list = await (await fetch(`${home.http}/topics/${topic}?app=broadcast`)).json();
+    if (list.length === n) return;
+    assert.ok(Date.now() < deadline, `${list.length} are in ${topic}, not ${n}`);
+  }
+}
+
+test("each is short", () => {
+  for (const example of ["cursors", "chat", "game", "dashboard", "raw"]) {
+    for (const file of readdirSync(path.join(examples, example))) {
+      const lines = readFileSync(path.join(examples, example, file), "utf8").split("\n").length - 1;
+      assert.ok(lines < 100, `${example}/${file} has ${lines} lines`);
+    }
+  }
+});
+
+test("cursors: everybody's pointer is on everybody's page", async (t) => {
+  const home = await Home.open(t);
+  const [ann, bob] = [await visit(t, home, "cursors"), await visit(t, home, "cursors")];
+  await members(home, "cursors", 2);
+  await ann.mouse.move(400, 300);
+  const cursor = bob.locator(".cursor");
+  await cursor.waitFor();
+  await bob.waitForFunction(() => document.querySelector(".cursor").style.transform === "translate(400px, 300px)");
+  assert.equal(await bob.locator("#count").textContent(), "2");
+  assert.equal(await ann.locator(".cursor").count(), 0); // nobody sees his own
+  await ann.goto("about:blank");
+  await cursor.waitFor({ state: "detached" });
+});
+
+test("chat: what one says both see, also when the server was away", async (t) => {
+  const home = await Home.open(t);
+  const [ann, bob] = [await visit(t, home, "chat", "&name=Ann"), await visit(t, home, "chat", "&name=Bob")];
+  await members(home, "chat", 2);
+  await ann.keyboard.type("hi <b>Bob</b>");
+  await ann.keyboard.press("Enter");
+  await bob.locator("li", { hasText: "hi <b>Bob</b>" }).waitFor();
+  assert.match(await bob.locator("li small").textContent(), /^Ann, /);
+  assert.equal(await ann.locator("li.mine").count(), 1);
+  await home.stop();
+  await ann.getByText("waiting for the network…").waitFor();
+  await bob.getByText("waiting for the network…").waitFor();
+  await bob.keyboard.type("still here");
+  await bob.keyboard.press("Enter");
+  await home.start();
+  await bob.locator("li.mine", { hasText: "still here" }).waitFor();
+  assert.equal(await bob.locator("li", { hasText: "still here" }).count(), 1);
+});
+
+test("game: two play, a third watches, and who reloads goes on", async (t) => {
+  const home = await Home.open(t);
+  const ann = await visit(t, home, "game");
+  await ann.getByText("Waiting for somebody").waitFor();
+  await members(home, "game-1", 1);
+  const bob = await visit(t, home, "game");
+  await ann.getByText("Your turn: X").waitFor();
+  await bob.getByText("Their turn.").waitFor();
+  const play = async (page, at) => page.locator("#board button").nth(at).click(); // waits until it is enabled
+  await play(ann, 0);
+  await play(bob, 4);
+  await play(ann, 1);
+  await bob.getByText("Your turn: O").waitFor();
+  await bob.reload();
+  await play(bob, 5);
+  const eve = await visit(t, home, "game");
+  await eve.getByText("You are watching.").waitFor();
+  await play(ann, 2);
+  await ann.getByText("You win.").waitFor();
+  await bob.getByText("You lose.").waitFor();
+  await eve.getByText("X wins.").waitFor();
+  assert.equal(await eve.locator("#board").textContent(), "XXXOO");
+  await bob.getByRole("button", { name: "Play again" }).click();
+  await bob.getByText("Your turn: X").waitFor();
+});
+
+test("dashboard: a shell script feeds it", async (t) => {
+  const home = await Home.open(t, "--admin-key", "s3cret");
+  const page = await visit(t, home, "dashboard");
+  await members(home, "dashboard", 1);
+  execFileSync("sh", [path.join(examples, "dashboard/feed.sh")], { env: { ...process.env, SERVER: home.http, TIMES: "1", KEY: "s3cret" } });
+  await page.locator("figure", { hasText: "load" }).waitFor();
+  assert.match(await page.locator("figure", { hasText: "free memory" }).locator("b").textContent(), /^[\d.,]+ GiB$/);
+});
+
+test("raw: a socket and a hundred lines", async (t) => {
+  const home = await Home.open(t, "--ping-interval", "1s");
+  const dir = mkdtempSync(path.join(tmpdir(), "crier-raw-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const program = path.join(dir, "raw");
+  execFileSync("cc", ["-Wall", "-Wextra", "-Werror", "-o", program, path.join(examples, "raw/crier.c")]);
+  const raw = spawn(program, ["127.0.0.1", String(home.port), "/?topic=raw"]);
+  t.after(() => raw.kill());
+  const lines = createInterface(raw.stdout)[Symbol.asyncIterator]();
+  const hears = async () => (await lines.next()).value;
+  raw.stdin.write("hi there\n" + '{"t":21.5}\n' + "x".repeat(300) + "\n");
+  assert.match(await hears(), /^\{"data":"hi there","_now":\d+,"_me":true\}$/);
+  assert.match(await hears(), /^\{"t":21\.5,"_now":\d+,"_me":true\}$/);
+  assert.match(await hears(), /^\{"data":"x{300}",/);
+  await home.publish("y".repeat(100_000), "?topic=raw"); // more than it has room for
+  assert.match(await hears(), /^\{"data":"y{1015}$/);
+  for (const began = Date.now(); Date.now() - began < 2500; ) { // it answers pings, or would be hung up on
+    await home.publish("still there?", "?topic=raw");
+    assert.match(await hears(), /^\{"data":"still there\?",/);
+  }
+  const exit = once(raw, "exit");
+  raw.stdin.end();
+  assert.deepEqual(await exit, [0, null]);
+  const refused = spawn(program, ["127.0.0.1", String(home.port), "/bridge"]);
+  let why = "";
+  refused.stderr.on("data", (data) => (why += data));
+  assert.deepEqual(await once(refused, "close"), [1, null]);
+  assert.match(why, /400 Bad Request/);
+});

@@ -1,0 +1,30 @@
+// What the types of crier.js allow, and what they do not: this must compile.
+import { connect, Crier, type Fate, type Heard } from "../../console/client/crier.js";
+
+connect();
+connect({ topic: "a" });
+connect(new URL("ws://localhost:8080"));
+const crier: Crier = connect("ws://localhost:8080", { topic: ["a", "b"], retry: [1, 2], once: true, heartbeat: 30_000 });
+
+crier.addEventListener("message", (event) => {
+  const data: string | ArrayBuffer = event.data;
+  console.log(data, event.json.x);
+});
+crier.addEventListener("drop", ({ fate, why }) => console.log(fate === "unsure", why === "lost"));
+crier.addEventListener("state", () => console.log(crier.state === "waiting", crier.retryAt, crier.ended?.code));
+
+export async function talk() {
+  const fate: Fate = await crier.send(new Uint8Array(3));
+  for await (const message of crier) {
+    const heard: Heard = message;
+    console.log(heard, fate);
+  }
+  await crier.close();
+}
+
+// @ts-expect-error: there is no such option
+connect("ws://localhost:8080", { colour: "red" });
+// @ts-expect-error: there is no such state
+console.log(crier.state === "asleep");
+// @ts-expect-error: a message is text or bytes
+crier.send({ x: 1 });
