@@ -191,7 +191,10 @@ func (t *teller) report(r api.Report) {
 		t.log.Info(r.Route, attributes...)
 		return
 	}
-	t.log.Warn(r.Route, append(attributes, "integration", r.Integration, "cause", r.Cause)...)
+	if r.Integration != "" {
+		attributes = append(attributes, "integration", r.Integration)
+	}
+	t.log.Warn(r.Route, append(attributes, "cause", r.Cause)...)
 }
 
 func (t *teller) output(function, line string) {

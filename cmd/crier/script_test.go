@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txt, with crier as a program. Beside the usual commands there is
 //
-//	served FILE    wait until the server whose output goes to FILE tells its address, and set $URL and $HTTP to it
+//	served FILE    wait until the server whose output goes to FILE tells its address, and set $URL, $HTTP and $HTTPHOST to it
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -34,6 +35,8 @@ func served(ts *testscript.TestScript, _ bool, args []string) {
 	found := awaitMatch(ts, args[0], told)
 	ts.Setenv("URL", found[0])
 	ts.Setenv("HTTP", "http"+found[1])
+	host, _, _ := strings.Cut(strings.TrimPrefix(found[1], "://"), "/")
+	ts.Setenv("HTTPHOST", host)
 }
 
 // await waits until a file has what a pattern describes.

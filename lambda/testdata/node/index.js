@@ -45,3 +45,13 @@ exports.child = async () => require('child_process').spawn('sleep', ['1000'], { 
 exports.diesLater = async () => { setTimeout(() => process.exit(9), 200); return 'well'; };
 exports.deep = { handler: async () => 'deep' };
 exports.notAFunction = 5;
+exports.moody = async ({ mood }) => {
+  switch (mood) {
+    case 0: process.exit(1);
+    case 1: process.kill(process.pid, 'SIGKILL');
+    case 2: throw new Error('moody');
+    case 3: setTimeout(() => process.exit(2), 3);
+  }
+  await new Promise((resolve) => setTimeout(resolve, mood));
+  return 'well';
+};
