@@ -74,7 +74,7 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 var kept = []string{"MemorySize", "LogRetention", "StageName"}
 
 func (r Request) parameters(old *Stack, bucket, key string) map[string]string {
-	set := map[string]string{}
+	set := map[string]string{paramApp: Apps[0]}
 	if old != nil {
 		for _, name := range append(kept, paramApp) {
 			if value, ok := old.parameters[name]; ok {
