@@ -91,13 +91,16 @@ func (r Request) parameters(old *Stack, bucket, key string) map[string]string {
 
 // usable returns the stack if it can be updated, and nil if there is none to be updated: then one can be created.
 func (c *Client) usable(ctx context.Context, old *Stack) (*Stack, error) {
-	switch {
-	case old == nil:
+	if old == nil {
 		return nil, nil
-	case old.Status == reviewing:
-		return nil, c.adopt(ctx, old)
-	case !old.ours():
-		return nil, notOurs(old.Name)
+	}
+	if err := c.checkOurs(ctx, old); err != nil {
+		return nil, err
+	}
+	switch {
+	case old.Status == reviewing: // it was planned and never created, and can be created as it is
+		c.tell(Leftover{old.Name, old.Status, "it is used"})
+		return nil, nil
 	case old.Status == creationUndone:
 		return nil, c.clear(ctx, old)
 	case old.Status.Busy():
@@ -115,17 +118,6 @@ func (c *Client) usable(ctx context.Context, old *Stack) (*Stack, error) {
 
 func busyError(name, how string) error {
 	return fmt.Errorf("the stack %s is busy (%s): somebody deploys it, or CloudFormation has not finished yet\nto see how far it is: crier info --name %[1]s", name, how)
-}
-
-// adopt makes sure that a stack that was planned and never created is ours. It can be created as it is then.
-func (c *Client) adopt(ctx context.Context, old *Stack) error {
-	if ours, err := c.ourPlans(ctx, old.Name); err != nil {
-		return err
-	} else if !ours {
-		return notOurs(old.Name)
-	}
-	c.tell(Leftover{old.Name, old.Status, "it is used"})
-	return nil
 }
 
 // ourPlans tells whether all plans for a stack are crier's.
@@ -190,7 +182,7 @@ func (c *Client) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	if stack != nil {
-		if err := c.removable(ctx, stack); err != nil {
+		if err := c.checkOurs(ctx, stack); err != nil {
 			return err
 		}
 		if _, err := c.remove(ctx, stack); err != nil {
@@ -205,20 +197,6 @@ func (c *Client) Remove(ctx context.Context, name string) error {
 		return c.noStack(name)
 	}
 	c.tell(emptied)
-	return nil
-}
-
-func (c *Client) removable(ctx context.Context, stack *Stack) error {
-	ours := stack.ours()
-	if stack.Status == reviewing {
-		var err error
-		if ours, err = c.ourPlans(ctx, stack.Name); err != nil {
-			return err
-		}
-	}
-	if !ours {
-		return notOurs(stack.Name)
-	}
 	return nil
 }
 

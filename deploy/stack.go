@@ -40,13 +40,14 @@ func (c *Client) Info(ctx context.Context, name string) (Stack, error) {
 		return Stack{}, noCredentials(ctx, err)
 	}
 	stack, err := c.find(ctx, name)
-	switch {
-	case err != nil:
+	if err == nil && stack == nil {
+		err = c.noStack(name)
+	}
+	if err == nil {
+		err = c.checkOurs(ctx, stack)
+	}
+	if err != nil {
 		return Stack{}, err
-	case stack == nil:
-		return Stack{}, c.noStack(name)
-	case !stack.ours():
-		return Stack{}, notOurs(name)
 	}
 	return *stack, nil
 }
@@ -99,6 +100,18 @@ func newStack(s types.Stack) *Stack {
 		}
 	}
 	return stack
+}
+
+// checkOurs refuses stacks that somebody else made or planned.
+func (c *Client) checkOurs(ctx context.Context, stack *Stack) (err error) {
+	ours := stack.ours()
+	if stack.Status == reviewing {
+		ours, err = c.ourPlans(ctx, stack.Name)
+	}
+	if err == nil && !ours {
+		err = notOurs(stack.Name)
+	}
+	return err
 }
 
 // ours tells whether the stack was made from our template, by crier deploy or by somebody's pipeline: it has the
