@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -63,7 +62,7 @@ func notOurs(name string) error {
 // find looks a stack up by its name, or by its id, by which those that were removed can be found, too. It returns nil if there is none.
 func (c *Client) find(ctx context.Context, nameOrID string) (*Stack, error) {
 	out, err := c.stacks.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &nameOrID})
-	if isCode(err, "ValidationError") && strings.Contains(err.Error(), "does not exist") {
+	if gone(err) {
 		return nil, nil
 	}
 	if err != nil {

@@ -75,7 +75,7 @@ func (w *watcher) tell(ctx context.Context) error {
 			Reason:   aws.ToString(e.ResourceStatusReason),
 			Time:     aws.ToTime(e.Timestamp),
 		}
-		if aws.ToString(e.PhysicalResourceId) == w.id {
+		if p.Type == "AWS::CloudFormation::Stack" { // there are no others in the template
 			w.now = p.Status
 		} else if w.failed == nil && p.Status.Failed() && !strings.Contains(p.Reason, "cancelled") {
 			w.failed = &p // what was under way meanwhile is cancelled, and has failed for that

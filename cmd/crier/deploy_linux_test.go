@@ -30,6 +30,18 @@ func TestReportOnATerminal(t *testing.T) {
 	p.sees("      9s  Table         could not be created: a reason that\r\n")
 }
 
+// A terminal may not know how large it is.
+func TestReportOnATerminalWithoutSize(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	p := sitDown(t)
+	unix.IoctlSetWinsize(int(p.terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{})
+	r := newReport(p.terminal)
+	r.tell(deploy.Progress{Resource: "game", Status: "CREATE_IN_PROGRESS"})
+	r.tell(deploy.Progress{Resource: "Table", Status: "CREATE_IN_PROGRESS"})
+	p.sees("\x1b[1A\r\x1b[K      0s  game          creating\r\n")
+	p.sees("      0s  Table         creating\r\n")
+}
+
 func TestRemoveAsks(t *testing.T) {
 	a := account(t)
 	if _, errOut, code := crier("deploy", "--name", "game", "--lambda-zip", lambdaZip(t, "one")); code != 0 {

@@ -115,7 +115,7 @@ func (r *report) note(p deploy.Progress) {
 // draw writes the list over itself. A row is cut where the screen ends: the cursor goes up by rows, not by what they wrap to.
 func (r *report) draw() {
 	width, height, err := term.GetSize(int(r.screen.Fd()))
-	if err != nil {
+	if err != nil || width < 2 || height < 2 { // some do not know how large they are
 		width, height = 80, 24
 	}
 	var b strings.Builder
