@@ -35,7 +35,9 @@ func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters m
 	if isNew {
 		kind = types.ChangeSetTypeCreate
 	}
-	out, err := c.stacks.CreateChangeSet(ctx, &cloudformation.CreateChangeSetInput{
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), wholeTime)
+	defer cancel()
+	out, err := c.stacks.CreateChangeSet(whole, &cloudformation.CreateChangeSetInput{
 		StackName:     &name,
 		ChangeSetName: &p.name,
 		ChangeSetType: kind,
@@ -43,16 +45,11 @@ func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters m
 		Parameters:    parameterList(parameters),
 		Capabilities:  []types.Capability{types.CapabilityCapabilityIam}, // the function's role
 	})
-	switch {
-	case err == nil:
-		p.stackID = aws.ToString(out.StackId)
-		err = c.planned(ctx, p)
-	case ctx.Err() == nil: // it was refused: there is nothing to discard
-		return nil, c.notPlanned(ctx, name, err)
-	default:
-		err = ErrInterrupted
-	}
 	if err != nil {
+		return nil, c.notPlanned(whole, name, err)
+	}
+	p.stackID = aws.ToString(out.StackId)
+	if err := c.planned(ctx, p); err != nil {
 		return nil, errors.Join(err, c.discard(ctx, p))
 	}
 	return p, nil
@@ -61,7 +58,7 @@ func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters m
 // notPlanned says why CloudFormation takes no plan.
 func (c *Client) notPlanned(ctx context.Context, name string, err error) error {
 	if isCode(err, "ValidationError") && strings.Contains(err.Error(), "_IN_PROGRESS state") {
-		return busyError(name, "meanwhile")
+		return c.busyError(name, "since a moment ago")
 	}
 	return c.explain(ctx, "planning", err)
 }
@@ -204,7 +201,10 @@ func (c *Client) plans(ctx context.Context, name string) (names []string, err er
 	return names, nil
 }
 
+// execute has CloudFormation begin.
 func (c *Client) execute(ctx context.Context, p *plan) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wholeTime)
+	defer cancel()
 	_, err := c.stacks.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{StackName: &p.stack, ChangeSetName: &p.name})
 	if isCode(err, "InvalidChangeSetStatus", "InvalidChangeSetStatusException", "ChangeSetNotFound", "ChangeSetNotFoundException") {
 		return fmt.Errorf("somebody else has changed the stack %s meanwhile: try again", p.stack)

@@ -11,8 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 )
 
-// tidyTime is how long tidying up may take when the person has had enough.
-const tidyTime = 15 * time.Second
+const (
+	// tidyTime is how long tidying up may take when the person has had enough.
+	tidyTime = 15 * time.Second
+	// wholeTime is how long a request may take that is not cut off half-way when the person has had enough: one would
+	// not know whether CloudFormation has got it.
+	wholeTime = time.Minute
+)
 
 // A Request is what is to be there.
 type Request struct {
@@ -57,7 +62,7 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 		}
 	}
 	p, err := c.plan(ctx, r.Name, old == nil, r.parameters(old, *b.name, key))
-	if errors.Is(err, errNoChange) {
+	if errors.Is(err, errNoChange) && old != nil {
 		return Result{Stack: *old}, nil
 	}
 	if err != nil {
@@ -104,20 +109,25 @@ func (c *Client) usable(ctx context.Context, old *Stack) (*Stack, error) {
 	case old.Status == creationUndone:
 		return nil, c.clear(ctx, old)
 	case old.Status.Busy():
-		return nil, busyError(old.Name, old.Status.Word())
+		return nil, c.busyError(old.Name, old.Status.Word())
 	case old.Status == updateRollbackFailed:
 		return nil, fmt.Errorf("an update of the stack %s failed, and could not be undone: %s\n"+
 			"to try again to undo it: aws cloudformation continue-update-rollback --stack-name %[1]s --region %[3]s\n"+
-			"or to begin anew: crier remove --name %[1]s", old.Name, old.Reason, c.region)
+			"or to begin anew: %[4]s", old.Name, old.Reason, c.region, c.command("remove", old.Name))
 	case old.Status.Failed():
-		return nil, fmt.Errorf("the stack %s is in a state that CloudFormation cannot update (%s): %s\nto begin anew: crier remove --name %[1]s",
-			old.Name, old.Status.Word(), old.Reason)
+		return nil, fmt.Errorf("the stack %s is in a state that CloudFormation cannot update (%s): %s\nto begin anew: %s",
+			old.Name, old.Status.Word(), old.Reason, c.command("remove", old.Name))
 	}
 	return old, nil
 }
 
-func busyError(name, how string) error {
-	return fmt.Errorf("the stack %s is busy (%s): somebody deploys it, or CloudFormation has not finished yet\nto see how far it is: crier info --name %[1]s", name, how)
+func (c *Client) busyError(name, how string) error {
+	return fmt.Errorf("the stack %s is busy (%s): somebody deploys it, or CloudFormation has not finished yet\nto see how far it is: %s", name, how, c.command("info", name))
+}
+
+// command is a line to paste that does something with a stack of this Region.
+func (c *Client) command(verb, name string) string {
+	return fmt.Sprintf("crier %s --name %s --region %s", verb, name, c.region)
 }
 
 // ourPlans tells whether all plans for a stack are crier's.
@@ -144,7 +154,7 @@ func (c *Client) carryOut(ctx context.Context, p *plan) (Result, error) {
 	}
 	stack, err := w.watch(ctx)
 	if err != nil {
-		return Result{}, interrupted(err, p.stack)
+		return Result{}, c.interrupted(err, p.stack)
 	}
 	switch {
 	case stack == nil:
@@ -152,18 +162,18 @@ func (c *Client) carryOut(ctx context.Context, p *plan) (Result, error) {
 	case stack.Status == created || stack.Status == updated:
 		return Result{Stack: *stack, Changed: true}, nil
 	}
-	return Result{}, fmt.Errorf("%s\n%s", w.why(stack), outcome(stack))
+	return Result{}, fmt.Errorf("%s\n%s", w.why(stack), c.outcome(stack))
 }
 
 // outcome says what a stack has come to that did not come to what was wanted.
-func outcome(stack *Stack) string {
+func (c *Client) outcome(stack *Stack) string {
 	switch stack.Status {
 	case creationUndone:
 		return fmt.Sprintf("the stack %s could not be created; what was made of it is removed again", stack.Name)
 	case updateUndone:
 		return fmt.Sprintf("the stack %s could not be updated; it is as it was before", stack.Name)
 	default:
-		return fmt.Sprintf("the stack %s is not as it should be (%s); to begin anew: crier remove --name %[1]s", stack.Name, stack.Status.Word())
+		return fmt.Sprintf("the stack %s is not as it should be (%s); to begin anew: %s", stack.Name, stack.Status.Word(), c.command("remove", stack.Name))
 	}
 }
 
@@ -211,10 +221,10 @@ func (c *Client) remove(ctx context.Context, stack *Stack) (*Stack, error) {
 	}
 	left, err := w.watch(ctx)
 	if err != nil {
-		return nil, interrupted(err, stack.Name)
+		return nil, c.interrupted(err, stack.Name)
 	}
 	if left != nil && left.Status != removed {
-		return left, fmt.Errorf("%s\nthe stack %s could not be removed; to try again: crier remove --name %[2]s", w.why(left), stack.Name)
+		return left, fmt.Errorf("%s\nthe stack %s could not be removed; to try again: %s", w.why(left), stack.Name, c.command("remove", stack.Name))
 	}
 	return nil, nil
 }

@@ -306,7 +306,7 @@ func TestSomebodyElseIsFaster(t *testing.T) {
 		h := start(t)
 		h.aws.Fail(action, fault)
 		_, err := h.Deploy(t.Context(), Request{Name: "game", Code: codeOf(t, "one")})
-		wantError(t, err, "meanwhile")
+		wantError(t, err, map[string]string{"cloudformation:CreateChangeSet": "busy (since a moment ago)", "cloudformation:ExecuteChangeSet": "meanwhile: try again"}[action])
 	}
 }
 
@@ -496,7 +496,7 @@ func TestInterruptedWhileWatching(t *testing.T) {
 		}
 	}
 	_, err := h.Deploy(ctx, Request{Name: "game", Code: codeOf(t, "one")})
-	wantError(t, err, "interrupted: CloudFormation goes on without us", "crier info --name game")
+	wantError(t, err, "interrupted: CloudFormation goes on without us", "crier info --name game --region "+fakeaws.Region)
 	if !errors.Is(err, ErrInterrupted) {
 		t.Error("it is not ErrInterrupted")
 	}
@@ -504,6 +504,18 @@ func TestInterruptedWhileWatching(t *testing.T) {
 	if got := h.aws.Stack("game").Status; got != "CREATE_IN_PROGRESS" {
 		t.Errorf("the stack is %s", got)
 	}
+}
+
+// A network that fails is no reason for CloudFormation to stop, either.
+func TestLostWhileWatching(t *testing.T) {
+	h := start(t)
+	h.aws.Look = func(action string) {
+		if action == "cloudformation:ExecuteChangeSet" {
+			h.aws.Deny("cloudformation:DescribeStackEvents")
+		}
+	}
+	_, err := h.Deploy(t.Context(), Request{Name: "game", Code: codeOf(t, "one")})
+	wantError(t, err, "cloudformation:DescribeStackEvents", "CloudFormation goes on without us", "crier info --name game")
 }
 
 // Before CloudFormation has begun, nothing is left.
@@ -519,7 +531,7 @@ func TestInterruptedWhilePlanning(t *testing.T) {
 		_, err := h.Deploy(ctx, Request{Name: "game", Code: codeOf(t, "one")})
 		wantError(t, err, "interrupted")
 		h.wantNever(t, "it was interrupted before", "cloudformation:ExecuteChangeSet")
-		if s := h.aws.Stack("game"); during != "cloudformation:CreateChangeSet" && s.Status != "" {
+		if s := h.aws.Stack("game"); s.Status != "" {
 			t.Errorf("interrupted in %s: a stack that is %s is left", during, s.Status)
 		}
 	}

@@ -128,13 +128,11 @@ func (w *watcher) why(stack *Stack) string {
 	return text
 }
 
-// interrupted says that CloudFormation goes on, if err is that we were asked to stop.
-func interrupted(err error, name string) error {
+// interrupted says that CloudFormation goes on although nobody watches any more, for whatever reason.
+func (c *Client) interrupted(err error, name string) error {
+	between := "\n"
 	if errors.Is(err, ErrInterrupted) {
-		return fmt.Errorf("%w: CloudFormation goes on without us; to look again: crier info --name %s", err, name)
+		between = ": "
 	}
-	if err != nil {
-		return fmt.Errorf("%w\nCloudFormation goes on without us; to look again: crier info --name %s", err, name)
-	}
-	return nil
+	return fmt.Errorf("%w%sCloudFormation goes on without us; to look again: %s", err, between, c.command("info", name))
 }

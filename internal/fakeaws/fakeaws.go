@@ -157,30 +157,25 @@ func (a *AWS) route(r *http.Request) (action string, _ answer) {
 		return a.routeS3(r)
 	}
 	r.ParseForm()
-	switch action := r.Form.Get("Action"); action {
-	case "GetCallerIdentity":
+	action = r.Form.Get("Action")
+	if action == "GetCallerIdentity" {
 		return "sts:" + action, a.getCallerIdentity
-	case "DescribeStacks":
-		return "cloudformation:" + action, a.describeStacks
-	case "DescribeStackEvents":
-		return "cloudformation:" + action, a.describeStackEvents
-	case "DescribeEvents":
-		return "cloudformation:" + action, a.describeEvents
-	case "CreateChangeSet":
-		return "cloudformation:" + action, a.createChangeSet
-	case "DescribeChangeSet":
-		return "cloudformation:" + action, a.describeChangeSet
-	case "ListChangeSets":
-		return "cloudformation:" + action, a.listChangeSets
-	case "DeleteChangeSet":
-		return "cloudformation:" + action, a.deleteChangeSet
-	case "ExecuteChangeSet":
-		return "cloudformation:" + action, a.executeChangeSet
-	case "DeleteStack":
-		return "cloudformation:" + action, a.deleteStack
-	default:
-		return action, unknown
 	}
+	plays := map[string]answer{
+		"DescribeStacks":      a.describeStacks,
+		"DescribeStackEvents": a.describeStackEvents,
+		"DescribeEvents":      a.describeEvents,
+		"CreateChangeSet":     a.createChangeSet,
+		"DescribeChangeSet":   a.describeChangeSet,
+		"ListChangeSets":      a.listChangeSets,
+		"DeleteChangeSet":     a.deleteChangeSet,
+		"ExecuteChangeSet":    a.executeChangeSet,
+		"DeleteStack":         a.deleteStack,
+	}
+	if answer, ok := plays[action]; ok {
+		return "cloudformation:" + action, answer
+	}
+	return action, unknown
 }
 
 func unknown(http.ResponseWriter, *http.Request) *Fault {
