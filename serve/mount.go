@@ -23,15 +23,22 @@ var builtins = []builtin{
 	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}},
 }
 
+// Apps returns the mounts of the built-in apps, in the order in which people are told.
+func Apps() []gateway.Mount {
+	list := make([]gateway.Mount, len(builtins))
+	for i, b := range builtins {
+		list[i] = b.Mount
+	}
+	return list
+}
+
 // ownMount is the name of the mount of the user's own API.
 const ownMount = "gateway"
 
 // Mounts returns what the server serves, in the order in which people are told.
 func (s *Server) Mounts() (list []gateway.Mount) {
 	if s.calls == nil || !s.calls.gateway.Alone {
-		for _, m := range s.mounts {
-			list = append(list, m.Mount)
-		}
+		list = Apps()
 	}
 	if s.calls != nil {
 		list = append(list, gateway.Mount{Path: "/" + s.calls.api.Stage(), Name: ownMount, Help: "your own handlers"})

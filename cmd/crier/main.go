@@ -58,7 +58,7 @@ CRIER_ADMIN_KEY.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newVersion())
+	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newVersion())
 	return root
 }
 

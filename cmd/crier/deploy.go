@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"crier/deploy"
+)
+
+// deployment is a stack as a person asks for it.
+type deployment struct {
+	stack
+	app           appName
+	lambdaZip     string
+	dryRun        bool
+	printTemplate bool
+	printPolicy   bool
+}
+
+func newDeploy() *cobra.Command {
+	var d deployment
+	cmd := &cobra.Command{
+		Use:   "deploy",
+		Short: "Put an app on AWS, without a server: API Gateway, Lambda and DynamoDB",
+		Long: `Put an app on AWS as one CloudFormation stack, or change the stack that is there:
+a WebSocket API that holds the connections, a Lambda function that runs the app's
+rules, a DynamoDB table that knows who is connected. Nothing runs, and next to
+nothing costs, while nobody speaks. Deploying what is there already changes
+nothing.
+
+It needs AWS credentials, as AWS's own tools do. docs/aws.md tells how to get
+them, step by step, and what a stack costs.
+
+The function is this very program. On a system other than Linux it is built, for
+which crier deploy has to run in a clone of crier, with Go installed; or it comes
+from a file.
+
+ctrl-C stops watching; CloudFormation goes on.`,
+		Example: `  crier deploy                                   # a stack called crier, for everybody to talk to everybody
+  crier deploy --name my-game --app rooms --region eu-central-1
+  crier deploy --name my-game --dry-run          # what would change?
+  crier deploy --lambda-zip crier-lambda.zip     # a zip with an executable called bootstrap, built for Linux
+  crier deploy --print-policy                    # what one must be permitted to do, as an IAM policy
+  crier deploy --print-template > stack.yaml     # for a pipeline of your own`,
+	}
+	d.command(cmd, d.run)
+	f := cmd.Flags()
+	f.Var(&d.app, "app", "what the clients speak: "+strings.Join(deploy.Apps, ", ")+"; a stack that is there keeps its own (default "+deploy.Apps[0]+")")
+	f.StringVar(&d.lambdaZip, "lambda-zip", "", "the function's code, from `FILE`")
+	f.BoolVar(&d.dryRun, "dry-run", false, "show what would change, and leave nothing behind")
+	f.BoolVar(&d.printTemplate, "print-template", false, "print the CloudFormation template, and do nothing else")
+	f.BoolVar(&d.printPolicy, "print-policy", false, "print an IAM policy for whoever deploys this stack, and do nothing else")
+	return cmd
+}
+
+// An appName is one of deploy.Apps. It implements pflag.Value.
+type appName string
+
+func (a *appName) String() string { return string(*a) }
+
+func (a *appName) Type() string { return "APP" }
+
+func (a *appName) Set(value string) error {
+	if !slices.Contains(deploy.Apps, value) {
+		return errors.New("must be one of " + strings.Join(deploy.Apps, ", "))
+	}
+	*a = appName(value)
+	return nil
+}
+
+func (d *deployment) run(ctx context.Context) error {
+	switch {
+	case d.printTemplate:
+		_, err := fmt.Fprint(d.out, deploy.Template())
+		return err
+	case d.printPolicy:
+		policy, err := deploy.Policy(d.name, d.region)
+		if err == nil {
+			_, err = fmt.Fprint(d.out, policy)
+		}
+		return err
+	}
+	if err := d.deploy(ctx); err != nil {
+		return fmt.Errorf("deploy: %w", err)
+	}
+	return nil
+}
+
+func (d *deployment) deploy(ctx context.Context) error {
+	if err := deploy.CheckName(d.name); err != nil {
+		return err
+	}
+	progress := d.errOut
+	if d.dryRun {
+		progress = d.out // it is the result
+	}
+	r := newReport(progress)
+	client, err := d.open(ctx, r.tell)
+	if err != nil {
+		return err
+	}
+	code, err := d.code(ctx)
+	if err != nil {
+		return err
+	}
+	result, err := client.Deploy(ctx, deploy.Request{Name: d.name, App: string(d.app), Code: code, DryRun: d.dryRun})
+	if err != nil {
+		return err
+	}
+	return d.done(result)
+}
+
+// code is what the function is to run: what was named, or this program, or one that is built.
+func (d *deployment) code(ctx context.Context) (deploy.Code, error) {
+	if d.lambdaZip != "" {
+		return deploy.ReadZip(d.lambdaZip)
+	}
+	why := errors.New("this program runs on " + runtime.GOOS + ", and Lambda on Linux")
+	if runtime.GOOS == "linux" {
+		path, err := os.Executable()
+		if err != nil {
+			return deploy.Code{}, fmt.Errorf("looking for this program: %w", err)
+		}
+		code, err := deploy.PackBinary(path)
+		if err == nil {
+			return code, nil
+		}
+		why = err
+	}
+	fmt.Fprintln(d.errOut, "building the function's code: "+why.Error())
+	code, err := deploy.Build(ctx)
+	if err != nil && !errors.Is(err, deploy.ErrInterrupted) {
+		err = fmt.Errorf("%w\nrun crier deploy in a clone of crier, with Go installed, or on Linux, or name a file: --lambda-zip", err)
+	}
+	return code, err
+}
+
+func (d *deployment) done(r deploy.Result) error {
+	var err error
+	switch {
+	case d.dryRun && r.Changed:
+		_, err = fmt.Fprintln(d.out, "\nThat is what crier deploy would do. Nothing was changed.")
+	case d.dryRun:
+		_, err = fmt.Fprintf(d.out, "%s is as it should be: there is nothing to do.\n", d.name)
+	default:
+		state := "is there"
+		if !r.Changed {
+			state = "was as it should be; nothing was changed"
+		}
+		_, err = fmt.Fprintf(d.out, "\n%s %s:\n\n  %s\n\nSay something, in two terminals:\n\n  %s\n\n", d.name, state, r.Stack.URL, try(r.Stack.URL, r.Stack.App))
+	}
+	return err
+}

@@ -1,0 +1,34 @@
+package deploy
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+// What go build makes here, with cgo or without, is what crier deploy sends.
+func TestThisProgramRunsOnLambda(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runnable(program); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewerLibrary(t *testing.T) {
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil || !bytes.Contains(shell, []byte("GLIBC_2.34\x00")) {
+		t.Skip("there is no program here that needs glibc 2.34")
+	}
+	if _, err := runnable(shell); err != nil {
+		t.Errorf("a program that needs what Lambda has: %v", err)
+	}
+	_, err = runnable(bytes.ReplaceAll(shell, []byte("GLIBC_2.34\x00"), []byte("GLIBC_2.39\x00")))
+	wantError(t, err, "GLIBC_2.39", "CGO_ENABLED=0")
+}
