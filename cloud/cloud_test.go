@@ -339,7 +339,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	line := h.logged()
-	for name, want := range map[string]float64{"Deliveries": 197, "Gone": 1, "Refused": 2, "Lost": 0, "Retries": 3 + 2 + 2 + 1} {
+	for name, want := range map[string]float64{"Deliveries": 197, "gone": 1, "refused": 2, "Lost": 0, "Retries": 3 + 2 + 2 + 1} {
 		if line[name] != want {
 			t.Errorf("%s: %v, want %v", name, line[name], want)
 		}

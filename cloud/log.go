@@ -21,9 +21,8 @@ func (h *handler) report(ev *event, start time.Time, what string, err error, mor
 func (h *handler) reportMessage(request, connection string, start time.Time, size int, c *counts, err error) {
 	attributes := []any{
 		"requestId", request, "connectionId", connection, "ms", time.Since(start).Milliseconds(), "bytes", size, "App", h.name,
-		"Deliveries", c.delivered.Load(), "Retries", c.retried.Load(), "Gone", c.gone.Load(),
-		"Refused", c.refused.Load(), "Lost", c.lost.Load(), "Continued", c.rests.Load(),
-		"_aws", metrics(start),
+		"Deliveries", c.delivered.Load(), "Retries", c.retried.Load(), "Lost", c.lost.Load(),
+		"gone", c.gone.Load(), "refused", c.refused.Load(), "continued", c.rests.Load(), "_aws", metrics(start),
 	}
 	switch {
 	case err != nil:
@@ -44,7 +43,7 @@ func metrics(at time.Time) any {
 		Metrics    []metric
 	}
 	d := directive{Namespace: "crier", Dimensions: [][]string{{"App"}}}
-	for _, name := range []string{"Deliveries", "Retries", "Gone", "Refused", "Lost", "Continued"} {
+	for _, name := range []string{"Deliveries", "Retries", "Lost"} { // each costs something every month
 		d.Metrics = append(d.Metrics, metric{name, "Count"})
 	}
 	return struct {

@@ -67,10 +67,10 @@ func (p *poster) post(ctx context.Context, endpoint, id string, b *body) (status
 	if err != nil {
 		return 0, err
 	}
-	r.Header.Set("Content-Type", "application/octet-stream")
-	if err := p.sign(ctx, r, b.hash); err != nil {
+	if err := p.sign(ctx, r, b.hash, time.Now()); err != nil {
 		return 0, err
 	}
+	r.Header.Set("Content-Type", "application/octet-stream")
 	response, err := p.client.Do(r)
 	if err != nil {
 		return 0, err
@@ -80,10 +80,15 @@ func (p *poster) post(ctx context.Context, endpoint, id string, b *body) (status
 	return response.StatusCode, nil
 }
 
-func (p *poster) sign(ctx context.Context, r *http.Request, hash string) error {
+// sign signs what identifies a request: its host, path, time and body. That is what the JavaScript SDK signs.
+func (p *poster) sign(ctx context.Context, r *http.Request, hash string, now time.Time) error {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
 		return fmt.Errorf("find credentials: %w", err)
 	}
-	return p.signer.SignHTTP(ctx, credentials, r, hash, "execute-api", p.region, time.Now())
+	r.Header.Set("X-Amz-Content-Sha256", hash)
+	length := r.ContentLength
+	r.ContentLength = 0 // the signer would sign it
+	defer func() { r.ContentLength = length }()
+	return p.signer.SignHTTP(ctx, credentials, r, hash, "execute-api", p.region, now)
 }

@@ -1,0 +1,52 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+// TestSignatures: what is signed here is signed as the JavaScript SDK signs it, to the last character.
+func TestSignatures(t *testing.T) {
+	script, err := os.ReadFile("testdata/sign.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("node", "--input-type=module", "-")
+	cmd.Dir, cmd.Stdin, cmd.Env = "../examples/lambda", bytes.NewReader(script), append(os.Environ(), "NODE_NO_WARNINGS=1", "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: run make test, or npm ci in examples/lambda", err)
+	}
+	now := time.Date(2026, 11, 21, 10, 15, 30, 0, time.UTC)
+	n := 0
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); n++ {
+		var signed struct{ ID, Body, SessionToken, Authorization string }
+		if err := d.Decode(&signed); err != nil {
+			t.Fatal(err)
+		}
+		p := newPoster(credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", signed.SessionToken), "eu-west-1")
+		b := newBody([]byte(signed.Body))
+		r, err := http.NewRequest("POST", "https://abc123.execute-api.eu-west-1.amazonaws.com/live/@connections/"+url.PathEscape(signed.ID), bytes.NewReader(b.data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.sign(context.Background(), r, b.hash, now); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Header.Get("Authorization"); got != signed.Authorization || r.ContentLength != int64(len(signed.Body)) {
+			t.Errorf("id %q, %d bytes, token %q:\ngot  %s\nwant %s", signed.ID, len(signed.Body), signed.SessionToken, got, signed.Authorization)
+		}
+	}
+	if n != 48 {
+		t.Errorf("%d signatures were compared, want 48", n)
+	}
+}
