@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,12 +34,13 @@ import (
 func BenchmarkAudience(b *testing.B) {
 	for _, size := range []int{1000, 5000, 40_000} {
 		for _, who := range []string{"crier", "node"} {
-			b.Run(fmt.Sprintf("%s/%d", who, size), func(b *testing.B) { benchmarkAudience(b, who, size) })
+			b.Run(fmt.Sprintf("%s/%d", who, size), func(b *testing.B) { benchmarkAudience(b, who, size, 1) })
 		}
+		b.Run(fmt.Sprintf("crier-512MB/%d", size), func(b *testing.B) { benchmarkAudience(b, "crier", size, 512.0/1769) })
 	}
 }
 
-func benchmarkAudience(b *testing.B, who string, size int) {
+func benchmarkAudience(b *testing.B, who string, size int, share float64) {
 	dir := b.TempDir()
 	authority, err := localca.Open(dir)
 	if err != nil {
@@ -71,6 +74,9 @@ func benchmarkAudience(b *testing.B, who string, size int) {
 	invoke() // so that it is warm
 	reached.Store(0)
 	before := processorTime(b)
+	if share < 1 {
+		defer throttle(share)()
+	}
 	b.ResetTimer()
 	for range b.N {
 		invoke()
@@ -155,6 +161,40 @@ func ptr(s string) *string { return &s }
 // processorTime returns what the processes that we have started have used, except for node's database: the function's.
 func processorTime(b *testing.B) (total time.Duration) {
 	b.Helper()
+	functions(func(_ int, used time.Duration) { total += used })
+	return total
+}
+
+// throttle lets the function run for a share of every 20 ms, as Lambda does with less memory than a whole processor has.
+func throttle(share float64) (stop func()) {
+	const period = 20 * time.Millisecond
+	run := time.Duration(float64(period) * share)
+	var pids []int
+	functions(func(pid int, _ time.Duration) { pids = append(pids, pid) })
+	signal := func(s syscall.Signal) {
+		for _, pid := range pids {
+			syscall.Kill(pid, s)
+		}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(run):
+			}
+			signal(syscall.SIGSTOP)
+			time.Sleep(period - run)
+			signal(syscall.SIGCONT)
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// functions tells of each process of a function that we have started its id and the processor's time that it has used.
+func functions(tell func(pid int, used time.Duration)) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		stat, err := os.ReadFile(file)
@@ -172,8 +212,8 @@ func processorTime(b *testing.B) (total time.Duration) {
 		fmt.Sscan(fields[11], &user)
 		fmt.Sscan(fields[12], &system)
 		if parent == int64(os.Getpid()) {
-			total += time.Duration(user+system) * 10 * time.Millisecond // a hundred ticks a second
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			tell(pid, time.Duration(user+system)*10*time.Millisecond) // a hundred ticks a second
 		}
 	}
-	return total
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"crier/app"
 	"crier/internal/dynalite"
@@ -263,22 +265,83 @@ func TestOtherApps(t *testing.T) {
 // crowd registers n connections in the topic everyone.
 func (h *testHome) crowd(n int) {
 	h.t.Helper()
-	var adding sync.WaitGroup
-	line := make(chan int)
-	for range 16 {
-		adding.Go(func() {
-			for i := range line {
-				if err := h.registry.add(context.Background(), &app.Conn{ID: idOf(i), Topics: []string{app.Everyone}}, time.Now().Add(lifetime-time.Minute)); err != nil {
-					h.t.Error(err)
-				}
-			}
-		})
-	}
+	expires := seconds(time.Now().Add(lifetime - time.Minute))
+	var rows []types.WriteRequest
 	for i := range n {
-		line <- i + 1
+		row, membership := connectionKey(idOf(i+1)), membershipKey(app.Everyone, idOf(i+1))
+		row["exp"], membership["exp"] = expires, expires
+		row["topics"] = topicSet([]string{app.Everyone})
+		rows = append(rows, types.WriteRequest{PutRequest: &types.PutRequest{Item: row}}, types.WriteRequest{PutRequest: &types.PutRequest{Item: membership}})
 	}
-	close(line)
-	adding.Wait()
+	if err := h.registry.write(context.Background(), rows); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestFiveThousand: all of many are reached, each once, and one line is logged.
+func TestFiveThousand(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(5000)
+	h.must("MESSAGE", ann, "", "x")
+	for i := range 5000 {
+		if got := len(h.gateway.take(idOf(i + 1))); got != 1 {
+			t.Fatalf("connection %d was posted to %d times", i+1, got)
+		}
+	}
+	if line := h.logged(); line["Deliveries"] != 5000.0 || line["Lost"] != 0.0 || strings.Count(h.log.String(), "\n") != 1 {
+		t.Errorf("logged %s", h.log)
+	}
+}
+
+// TestThrottledTable: a table that is throttled, and leaves some of a batch undone, loses nothing.
+func TestThrottledTable(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	database := *h.registry.db.Options().BaseEndpoint
+	target, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	calls := make(map[string]int)
+	forward := httputil.NewSingleHostReverseProxy(target)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, verb, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		mu.Lock()
+		calls[verb]++
+		n := calls[verb]
+		mu.Unlock()
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case n%3 != 0 && verb != "BatchWriteItem":
+			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			w.WriteHeader(400)
+			io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}`)
+			return
+		case n%3 != 0: // nothing of the batch is done
+			var request struct{ RequestItems json.RawMessage }
+			json.Unmarshal(body, &request)
+			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			fmt.Fprintf(w, `{"UnprocessedItems":%s}`, request.RequestItems)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		forward.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	options := h.registry.db.Options()
+	options.BaseEndpoint, options.Retryer = &front.URL, patient
+	h.registry.db = dynamodb.New(options)
+	h.must("CONNECT", ann, "topic=a&topic=b", "")
+	h.must("CONNECT", bob, "topic=b", "")
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	h.hears(bob, `{"data":"x","_now":<NOW>,"_me":false}`)
+	h.must("DISCONNECT", ann, "", "")
+	h.must("DISCONNECT", bob, "", "")
+	h.registry.db = dynalite.Client(database)
+	if got := h.rows(); got != 0 {
+		t.Errorf("%d rows are left", got)
+	}
 }
 
 // TestPages: everybody is reached however small the pages are.

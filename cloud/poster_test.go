@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"testing"
@@ -35,7 +34,7 @@ func TestSignatures(t *testing.T) {
 		}
 		p := newPoster(credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", signed.SessionToken), "eu-west-1")
 		b := newBody([]byte(signed.Body))
-		r, err := http.NewRequest("POST", "https://abc123.execute-api.eu-west-1.amazonaws.com/live/@connections/"+url.PathEscape(signed.ID), bytes.NewReader(b.data))
+		r, err := http.NewRequest("POST", "https://abc123.execute-api.eu-west-1.amazonaws.com/live/@connections/"+escape(signed.ID), bytes.NewReader(b.data))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,9 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"strconv"
+	"time"
 
 	aws "github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -27,6 +33,11 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //
 // It returns only if it cannot begin.
 func Run(ctx context.Context) error {
+	// "At 1,769 MB, a function has the equivalent of one vCPU." With less, a second thread finds nothing to run, and pays for
+	// looking. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+	if memory, _ := strconv.Atoi(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")); memory <= 1769 {
+		runtime.GOMAXPROCS(1)
+	}
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	h, err := newHandler(ctx, log)
 	if err != nil {
@@ -53,15 +64,23 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 		app:      served,
 		name:     name,
 		endpoint: os.Getenv("CRIER_ENDPOINT"),
-		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, func(o *dynamodb.Options) {
-			o.RetryMaxAttempts = maxTries
-		})},
+		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, func(o *dynamodb.Options) { o.Retryer = patient })},
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
 		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
 		log:      log,
 	}, nil
 }
+
+// patient retries what DynamoDB throttles, for longer and with shorter pauses than the SDK does by itself: somebody waits. It
+// has no bucket of tokens that is empty after a hundred throttled calls.
+var patient = retry.NewStandard(func(o *retry.StandardOptions) {
+	o.MaxAttempts = maxTries
+	o.RateLimiter = ratelimit.None
+	o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+		return rand.N(min(firstWait<<attempt, maxWait)), nil
+	})
+})
 
 var apps = map[string]app.App{
 	"broadcast": app.Broadcast{},
