@@ -292,3 +292,77 @@ func TestInvoke(t *testing.T) {
 		t.Errorf("got %v\n%s", err, log)
 	}
 }
+
+// TestAuthorizer: a Lambda decides on handshakes, and later events tell of its decision.
+func TestAuthorizer(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "guard.js", `exports.handler = (event, context, callback) => {
+  const { token } = event.queryStringParameters;
+  if (token === 'stranger') return callback('Unauthorized');
+  if (token === 'broken') return callback(new Error('the directory is down'));
+  callback(null, {
+    principalId: token,
+    context: { role: 'player', level: 7 },
+    policyDocument: {
+      Version: '2012-10-17',
+      Statement: [{ Action: 'execute-api:Invoke', Effect: token === 'foe' ? 'Deny' : 'Allow', Resource: event.methodArn }],
+    },
+  });
+};`)
+	write(t, dir, "index.js", "exports.handler = async (event) => ({ statusCode: 200, body: JSON.stringify(event.requestContext.authorizer) });")
+	g := serve(t, write(t, dir, "crier.yaml", `
+routes: {$connect: main, $default: {integration: main, routeResponse: true}}
+integrations: {main: {lambda: index.handler}, guard: {lambda: guard.handler}}
+authorizer: {integration: guard, identitySource: [route.request.querystring.token]}`))
+	c := g.dial("?token=ada")
+	c.say("who am I?")
+	c.hears("the decision", `\{"level":"7","principalId":"ada","role":"player"\}`)
+	for query, want := range map[string]string{"": "401", "?token=": "401", "?token=stranger": "401", "?token=foe": "403", "?token=broken": "500"} {
+		// wscat shows the status.
+		if out := wscat(t, g.url+query); !strings.Contains(out, "Unexpected server response: "+want) {
+			t.Errorf("%q: want %s, got\n%s", query, want, out)
+		}
+	}
+	if out := wscat(t, g.url+"?token=bob"); !strings.Contains(out, `"principalId":"bob"`) {
+		t.Errorf("wscat shows\n%s", out)
+	}
+}
+
+// wscat connects, says hi, and returns what it shows.
+func wscat(t *testing.T, url string) string {
+	t.Helper()
+	cmd := exec.Command("node", "../../internal/interop/node_modules/wscat/bin/wscat", "-c", url, "-x", "hi", "-w", "1")
+	keyboard, err := cmd.StdinPipe() // at whose end it would leave at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyboard.Close()
+	out, _ := cmd.CombinedOutput() // its status tells nothing
+	return string(out)
+}
+
+// TestOldSDKInModules: aws-sdk v2 goes where AWS_ENDPOINT_URL_… says also when an ES module imports it, or a part of it is required.
+func TestOldSDKInModules(t *testing.T) {
+	dir, err := os.MkdirTemp(".", "sdk-") // beside node_modules
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	write(t, dir, "module.mjs", `import AWS from 'aws-sdk';
+export const handler = async () => ({ statusCode: 200, body: new AWS.DynamoDB().endpoint.href });`)
+	write(t, dir, "part.js", `const DynamoDB = require('aws-sdk/clients/dynamodb');
+exports.handler = async () => ({ statusCode: 200, body: new DynamoDB().endpoint.href });`)
+	write(t, dir, "own.js", `const { DynamoDB } = require('aws-sdk');
+exports.handler = async () => ({ statusCode: 200, body: new DynamoDB({ endpoint: 'http://localhost:7' }).endpoint.href });`)
+	g := serve(t, write(t, dir, "crier.yaml", `
+routes:
+  module: {integration: module, routeResponse: true}
+  part: {integration: part, routeResponse: true}
+  own: {integration: own, routeResponse: true}
+integrations: {module: {lambda: module.handler}, part: {lambda: part.handler}, own: {lambda: own.handler}}`))
+	c := g.dial("")
+	for route, want := range map[string]string{"module": dynamodb + "/", "part": dynamodb + "/", "own": "http://localhost:7/"} {
+		c.say(fmt.Sprintf(`{"action":%q}`, route))
+		c.hears(route, want)
+	}
+}
