@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/textproto"
 	"strings"
+	"time"
 )
 
 // A Listener accepts connections that speak HTTP, or HTTP in TLS: the first byte tells.
 type Listener struct {
 	net.Listener
-	TLS *tls.Config // nil: there is no TLS
+	TLS  *tls.Config // nil: there is no TLS
+	Only bool        // who does not speak TLS is told to
 }
 
 // Accept implements net.Listener.
@@ -22,13 +26,14 @@ func (l Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &doorConn{Conn: nc, config: l.TLS, recording: true}, nil
+	return &doorConn{Conn: nc, config: l.TLS, only: l.Only, recording: true}, nil
 }
 
 // A doorConn is a connection from a Listener, until its handshake is done.
 type doorConn struct {
 	net.Conn // as it was accepted
 	config   *tls.Config
+	only     bool // TLS
 
 	// Owned by who reads, and settled before anybody writes.
 	inner     net.Conn // what the HTTP is in; nil before the first byte
@@ -62,11 +67,22 @@ func (c *doorConn) settle() error {
 	}
 	c.first = &firstByte{Conn: c.Conn, byte: b[:]}
 	c.inner = c.first
-	if b[0] == 22 && c.config != nil {
+	switch {
+	case b[0] == 22 && c.config != nil:
 		c.inner = tls.Server(c.first, c.config)
+	case c.only:
+		c.Conn.SetWriteDeadline(time.Now().Add(handshakeTimeout))
+		io.WriteString(c.Conn, plainRefusal)
+		return errPlain
 	}
 	return nil
 }
+
+// plainRefusal answers who speaks plain HTTP where there is TLS only.
+const plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: 39\r\n\r\n" +
+	"this is https and wss, not http and ws\n"
+
+var errPlain = errors.New("gateway: not TLS")
 
 // record remembers the head of the first request.
 func (c *doorConn) record(p []byte) {

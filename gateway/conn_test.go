@@ -16,7 +16,7 @@ import (
 )
 
 // newDoor serves a handler behind a Listener and returns its address, and what trusts its certificate.
-func newDoor(t *testing.T, handler http.HandlerFunc) (address string, trust *tls.Config) {
+func newDoor(t *testing.T, only bool, handler http.HandlerFunc) (address string, trust *tls.Config) {
 	t.Helper()
 	certified := httptest.NewTLSServer(nil) // for its certificate
 	t.Cleanup(certified.Close)
@@ -26,7 +26,9 @@ func newDoor(t *testing.T, handler http.HandlerFunc) (address string, trust *tls
 	}
 	s := &http.Server{Handler: handler, ConnContext: ConnContext, ReadHeaderTimeout: time.Second}
 	done := make(chan error)
-	go func() { done <- s.Serve(Listener{l, &tls.Config{Certificates: certified.TLS.Certificates}}) }()
+	go func() {
+		done <- s.Serve(Listener{Listener: l, TLS: &tls.Config{Certificates: certified.TLS.Certificates}, Only: only})
+	}()
 	t.Cleanup(func() {
 		s.Close()
 		<-done
@@ -38,7 +40,7 @@ func newDoor(t *testing.T, handler http.HandlerFunc) (address string, trust *tls
 
 // TestTLSAndPlain: both are served on one port, one after the other and beside each other.
 func TestTLSAndPlain(t *testing.T) {
-	address, trust := newDoor(t, func(w http.ResponseWriter, r *http.Request) {
+	address, trust := newDoor(t, false, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%v %s", Secure(r), body)
 	})
@@ -61,7 +63,7 @@ func TestTLSAndPlain(t *testing.T) {
 
 // TestNotHTTP: what is neither ends with its own connection, at once or when it is too slow.
 func TestNotHTTP(t *testing.T) {
-	address, _ := newDoor(t, func(http.ResponseWriter, *http.Request) {})
+	address, _ := newDoor(t, false, func(http.ResponseWriter, *http.Request) {})
 	for _, sent := range []string{"\x16", "\x16\x03\x01\x00\x02\x01\x00", "\x00\x00", "G", ""} {
 		nc, err := net.Dial("tcp", address)
 		if err != nil {
@@ -76,10 +78,32 @@ func TestNotHTTP(t *testing.T) {
 	}
 }
 
+// TestOnlyTLS: who does not speak TLS where there is nothing else is told.
+func TestOnlyTLS(t *testing.T) {
+	address, trust := newDoor(t, true, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, Secure(r)) })
+	resp, err := http.Get("http://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != 400 || string(got) != "this is https and wss, not http and ws\n" || err != nil {
+		t.Errorf("got %s %q, %v", resp.Status, got, err)
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+	if resp, err = client.Get("https://" + address); err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, _ := io.ReadAll(resp.Body); string(got) != "true" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestUnwrapped: after the handshake a plain connection is the socket itself, which event loops can poll.
 func TestUnwrapped(t *testing.T) {
 	got := make(chan net.Conn, 2)
-	address, trust := newDoor(t, func(w http.ResponseWriter, r *http.Request) {
+	address, trust := newDoor(t, false, func(w http.ResponseWriter, r *http.Request) {
 		nc, early, err := switchProtocols(w.(http.Hijacker), r, "chat")
 		if err != nil || string(early) != "early" {
 			t.Errorf("early %q, %v", early, err)
@@ -113,7 +137,7 @@ func TestUnwrapped(t *testing.T) {
 
 // TestSpell: headers are spelt as the client did, and in the usual way where that is not known.
 func TestSpell(t *testing.T) {
-	address, _ := newDoor(t, func(w http.ResponseWriter, r *http.Request) {
+	address, _ := newDoor(t, false, func(w http.ResponseWriter, r *http.Request) {
 		spell := Spell(r)
 		var names []string
 		for name := range r.Header {

@@ -50,6 +50,7 @@ type Config struct {
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
 	Drain          time.Duration // over which clients are sent away at the end
 	Console        bool          // show browsers the page
+	TLS            *tls.Config   // for wss and https only; nil: ws and http only
 	Gateway        *Gateway      // an API of the user's own; nil: none
 	Log            *slog.Logger
 }
@@ -148,9 +149,9 @@ func Open(config Config) (*Server, error) {
 	}
 	if config.Gateway != nil {
 		s.calls = newCalls(config.Gateway)
-		for i, l := range listeners {
-			listeners[i] = gateway.Listener{Listener: l, TLS: config.Gateway.TLS}
-		}
+	}
+	for i, l := range listeners {
+		listeners[i] = config.door(l)
 	}
 	sockets := transport.Config{
 		Hub:        s.hub,
@@ -220,20 +221,35 @@ func listen(address string) ([]net.Listener, error) {
 	}
 }
 
+// door has a listener speak TLS, if it is to.
+func (c Config) door(l net.Listener) net.Listener {
+	switch {
+	case c.TLS != nil:
+		return gateway.Listener{Listener: l, TLS: c.TLS, Only: true}
+	case c.Gateway != nil:
+		return gateway.Listener{Listener: l, TLS: c.Gateway.TLS}
+	}
+	return l
+}
+
 // skipped returns the frame that tells a client how many messages it has missed.
 func (s *Server) skipped(messages int) []byte {
 	s.metrics.skipped.Add(uint64(messages))
 	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
 }
 
-// URL returns the address of the broadcast app, such as ws://localhost:8080.
+// URL returns the address of the broadcast app, such as ws://localhost:8080; wss://… if there is TLS.
 func (s *Server) URL() string {
 	asked, _, _ := net.SplitHostPort(s.config.Listen)
 	host, port, _ := net.SplitHostPort(s.listeners[0].Addr().String())
 	if ip := net.ParseIP(host); asked == "localhost" || ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "ws://" + net.JoinHostPort(host, port)
+	scheme := "ws"
+	if s.config.TLS != nil {
+		scheme = "wss"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // Run serves until ctx is done. Then it refuses newcomers, tells every client that it goes, spread over the

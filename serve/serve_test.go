@@ -2,14 +2,18 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"crier/gateway"
 	"crier/hub"
@@ -132,6 +136,43 @@ func TestConsole(t *testing.T) {
 				t.Errorf("with the page %v, GET %s is answered with %s", page, path, resp.Status)
 			}
 		}
+	}
+}
+
+// TestTLS: with a certificate there are wss and https only, through the same apps.
+func TestTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(nil) // for its certificate
+	defer certified.Close()
+	s := open(t, func(c *Config) { c.TLS = &tls.Config{Certificates: certified.TLS.Certificates} })
+	if !strings.HasPrefix(s.URL(), "wss://localhost:") {
+		t.Errorf("the URL is %s", s.URL())
+	}
+	trusting := certified.Client()
+	trusting.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // as the certificate has it
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var conns []*websocket.Conn
+	for range 2 {
+		conn, _, err := websocket.Dial(ctx, s.URL(), &websocket.DialOptions{HTTPClient: trusting})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseNow()
+		conns = append(conns, conn)
+	}
+	conns[0].Write(ctx, websocket.MessageText, []byte("hi"))
+	for i, want := range []string{`"_me":true}`, `"_me":false}`} {
+		if _, data, err := conns[i].Read(ctx); err != nil || !strings.HasSuffix(string(data), want) {
+			t.Errorf("got %s, %v", data, err)
+		}
+	}
+	resp, err := http.Get("http" + strings.TrimPrefix(s.URL(), "wss") + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 400 {
+		t.Errorf("plain HTTP gets %s", resp.Status)
 	}
 }
 

@@ -17,7 +17,9 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"crier/certs"
 	"crier/gateway"
+	"crier/localca"
 	"crier/serve"
 )
 
@@ -27,6 +29,7 @@ func newServe() *cobra.Command {
 	var slow slowPolicy
 	page := onOff(config.Console)
 	var o own
+	var id identity
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -41,6 +44,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 		Example: `  crier serve
   crier serve --listen :8080 --admin-key "$KEY"        # for other machines, too
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
+  crier serve --listen :443 --domain game.example.com  # wss, with a certificate
   crier serve --max-message 32768 --idle-timeout 10m   # as API Gateway has it
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
@@ -51,6 +55,9 @@ Other programs on this machine may use the management API (/publish, /topics,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process
+			if err := id.show(ctx, &config); err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
 			if o.file == "" {
 				return serveUntil(ctx, config, cmd.OutOrStdout())
 			}
@@ -75,6 +82,9 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for this long, and close it after twice as long; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
+	f.StringVar(&id.key, "tls-key", "", "and its key in `FILE` (PEM)")
+	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
 	f.Var(&page, "console", "show browsers a page at /: `on or off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
@@ -114,6 +124,30 @@ func (o *onOff) Set(value string) error {
 	}
 	*o = value == "on"
 	return nil
+}
+
+// identity is how the server shows who it is.
+type identity struct {
+	cert, key string   // files
+	domains   []string // to get certificates for
+}
+
+// show has the server show it, if it has one.
+func (id identity) show(ctx context.Context, config *serve.Config) (err error) {
+	switch {
+	case (id.cert == "") != (id.key == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case id.cert != "" && len(id.domains) > 0:
+		return errors.New("--tls-cert is for a certificate of your own, --domain gets one: there can be one of the two")
+	case id.cert != "":
+		config.TLS, err = certs.FromFiles(id.cert, id.key, config.Log)
+	case len(id.domains) > 0:
+		var dir string
+		if dir, err = localca.Dir(); err == nil {
+			config.TLS, err = certs.ForDomains(ctx, id.domains, dir, config.Log)
+		}
+	}
+	return err
 }
 
 func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {

@@ -1,0 +1,129 @@
+// Package certs finds the certificate with which a server shows who it is: in files that somebody else keeps fresh, or by
+// asking a certificate authority for it.
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// FromFiles serves the certificate in two PEM files, and the new one when they have changed: within a second, without a
+// restart. If the new ones are of no use it keeps the old one, and logs why.
+func FromFiles(cert, key string, log *slog.Logger) (*tls.Config, error) {
+	f := &files{cert: cert, key: key, log: log}
+	if err := f.load(); err != nil {
+		return nil, fmt.Errorf("load the certificate: %w", err)
+	}
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(), nil },
+	}, nil
+}
+
+// lookAgain is how often the files are looked at, at most.
+const lookAgain = time.Second
+
+// files is a certificate and where it comes from.
+type files struct {
+	cert, key string
+	log       *slog.Logger
+
+	mu     sync.Mutex
+	loaded *tls.Certificate
+	state  [2]state // of the files, when they were looked at
+	looked time.Time
+}
+
+// A state is what changes when a file does.
+type state struct {
+	changed time.Time
+	size    int64
+}
+
+func (f *files) states() (both [2]state) {
+	for i, name := range []string{f.cert, f.key} {
+		if info, err := os.Stat(name); err == nil {
+			both[i] = state{info.ModTime(), info.Size()}
+		}
+	}
+	return both
+}
+
+func (f *files) load() error {
+	f.state = f.states()
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return err
+	}
+	f.loaded = &pair
+	return nil
+}
+
+func (f *files) current() *tls.Certificate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.looked) < lookAgain {
+		return f.loaded
+	}
+	f.looked = time.Now()
+	if f.states() != f.state {
+		if err := f.load(); err != nil {
+			f.log.Warn("the new certificate is of no use; the old one stays", "error", err)
+		} else {
+			f.log.Info("loaded the new certificate", "until", f.loaded.Leaf.NotAfter)
+		}
+	}
+	return f.loaded
+}
+
+// ForDomains serves certificates that Let's Encrypt signs for the domains, and renews them until ctx is done. They are kept in
+// dir. Its servers ask for proof at port 443 of the domains, which must lead to the listener that this is for.
+// https://letsencrypt.org/docs/challenge-types/#tls-alpn-01
+func ForDomains(ctx context.Context, domains []string, dir string, log *slog.Logger) (*tls.Config, error) {
+	var c *certmagic.Config
+	cache := certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c, nil },
+		Logger:           zap.NewNop(),
+	})
+	context.AfterFunc(ctx, cache.Stop)
+	c = certmagic.New(cache, certmagic.Config{
+		Storage: &certmagic.FileStorage{Path: filepath.Join(dir, "certificates")},
+		Logger:  zap.NewNop(),
+		OnEvent: func(_ context.Context, event string, data map[string]any) error {
+			tell(log, event, data)
+			return nil
+		},
+	})
+	c.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(c, certmagic.ACMEIssuer{
+		CA:                   certmagic.LetsEncryptProductionCA,
+		Agreed:               true,
+		DisableHTTPChallenge: true, // there is one port
+		Logger:               zap.NewNop(),
+	})}
+	if err := c.ManageAsync(ctx, domains); err != nil {
+		return nil, fmt.Errorf("get certificates: %w", err)
+	}
+	config := c.TLSConfig()
+	config.NextProtos = append([]string{"http/1.1"}, config.NextProtos...)
+	return config, nil
+}
+
+// tell logs what a person should know of the certificates.
+func tell(log *slog.Logger, event string, data map[string]any) {
+	switch event {
+	case "cert_obtained":
+		log.Info("got a certificate", "domain", data["identifier"])
+	case "cert_failed":
+		log.Warn("got no certificate, and will try again", "domain", data["identifier"], "error", data["error"])
+	}
+}

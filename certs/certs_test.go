@@ -1,0 +1,100 @@
+package certs
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// write writes a certificate that nobody has signed, and its key.
+func write(t *testing.T, cert, key, name string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFromFiles: a changed certificate counts without a restart; one that is of no use does not.
+func TestFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if _, err := FromFiles(cert, key, nil); err == nil || !strings.Contains(err.Error(), "load the certificate: open "+cert) {
+		t.Errorf("got %v", err)
+	}
+	write(t, cert, key, "one.example")
+	var log strings.Builder
+	f := &files{cert: cert, key: key, log: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := f.load(); err != nil {
+		t.Fatal(err)
+	}
+	shown := func() string {
+		f.looked = time.Time{} // long ago
+		return f.current().Leaf.Subject.CommonName
+	}
+	if got := shown(); got != "one.example" {
+		t.Errorf("shows %s", got)
+	}
+	write(t, cert, key, "two.example.com") // of another size, if the clock is coarse
+	if got := shown(); got != "two.example.com" || !strings.Contains(log.String(), "loaded the new certificate") {
+		t.Errorf("shows %s\n%s", got, &log)
+	}
+	os.WriteFile(cert, []byte("nonsense"), 0o600)
+	if got := shown(); got != "two.example.com" || !strings.Contains(log.String(), "the old one stays") {
+		t.Errorf("shows %s\n%s", got, &log)
+	}
+	log.Reset()
+	if shown(); log.Len() != 0 {
+		t.Errorf("complains again: %s", &log)
+	}
+}
+
+// TestForDomains: nothing is asked for before there is somebody to answer, and TLS offers what the proof needs.
+func TestForDomains(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // so that nobody is asked for anything
+	config, err := ForDomains(ctx, []string{"game.example.com"}, t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"http/1.1", "acme-tls/1"}; config.NextProtos[0] != want[0] || !slices.Contains(config.NextProtos, want[1]) {
+		t.Errorf("offers %q, want %q", config.NextProtos, want)
+	}
+	here, there := net.Pipe()
+	defer here.Close()
+	go func() {
+		tls.Client(there, &tls.Config{ServerName: "other.example.com"}).Handshake()
+		there.Close()
+	}()
+	if err := tls.Server(here, config).Handshake(); err == nil {
+		t.Error("shows a certificate for a name that is not its own")
+	}
+}
