@@ -1,12 +1,21 @@
 # make run    serves on localhost:8080
 # make test   installs what the tests need and runs all of them
 
-.PHONY: run test deps check unit race fuzz
+# make release  builds what is given to others into dist/
+
+.PHONY: release run test deps check unit race fuzz
 .DEFAULT_GOAL := run
 
 run:
 	@go build -o crier ./cmd/crier
 	@./crier serve
+
+# One archive for each system and architecture, with the manual and shell completions, and their checksums. The same sources
+# make the same archives. To build a few: make release TARGETS=linux/amd64
+TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+DIST ?= dist
+release:
+	@packaging/release $(DIST) $(TARGETS)
 
 test: deps check unit race fuzz
 

@@ -54,11 +54,11 @@ CRIER_ADMIN_KEY.`,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.DisableAutoGenTag = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newVersion())
+	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newHealth(), newVersion(), newMan())
 	return root
 }
 

@@ -1,0 +1,17 @@
+# docker build -t crier . && docker run -p 8080:8080 crier
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o /crier ./cmd/crier
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /crier /crier
+USER 65532:65532
+ENV CRIER_LISTEN=:8080
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=2s CMD ["/crier", "health"]
+ENTRYPOINT ["/crier"]
+CMD ["serve"]
