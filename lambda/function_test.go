@@ -103,6 +103,10 @@ func TestHandlers(t *testing.T) {
 		{"node", "index.waits", `{}`, `true`},
 		{"node", "index.waitsNot", `{}`, `false`},
 		{"node", "index.twice", `{}`, `"first"`},
+		{"node", "index.asyncCallback", `{}`, `"called"`},
+		{"node", "index.asyncCallbackLate", `{}`, `null`}, // the promise is resolved first
+		{"node", "index.both", `{}`, `"called"`},
+		{"node", "index.throwsLate", `{}`, `"called"`},
 		{"node", "index.nothing", `{}`, `null`},
 		{"node", "index.undefined", `{}`, `null`},
 		{"node", "index.succeed", `{}`, `"succeeded"`},

@@ -41,43 +41,48 @@ async function take() {
   const id = headers['lambda-runtime-aws-request-id'];
   env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
   current = id;
-  let answered = false;
-  const answer = async (route, send) => {
-    if (answered) return;
-    answered = true;
+  const answer = async (send) => {
     whenIdle = () => {};
-    await send(`invocation/${id}/${route}`);
+    await send(`invocation/${id}`);
     current = null;
     setImmediate(take);
   };
-  const succeed = (result) => answer('response', (to) => call('POST', to, serialize(result))).catch(refuse);
-  const refuse = (error) => answer('error', (to) => fail(to, error ?? 'handled')).catch(lost);
-  const done = (error, result) => (error == null ? succeed(result) : refuse(error));
-  const context = newContext(headers, { succeed, fail: refuse, done });
-  let called = false;
-  const callback = (error, result) => {
-    if (called) return;
-    called = true;
-    if (error != null || !context.callbackWaitsForEmptyEventLoop) done(error, result);
-    else whenIdle = () => setImmediate(succeed, result);
+  const succeed = (result) => {
+    let text;
+    try {
+      text = JSON.stringify(result === undefined ? null : result);
+    } catch (error) {
+      return refuse(error);
+    }
+    answer((event) => call('POST', `${event}/response`, text)).catch(lost);
   };
+  const refuse = (error) => answer((event) => fail(`${event}/error`, error ?? 'handled')).catch(lost);
+
+  // Whatever the handler says first counts: by its callback, its context or its promise.
+  let said = false;
+  const first = (then) => (...words) => {
+    if (said) return;
+    said = true;
+    then(...words);
+  };
+  const context = newContext(headers, {
+    succeed: first(succeed),
+    fail: first(refuse),
+    done: first((error, result) => (error == null ? succeed(result) : refuse(error))),
+  });
+  const callback = first((error, result) => {
+    if (error != null) refuse(error);
+    else if (!context.callbackWaitsForEmptyEventLoop) succeed(result);
+    else whenIdle = () => setImmediate(succeed, result);
+  });
   // A handler that neither returns a promise nor calls back is done when nothing is left to do.
   const forgotten = handler.constructor.name === 'AsyncFunction';
-  whenIdle = () => (forgotten ? refuse(named('Runtime.NodeJsExit', 'the promise was never resolved')) : succeed(null));
+  whenIdle = first(() => (forgotten ? refuse(named('Runtime.NodeJsExit', 'the promise was never resolved')) : succeed(null)));
   try {
     const result = handler(JSON.parse(body), context, callback);
-    if (typeof result?.then === 'function') result.then(succeed, refuse);
+    if (typeof result?.then === 'function') result.then(context.succeed, context.fail);
   } catch (error) {
-    refuse(error);
-  }
-
-  function serialize(result) {
-    try {
-      return JSON.stringify(result === undefined ? null : result);
-    } catch (error) {
-      answered = false; // this will be the answer
-      throw error;
-    }
+    callback(error);
   }
 }
 

@@ -19,6 +19,10 @@ exports.waitsNot = (event, context, callback) => {
   callback(null, { toJSON: () => done });
 };
 exports.twice = (event, context, callback) => { callback(null, 'first'); callback(null, 'second'); };
+exports.asyncCallback = async (event, context, callback) => { await null; callback(null, 'called'); };
+exports.asyncCallbackLate = async (event, context, callback) => { setTimeout(callback, 20, null, 'late'); };
+exports.both = async (event, context, callback) => { callback(null, 'called'); throw new Error('ignored'); };
+exports.throwsLate = (event, context, callback) => { callback(null, 'called'); throw new Error('ignored'); };
 exports.nothing = () => {};
 exports.undefined = async () => {};
 exports.never = async () => new Promise(() => {});
