@@ -90,7 +90,15 @@ func (f *files) current() *tls.Certificate {
 // dir. Its servers ask for proof at port 443 of the domains, which must lead to the listener that this is for.
 // https://letsencrypt.org/docs/challenge-types/#tls-alpn-01
 func ForDomains(ctx context.Context, domains []string, dir string, log *slog.Logger) (*tls.Config, error) {
-	var c *certmagic.Config
+	c := newKeeper(ctx, dir, log)
+	if err := c.ManageAsync(ctx, domains); err != nil {
+		return nil, fmt.Errorf("get certificates: %w", err)
+	}
+	return configOf(c), nil
+}
+
+// newKeeper returns what gets certificates and keeps them in dir, until ctx is done.
+func newKeeper(ctx context.Context, dir string, log *slog.Logger) (c *certmagic.Config) {
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c, nil },
 		Logger:           zap.NewNop(),
@@ -110,12 +118,13 @@ func ForDomains(ctx context.Context, domains []string, dir string, log *slog.Log
 		DisableHTTPChallenge: true, // there is one port
 		Logger:               zap.NewNop(),
 	})}
-	if err := c.ManageAsync(ctx, domains); err != nil {
-		return nil, fmt.Errorf("get certificates: %w", err)
-	}
-	config := c.TLSConfig()
+	return c
+}
+
+func configOf(c *certmagic.Config) *tls.Config {
+	config := c.TLSConfig() // offers what the proof needs
 	config.NextProtos = append([]string{"http/1.1"}, config.NextProtos...)
-	return config, nil
+	return config
 }
 
 // tell logs what a person should know of the certificates.

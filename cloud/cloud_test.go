@@ -220,6 +220,22 @@ func TestTopics(t *testing.T) {
 	}
 }
 
+// TestEndpoint: posts go to the API's own domain, whatever domain clients come through.
+func TestEndpoint(t *testing.T) {
+	for _, test := range []struct{ told, domain, want string }{
+		{"", "localhost:8080", "https://localhost:8080/live"},
+		{"", "abc.execute-api.eu-west-1.amazonaws.com", "https://abc.execute-api.eu-west-1.amazonaws.com/live"},
+		{"https://told/live", "abc.execute-api.eu-west-1.amazonaws.com", "https://abc.execute-api.eu-west-1.amazonaws.com/live"},
+		{"https://told/live", "game.example.com", "https://told/live"},
+	} {
+		ev := &event{}
+		ev.Context.DomainName, ev.Context.Stage = test.domain, "live"
+		if got := (&handler{endpoint: test.told}).endpointOf(ev); got != test.want {
+			t.Errorf("%+v: got %s", test, got)
+		}
+	}
+}
+
 func TestRooms(t *testing.T) {
 	h := newTestHome(t, "rooms")
 	h.must("CONNECT", ann, "user=ann", "")

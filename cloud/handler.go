@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"crier/app"
@@ -21,7 +22,7 @@ const lifetime = 2*time.Hour + 10*time.Minute
 type handler struct {
 	app      app.App
 	name     string // of the app
-	endpoint string // of the management API; if empty, what events tell
+	endpoint string // of the management API, for events from other domains; may be empty
 	registry *registry
 	poster   *poster
 	again    continuer
@@ -202,10 +203,10 @@ func (h *handler) disconnect(ctx context.Context, ev *event) error {
 	return err
 }
 
-// endpointOf returns where the management API is. Behind a custom domain the domain in an event is not the place: then
-// the stack tells it.
+// endpointOf returns where the management API is: at the API's own domain, which an event names, unless clients come through
+// another one. Then the stack tells the place, if there is a stack.
 func (h *handler) endpointOf(ev *event) string {
-	if h.endpoint != "" {
+	if h.endpoint != "" && !strings.Contains(ev.Context.DomainName, ".execute-api.") {
 		return h.endpoint
 	}
 	return "https://" + ev.Context.DomainName + "/" + ev.Context.Stage

@@ -29,7 +29,7 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //
 //	CRIER_APP        broadcast, bridge, chat, rooms or directory
 //	CRIER_TABLE      the name of the DynamoDB table
-//	CRIER_ENDPOINT   of the management API; if empty, https://{domainName}/{stage} of each event
+//	CRIER_ENDPOINT   of the management API, for events whose domainName is not API Gateway's own; it may be empty
 //
 // It returns only if it cannot begin.
 func Run(ctx context.Context) error {
