@@ -93,9 +93,6 @@ func Open(config Config) (*Function, error) {
 	return f, nil
 }
 
-// Name returns the function's name.
-func (f *Function) Name() string { return f.config.Name }
-
 // Invoke has the function handle an event and returns its answer. The error is an *Error if the function failed,
 // and otherwise the context's: then the function goes on until its own time-out, as Lambda's do, but nobody is told.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
@@ -103,8 +100,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // Start is Invoke in two steps: it hands the event over and returns at once. Events go to processes in the order in which
-// they were started. wait may be called once; if it is not, nobody is told what
-// came of the event.
+// they were started. wait may be called once; if it is not, nobody is told what came of the event.
 func (f *Function) Start(payload []byte) (wait func(context.Context) ([]byte, error)) {
 	v := &invocation{id: newUUID(), payload: payload, done: make(chan outcome, 1)}
 	f.submit(v)

@@ -115,7 +115,7 @@ func (s *Server) call(r *http.Request, id string) (gateway.Socket, *gateway.Refu
 		server: s,
 		about: api.Connection{
 			ID:        id,
-			Domain:    r.Host,
+			Domain:    strings.Clone(r.Host), // not with the whole request behind it
 			SourceIP:  sourceIP(r),
 			UserAgent: strings.Clone(r.UserAgent()),
 			Connected: time.Now(),
@@ -156,6 +156,7 @@ func (c *caller) info() gateway.Info {
 		LastActive: time.UnixMilli(c.Active()),
 		SourceIP:   c.about.SourceIP,
 		UserAgent:  c.about.UserAgent,
+		Unread:     c.Unread(),
 	}
 }
 
