@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,7 @@ type delivery struct {
 	handler *handler
 	counts  *counts
 	ctx     context.Context
+	to      *url.URL // the endpoint
 
 	mu    sync.Mutex
 	again []recipient // to be tried again
@@ -97,9 +99,13 @@ type delivery struct {
 
 // deliver posts a publication to its audience and returns when all that can be done has been. It began at start.
 func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) error {
+	to, err := url.Parse(p.endpoint)
+	if err != nil {
+		return fmt.Errorf("post: %w", err)
+	}
 	posting, cancel := context.WithDeadline(ctx, postingTime(ctx, start, p))
 	defer cancel()
-	d := &delivery{publication: p, handler: h, counts: count, ctx: posting}
+	d := &delivery{publication: p, handler: h, counts: count, ctx: posting, to: to}
 	last, err := d.first(start)
 	if err == nil && last != "" {
 		err = d.handOver(last)
@@ -182,7 +188,7 @@ func (d *delivery) work(line <-chan recipient) {
 
 // post posts to one recipient and notes what becomes of it.
 func (d *delivery) post(r recipient) (status int) {
-	status, err := d.handler.poster.post(d.ctx, d.endpoint, r.id, r.body)
+	status, err := d.handler.poster.post(d.ctx, d.to, r.id, r.body)
 	if err != nil {
 		d.handler.log.Debug("post", "connectionId", r.id, "error", err)
 	}

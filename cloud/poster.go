@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -13,12 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const (
@@ -32,17 +29,16 @@ const (
 // A poster posts to connections, through API Gateway's management API.
 //
 // It speaks HTTP/1.1 itself, on lines of its own: one write and one read for each post. net/http has two goroutines for each
-// connection, and passing a post between them cost as much again as TLS.
+// connection, and passing a post between them cost as much again as TLS. See signature.go for how a post is signed.
 type poster struct {
-	signer      *v4.Signer
 	credentials aws.CredentialsProvider
 	region      string
 	idle        chan *line // has room for maxPosts
+	key         atomic.Pointer[signingKey]
 }
 
 func newPoster(credentials aws.CredentialsProvider, region string) *poster {
 	return &poster{
-		signer:      v4.NewSigner(),
 		credentials: aws.NewCredentialsCache(credentials), // asked once per post; they change once in hours
 		region:      region,
 		idle:        make(chan *line, maxPosts),
@@ -61,19 +57,17 @@ func newBody(data []byte) *body {
 }
 
 // post posts to one connection and returns the answer's status. An error is one of the network.
-func (p *poster) post(ctx context.Context, endpoint, id string, b *body) (status int, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+"/@connections/"+escape(id), bytes.NewReader(b.data))
+func (p *poster) post(ctx context.Context, to *url.URL, id string, b *body) (status int, err error) {
+	credentials, err := p.credentials.Retrieve(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find credentials: %w", err)
+	}
+	l, err := p.line(ctx, to)
 	if err != nil {
 		return 0, err
 	}
-	if err := p.sign(ctx, r, b.hash, time.Now()); err != nil {
-		return 0, err
-	}
-	l, err := p.line(ctx, r.URL)
-	if err != nil {
-		return 0, err
-	}
-	status, err = l.post(ctx, r, b.data)
+	l.out = p.appendRequest(l.out[:0], credentials, to, id, b, time.Now())
+	status, err = l.exchange(ctx)
 	if err != nil {
 		l.conn.Close()
 		return 0, err
@@ -141,23 +135,17 @@ func dial(ctx context.Context, to *url.URL) (*line, error) {
 	return &line{to: to.Scheme + to.Host, conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}, nil
 }
 
-// post sends a signed request with its body and returns the answer's status.
-func (l *line) post(ctx context.Context, r *http.Request, data []byte) (status int, err error) {
+// exchange sends the request in l.out and returns the answer's status.
+func (l *line) exchange(ctx context.Context) (status int, err error) {
 	deadline := time.Now().Add(postTimeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
 	l.conn.SetDeadline(deadline)
-	l.out = append(l.out[:0], "POST "+r.URL.EscapedPath()+" HTTP/1.1\r\nHost: "+r.URL.Host+"\r\nContent-Type: application/octet-stream\r\n"...)
-	for name, values := range r.Header {
-		l.out = append(l.out, name+": "+values[0]+"\r\n"...)
-	}
-	l.out = append(strconv.AppendInt(append(l.out, "Content-Length: "...), int64(len(data)), 10), "\r\n\r\n"...)
-	l.out = append(l.out, data...)
 	if _, err := l.conn.Write(l.out); err != nil {
 		return 0, err
 	}
-	response, err := http.ReadResponse(l.in, r)
+	response, err := http.ReadResponse(l.in, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -169,19 +157,3 @@ func (l *line) post(ctx context.Context, r *http.Request, data []byte) (status i
 
 // maxRefusal is how much of an answer's body is read. Nothing in it is needed.
 const maxRefusal = 64 << 10
-
-// escape writes an id for a path as SDKs do: all but letters, digits and -_.~ is encoded, the = at its end, too.
-func escape(id string) string { return strings.ReplaceAll(url.QueryEscape(id), "+", "%20") }
-
-// sign signs what identifies a request: its host, path, time and body. That is what the JavaScript SDK signs.
-func (p *poster) sign(ctx context.Context, r *http.Request, hash string, now time.Time) error {
-	credentials, err := p.credentials.Retrieve(ctx)
-	if err != nil {
-		return fmt.Errorf("find credentials: %w", err)
-	}
-	r.Header.Set("X-Amz-Content-Sha256", hash)
-	length := r.ContentLength
-	r.ContentLength = 0 // the signer would sign it
-	defer func() { r.ContentLength = length }()
-	return p.signer.SignHTTP(ctx, credentials, r, hash, "execute-api", p.region, now)
-}

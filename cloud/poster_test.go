@@ -1,10 +1,12 @@
 package cloud
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"testing"
@@ -26,6 +28,10 @@ func TestSignatures(t *testing.T) {
 		t.Fatalf("%v: run make test, or npm ci in examples/lambda", err)
 	}
 	now := time.Date(2026, 11, 21, 10, 15, 30, 0, time.UTC)
+	to, err := url.Parse("https://abc123.execute-api.eu-west-1.amazonaws.com/live")
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := 0
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); n++ {
 		var signed struct{ ID, Body, SessionToken, Authorization string }
@@ -33,15 +39,15 @@ func TestSignatures(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newPoster(credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", signed.SessionToken), "eu-west-1")
-		b := newBody([]byte(signed.Body))
-		r, err := http.NewRequest("POST", "https://abc123.execute-api.eu-west-1.amazonaws.com/live/@connections/"+escape(signed.ID), bytes.NewReader(b.data))
+		credentials, err := p.credentials.Retrieve(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.sign(context.Background(), r, b.hash, now); err != nil {
+		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(p.appendRequest(nil, credentials, to, signed.ID, newBody([]byte(signed.Body)), now))))
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Header.Get("Authorization"); got != signed.Authorization || r.ContentLength != int64(len(signed.Body)) {
+		if got := request.Header.Get("Authorization"); got != signed.Authorization || request.ContentLength != int64(len(signed.Body)) {
 			t.Errorf("id %q, %d bytes, token %q:\ngot  %s\nwant %s", signed.ID, len(signed.Body), signed.SessionToken, got, signed.Authorization)
 		}
 	}
