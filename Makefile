@@ -40,7 +40,7 @@ unit:
 	go test -count=1 ./...
 
 race:
-	go test -count=1 -race -short ./hub ./transport ./gateway ./lambda ./api ./serve ./internal/wiretest
+	go test -count=1 -race -short ./hub ./transport ./gateway ./client ./lambda ./api ./serve ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
 FUZZ ?= 4s

@@ -137,8 +137,12 @@ func Run(ctx context.Context, config Config) (Result, error) {
 		query.Add("topic", config.Topic)
 		address.RawQuery = query.Encode()
 	}
-	defer r.hangUp()
 	if err := r.connect(ctx, address); err != nil {
+		for _, s := range r.subscribers {
+			if s != nil {
+				s.conn.HangUp()
+			}
+		}
 		return Result{}, err
 	}
 	return r.measure(ctx, address)
@@ -156,12 +160,12 @@ func (r *run) connect(ctx context.Context, address *url.URL) error {
 	for range atOnce {
 		dialing.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(r.subscribers)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				conn, rest, err := dial(ctx, address)
+				conn, err := dial(ctx, address.String())
 				if err != nil {
 					stop(fmt.Errorf("connection %d: %w", i+1, err))
 					return
 				}
-				r.subscribers[i] = newSubscriber(r, int(i), conn, rest)
+				r.subscribers[i] = newSubscriber(r, int(i), conn)
 				connected.Add(1)
 			}
 		})
@@ -285,9 +289,7 @@ func (r *run) settle(ctx context.Context) {
 
 func (r *run) hangUp() {
 	for _, s := range r.subscribers {
-		if s != nil {
-			s.hangUp()
-		}
+		s.hangUp()
 	}
 }
 

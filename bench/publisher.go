@@ -12,7 +12,7 @@ func (r *run) publish(p int, at time.Duration, frame []byte) (reuse []byte, ok b
 	message := appendMessage(nil, p, r.sent[p].Load(), at, r.config.Size)
 	frame = ws.AppendMaskedFrame(frame[:0], ws.Text, [4]byte{}, message) // a zero mask changes nothing
 	r.sent[p].Add(1)
-	return frame, r.subscribers[p].write(frame) == nil
+	return frame, r.subscribers[p].conn.WriteFrames(frame) == nil
 }
 
 // keepRate has one publisher speak at a steady pace, which begins at a moment of its own.

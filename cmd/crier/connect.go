@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"os"
 	"os/signal"
@@ -16,8 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/spf13/cobra"
+
+	"crier/client"
+	"crier/ws"
 )
 
 const connectTimeout = 10 * time.Second
@@ -33,6 +31,7 @@ type connect struct {
 	subprotocols []string
 	json         bool
 	wait         time.Duration
+	reconnect    bool
 }
 
 func newConnect() *cobra.Command {
@@ -54,7 +53,8 @@ us in, makes the exit code 1.`,
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
   echo '{"hello":"world"}' | crier connect | jq .hello
-  crier connect --wait 1h < /dev/null > messages.txt`,
+  crier connect --wait 1h < /dev/null > messages.txt
+  crier connect wss://crier.example.com --reconnect`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 1 {
@@ -78,6 +78,7 @@ us in, makes the exit code 1.`,
 	f.StringVar(&c.origin, "origin", "", "send the Origin that a browser at `URL` would")
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
 	f.DurationVar(&c.wait, "wait", time.Second, "stay for `DURATION` after the end of a piped input")
+	f.BoolVar(&c.reconnect, "reconnect", false, "come back when the connection is lost")
 	return cmd
 }
 
@@ -86,22 +87,41 @@ func (c *connect) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	talk, err := c.dial(ctx, server)
+	header, err := c.header()
 	if err != nil {
 		return err
 	}
-	defer talk.conn.CloseNow()
-
-	notes := c.errOut
+	talk := &conversation{
+		in:      c.in,
+		stay:    c.wait,
+		explain: func(ended error) error { return explain(server, ended) },
+		notes:   notes{out: c.errOut, style: lookOf(c.streams, c.json)},
+	}
+	options := client.Options{
+		Header: header, Subprotocols: c.subprotocols, MaxMessage: maxReceived, Timeout: connectTimeout,
+		Confirm: client.Never, // it may be any server
+	}
+	if c.reconnect {
+		options.State, options.Drop = talk.noteState, talk.noteDrop
+	} else {
+		options.ComeBack = func(error) bool { return false }
+	}
 	if c.interactive() {
-		notes = c.out
+		talk.notes.out = c.out
+	}
+	if err := talk.connect(ctx, server.String(), options); err != nil {
+		return err
+	}
+	defer talk.hangUp()
+	out := talk.notes.out
+	if c.interactive() {
 		err = c.atTerminal(ctx, talk, server)
 	} else {
 		err = c.inPipe(ctx, talk)
 	}
 	// A normal end is news for the person, and no failure.
-	if closed, ok := errors.AsType[*closedError](err); ok && closed.code == websocket.StatusNormalClosure {
-		_, err = fmt.Fprintln(notes, closed)
+	if closed, ok := errors.AsType[*closedError](err); ok && closed.code == ws.NormalClosure {
+		_, err = fmt.Fprintln(out, closed)
 	}
 	return err
 }
@@ -118,63 +138,45 @@ func (c *connect) address() (*url.URL, error) {
 	return u, nil
 }
 
-func (c *connect) dial(ctx context.Context, server *url.URL) (*conversation, error) {
-	options, err := c.handshake()
-	if err != nil {
-		return nil, err
-	}
-	dialing, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	talk := &conversation{in: c.in}
-	conn, resp, err := websocket.Dial(httptrace.WithClientTrace(dialing, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { talk.cut = info.Conn.Close },
-	}), server.String(), options)
-	switch {
-	case err == nil:
-		conn.SetReadLimit(maxReceived)
-		talk.conn = conn
-		return talk, nil
-	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
-		return nil, refusedBy(resp)
-	case ctx.Err() != nil:
-		return nil, errors.New("interrupted")
-	default:
-		return nil, unreachable(server, err)
-	}
-}
-
-func (c *connect) handshake() (*websocket.DialOptions, error) {
-	options := &websocket.DialOptions{HTTPHeader: http.Header{}, Subprotocols: c.subprotocols}
+func (c *connect) header() (http.Header, error) {
+	h := http.Header{}
 	for _, header := range c.headers {
 		name, value, ok := strings.Cut(header, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			return nil, fmt.Errorf("--header %q should look like 'Name: value'", header)
 		}
-		value = strings.TrimSpace(value)
-		if textproto.CanonicalMIMEHeaderKey(name) == "Host" {
-			options.Host = value // net/http ignores it among the headers
-			continue
-		}
-		options.HTTPHeader.Add(name, value)
+		h.Add(name, strings.TrimSpace(value))
 	}
 	if c.origin != "" {
-		options.HTTPHeader.Set("Origin", c.origin)
+		h.Set("Origin", c.origin)
 	}
-	return options, nil
+	return h, nil
 }
 
-// refusedBy repeats what the server said instead of letting us in.
-func refusedBy(resp *http.Response) error {
-	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	var no struct{ Message string } // as API Gateway puts it
-	if json.Unmarshal(body, &no) == nil && no.Message != "" {
-		body = []byte(no.Message)
+// explain says in a sentence how a connection ended, or why there is none.
+func explain(server *url.URL, ended error) error {
+	if refused, ok := errors.AsType[*client.Refused](ended); ok {
+		return refusal(refused)
 	}
-	if why := sentence(string(body)); why != "" {
-		return fmt.Errorf("refused: %s: %s", strings.TrimSpace(status), why)
+	how, closed := errors.AsType[ws.Close](ended)
+	switch {
+	case how.Code == ws.TooBig && how.Reason != "" && strings.HasPrefix(ended.Error(), "the server broke"):
+		return fmt.Errorf("a message is larger than the %d MiB that crier connect takes", maxReceived>>20)
+	case how.Code == ws.NoStatus:
+		return &closedError{how.Code, "the server gave no close code"}
+	case closed:
+		return &closedError{how.Code, how.Reason}
 	}
-	return fmt.Errorf("refused: %s", strings.TrimSpace(status))
+	return unreachable(server, ended)
+}
+
+// refusal repeats what the server said instead of doing as it was asked.
+func refusal(r *client.Refused) error {
+	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
+	if why := sentence(r.Why()); why != "" {
+		return fmt.Errorf("refused: %s: %s", status, why)
+	}
+	return fmt.Errorf("refused: %s", status)
 }
 
 // unreachable says in a sentence that there was no answer, and what to look at.
@@ -200,8 +202,10 @@ func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *ur
 	if err != nil {
 		return err
 	}
-	talk.next, talk.show = p.nextLine, style.writeTo(p)
+	talk.notes.to(p)
+	talk.next, talk.show, talk.stay = p.nextLine, style.writeTo(p), 0
 	err = talk.run(ctx)
+	talk.notes.to(c.out)
 	p.close()
 	if err == nil {
 		fmt.Fprintln(c.out, style.paint(dim, "bye"))
@@ -211,6 +215,5 @@ func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *ur
 
 func (c *connect) inPipe(ctx context.Context, talk *conversation) error {
 	talk.next, talk.show = lines(c.in), lookOf(c.streams, c.json).writeTo(c.out)
-	talk.stay = c.wait
 	return talk.run(ctx)
 }

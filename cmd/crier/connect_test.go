@@ -276,11 +276,11 @@ func TestNothingTakesOverTheTerminal(t *testing.T) {
 }
 
 func TestLooks(t *testing.T) {
-	text, binary := websocket.MessageText, websocket.MessageBinary
+	const text, binary = false, true
 	prompt := look{terminal: true, mark: "< "}
 	for name, test := range map[string]struct {
 		look look
-		kind websocket.MessageType
+		kind bool
 		data string
 		want string
 	}{
@@ -298,7 +298,7 @@ func TestLooks(t *testing.T) {
 		"control codes in json": {look{terminal: true, colour: true, json: true}, text, "\"\u009b\"", green + "\"\\u009b\"" + plain + "\n"},
 		"binary is not json":    {look{json: true}, binary, "[1]", "[1]\n"},
 	} {
-		if got := string(test.look.message(test.kind, []byte(test.data))); got != test.want {
+		if got := string(test.look.message([]byte(test.data), test.kind)); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
@@ -325,5 +325,57 @@ func TestInterruptibleInput(t *testing.T) {
 	in.Close()
 	if err := <-read; err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("an interrupted read gave %v", err)
+	}
+}
+
+// TestReconnect: what is said in the pause is kept, and the person is told of it once.
+func TestReconnect(t *testing.T) {
+	n := 0
+	left := make(chan error, 1)
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		if n++; n == 1 {
+			conn.Read(r.Context())
+			conn.Close(websocket.StatusServiceRestart, "back soon")
+			return
+		}
+		echo(left)(r, conn)
+	})
+	in, typing := io.Pipe()
+	var out, noted strings.Builder
+	notes := writerFunc(func(b []byte) (int, error) {
+		if noted.Len() == 0 { // it is trying again
+			go func() {
+				io.WriteString(typing, strings.Repeat("two\n", 200))
+				typing.Close()
+			}()
+		}
+		return noted.Write(b)
+	})
+	go io.WriteString(typing, "one\n")
+	c := connect{url: server, reconnect: true, wait: time.Second, streams: streams{in: in, out: &out, errOut: notes}}
+	if err := c.run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if want := strings.Repeat("two\n", 200); out.String() != want {
+		t.Errorf("printed %q", out.String())
+	}
+	if want := "trying again: closed: 1012 back soon\nconnected again\n"; noted.String() != want {
+		t.Errorf("noted %q, want %q", noted.String(), want)
+	}
+	if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+		t.Errorf("left with %d, want 1000", code)
+	}
+}
+
+func TestReconnectEnds(t *testing.T) {
+	server := peer(t, func(_ *http.Request, conn *websocket.Conn) { conn.Close(websocket.StatusPolicyViolation, "go away") })
+	if _, _, err := piped(t, nobody(), server, "--reconnect"); err == nil || err.Error() != "closed: 1008 go away" {
+		t.Errorf("it ends with %v", err)
+	}
+	ctx, interrupt := context.WithCancel(context.Background())
+	notes := writerFunc(func(b []byte) (int, error) { interrupt(); return len(b), nil })
+	c := connect{url: freeAddress(t), reconnect: true, streams: streams{in: io.NopCloser(nobody()), out: io.Discard, errOut: notes}}
+	if err := c.run(ctx); err == nil || err.Error() != "interrupted" {
+		t.Errorf("while nobody listens it ends with %v", err)
 	}
 }

@@ -6,30 +6,74 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 	"unicode/utf8"
 
-	"github.com/coder/websocket"
+	"crier/client"
 )
 
 const (
 	maxLine     = 1 << 20
 	maxReceived = 8 << 20
+	maxPending  = 100 // lines of a pipe that are handed to the client before it has sent them
 	goodbyeWait = 2 * time.Second
-	sendTimeout = 30 * time.Second // a server that reads nothing for so long is told off
 )
 
 // conversation sends lines and shows messages until one side has enough.
 type conversation struct {
-	conn *websocket.Conn
-	cut  func() error           // ends the connection whatever conn is waiting for
-	in   io.Closer              // unblocks next
-	next func() (string, error) // the next line to send; io.EOF after the last
-	show func(websocket.MessageType, []byte) error
-	stay time.Duration // how long to listen after the last line
+	in      io.Closer              // unblocks next
+	next    func() (string, error) // the next line to send; io.EOF after the last
+	show    func(data []byte, binary bool) error
+	stay    time.Duration // how long to listen after the last line
+	explain func(ended error) error
+	notes   notes
+	met     bool // only noteState's: there was a connection
+
+	client *client.Client
+	cut    context.CancelFunc // ends the client without a goodbye
+	opened chan struct{}      // closed when there is a connection, for the first time
+	closed chan struct{}      // closed when there will be none
 }
 
-// run returns nil when this side said goodbye, a *closedError when the server did.
+// connect waits for the first connection. If it returns nil, hangUp must be called.
+func (c *conversation) connect(ctx context.Context, url string, o client.Options) (err error) {
+	c.opened, c.closed = make(chan struct{}), make(chan struct{})
+	opened, note := sync.OnceFunc(func() { close(c.opened) }), o.State
+	o.State = func(s client.Status) {
+		if note != nil {
+			note(s)
+		}
+		switch s.State {
+		case client.Open:
+			opened()
+		case client.Closed:
+			close(c.closed)
+		}
+	}
+	var living context.Context
+	living, c.cut = context.WithCancel(context.Background()) // ctx is when to say goodbye
+	if c.client, err = client.Connect(living, url, o); err != nil {
+		return err
+	}
+	select {
+	case <-c.opened:
+		return nil
+	case <-c.closed:
+		err = c.explain(c.client.Status().Ended)
+	case <-ctx.Done():
+		err = errors.New("interrupted")
+	}
+	c.hangUp()
+	return err
+}
+
+func (c *conversation) hangUp() {
+	c.cut()
+	c.client.Close()
+}
+
+// run returns nil when this side said goodbye, and why it ended when the server did.
 // Nothing it started is left when it returns.
 func (c *conversation) run(ctx context.Context) error {
 	heard, said := make(chan error, 1), make(chan error, 1)
@@ -37,7 +81,7 @@ func (c *conversation) run(ctx context.Context) error {
 	go func() { said <- c.speak(); close(said) }()
 	defer func() {
 		c.in.Close()
-		c.conn.CloseNow()
+		c.hangUp()
 		for range heard {
 		}
 		for range said {
@@ -50,31 +94,25 @@ func (c *conversation) run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	case spoken = <-said:
-		stay := c.stay
-		if errors.Is(spoken, errNotSent) {
-			stay = max(stay, goodbyeWait) // the server's own reason may still be under way
-		}
 		select {
 		case err := <-heard:
 			return err
 		case <-ctx.Done():
-		case <-time.After(stay):
+		case <-time.After(c.stay):
 		}
 	}
-	c.goodbye()
+	defer time.AfterFunc(goodbyeWait, c.cut).Stop()
+	c.client.Close()
 	return spoken
 }
 
-// goodbye closes with 1000 and hangs up on a server that does not answer. The library would wait
-// longer, and which of its locks it would wait for depends on what listen is doing.
-func (c *conversation) goodbye() {
-	defer time.AfterFunc(goodbyeWait, func() { c.cut() }).Stop()
-	c.conn.Close(websocket.StatusNormalClosure, "")
-}
-
-var errNotSent = errors.New("not sent")
-
 func (c *conversation) speak() error {
+	var last <-chan client.Fate
+	defer func() {
+		if last != nil {
+			<-last
+		}
+	}()
 	for {
 		line, err := c.next()
 		if err == io.EOF {
@@ -83,33 +121,26 @@ func (c *conversation) speak() error {
 		if err != nil {
 			return err
 		}
-		if err := c.send(line); err != nil {
-			return fmt.Errorf("%w: %w", errNotSent, err)
+		last = c.client.Send(line)
+		if c.client.Pending() > maxPending {
+			<-last
+			last = nil
 		}
 	}
-}
-
-func (c *conversation) send(line string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
-	defer cancel()
-	return c.conn.Write(ctx, websocket.MessageText, []byte(line))
 }
 
 func (c *conversation) listen() error {
-	for {
-		kind, data, err := c.conn.Read(context.Background())
-		if err != nil {
-			return closedBy(err)
-		}
-		if err := c.show(kind, data); err != nil {
+	for m := range c.client.Messages() {
+		if err := c.show(m.Data, m.Binary); err != nil {
 			return err
 		}
 	}
+	return c.explain(c.client.Status().Ended)
 }
 
 // closedError is the server's end of the connection, in the protocol's words.
 type closedError struct {
-	code   websocket.StatusCode
+	code   uint16
 	reason string
 }
 
@@ -120,18 +151,44 @@ func (e *closedError) Error() string {
 	return fmt.Sprintf("closed: %d %s", e.code, sentence(e.reason))
 }
 
-func closedBy(err error) error {
-	if errors.Is(err, websocket.ErrMessageTooBig) {
-		return fmt.Errorf("a message is larger than the %d MiB that crier connect takes", maxReceived>>20)
+// notes tell a person what becomes of a connection that comes back.
+type notes struct {
+	style look
+
+	mu   sync.Mutex
+	out  io.Writer
+	last string // so that it is said once
+}
+
+func (n *notes) to(out io.Writer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.out = out
+}
+
+func (n *notes) write(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if text != n.last {
+		n.last = text
+		fmt.Fprintln(n.out, n.style.paint(dim, text))
 	}
-	var frame websocket.CloseError
+}
+
+func (c *conversation) noteState(s client.Status) {
 	switch {
-	case !errors.As(err, &frame):
-		return &closedError{websocket.StatusAbnormalClosure, "the connection was lost without a close frame"}
-	case frame.Code == websocket.StatusNoStatusRcvd:
-		return &closedError{frame.Code, "the server gave no close code"}
-	default:
-		return &closedError{frame.Code, frame.Reason}
+	case s.State == client.Waiting:
+		c.notes.write("trying again: " + c.explain(s.Ended).Error())
+	case s.State == client.Open && c.met:
+		c.notes.write("connected again")
+	case s.State == client.Open:
+		c.met = true
+	}
+}
+
+func (c *conversation) noteDrop(d client.Drop) {
+	if d.Why != "closed" {
+		c.notes.write(fmt.Sprintf("%s (%s): %s", d.Fate, d.Why, printable(string(d.Data))))
 	}
 }
 

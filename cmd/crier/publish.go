@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"crier/client"
 )
 
 const publishTimeout = 30 * time.Second
@@ -78,7 +80,8 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return refusedBy(resp)
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		return refusal(&client.Refused{Status: resp.StatusCode, Body: body})
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/coder/websocket"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -67,22 +66,22 @@ func lookOf(s streams, pretty bool) look {
 }
 
 // writeTo shows messages on out, each in one write.
-func (l look) writeTo(out io.Writer) func(websocket.MessageType, []byte) error {
-	return func(kind websocket.MessageType, data []byte) error {
-		_, err := out.Write(l.message(kind, data))
+func (l look) writeTo(out io.Writer) func(data []byte, binary bool) error {
+	return func(data []byte, binary bool) error {
+		_, err := out.Write(l.message(data, binary))
 		return err
 	}
 }
 
 // message is what to write for one message, its newline included.
-func (l look) message(kind websocket.MessageType, data []byte) []byte {
-	if kind == websocket.MessageText && l.json {
+func (l look) message(data []byte, binary bool) []byte {
+	if !binary && l.json {
 		data = indented(data)
 	}
 	if !l.terminal {
 		return append(data[:len(data):len(data)], '\n')
 	}
-	if kind == websocket.MessageBinary {
+	if binary {
 		return fmt.Appendf(nil, "%s%s\n", l.paint(green, l.mark), l.paint(dim, hexed(data)))
 	}
 	text := printable(string(data))

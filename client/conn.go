@@ -1,0 +1,298 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crier/ws"
+)
+
+// A Handshake is what is asked of a server beside a WebSocket. The zero value asks for nothing.
+type Handshake struct {
+	Header       http.Header // sent with it; Host takes the place of the address's
+	Subprotocols []string    // one of which is wanted
+	TLS          *tls.Config // for wss; nil: trust whom the system trusts
+	MaxMessage   int         // the largest message to be read, in bytes; 0: 16 MiB
+}
+
+// A Conn is one WebSocket, to any server. It does not come back.
+//
+// One goroutine calls Next until it fails, which ends the Conn; the other methods may be called by others at the same time.
+type Conn struct {
+	stream   io.ReadWriteCloser
+	net      net.Conn // below stream
+	protocol string
+
+	// Owned by the caller of Next.
+	decoder ws.Decoder
+	buffer  []byte
+	unread  []byte
+	ended   error
+
+	born time.Time
+	read atomic.Int64 // when something was read last, as time since born
+
+	writing sync.Mutex
+	leaving bool
+	out     []byte // to be used again
+}
+
+const (
+	maxRefusal  = 1 << 10 // bytes of a refusal that are kept
+	goodbyeTime = 2 * time.Second
+	readSize    = 16 << 10
+	defaultMax  = 16 << 20
+)
+
+// Dial opens a WebSocket at an address, ws, wss, http or https, through a proxy if the environment names one. It fails with a
+// *Refused if the server answers anything but yes.
+// https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
+	if rest, ok := strings.CutPrefix(address, "ws"); ok {
+		address = "http" + rest
+	}
+	key := newKey()
+	c := &Conn{born: time.Now(), buffer: make([]byte, readSize)}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { c.net = info.Conn }})
+	r, err := h.request(ctx, address, key)
+	if err != nil {
+		return nil, err
+	}
+	door := http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
+		ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10, // they stay with the connection
+	}}
+	answer, err := door.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(answer, key); err != nil {
+		answer.Body.Close()
+		return nil, err
+	}
+	c.stream = answer.Body.(io.ReadWriteCloser) // "As of Go 1.12, the Body will also implement io.Writer on a successful 101"
+	c.protocol = answer.Header.Get("Sec-WebSocket-Protocol")
+	c.decoder = ws.Decoder{Client: true, MaxMessage: h.MaxMessage}
+	if h.MaxMessage == 0 {
+		c.decoder.MaxMessage = defaultMax
+	}
+	c.read.Store(int64(time.Since(c.born)))
+	return c, nil
+}
+
+var onlyHTTP1 = func() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}()
+
+func newKey() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+func (h Handshake) request(ctx context.Context, address, key string) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if h.Header != nil {
+		r.Header = h.Header.Clone()
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host // net/http ignores it among the headers
+	}
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	// As the RFC spells them, and not as net/http would: some servers look for just that.
+	r.Header["Sec-WebSocket-Version"] = []string{"13"}
+	r.Header["Sec-WebSocket-Key"] = []string{key}
+	if len(h.Subprotocols) > 0 {
+		r.Header["Sec-WebSocket-Protocol"] = []string{strings.Join(h.Subprotocols, ", ")}
+	}
+	return r, nil
+}
+
+// check reports what is wrong with a server's answer.
+func (h Handshake) check(answer *http.Response, key string) error {
+	switch protocol := answer.Header.Get("Sec-WebSocket-Protocol"); {
+	case answer.StatusCode != http.StatusSwitchingProtocols:
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
+		return &Refused{answer.StatusCode, text}
+	case !strings.EqualFold(answer.Header.Get("Upgrade"), "websocket"):
+		return errors.New("the server switches to something that is no WebSocket")
+	case answer.Header.Get("Sec-WebSocket-Accept") != ws.AcceptKey(key):
+		return errors.New("the server's Sec-WebSocket-Accept is wrong")
+	case answer.Header.Get("Sec-WebSocket-Extensions") != "":
+		return errors.New("the server uses an extension that was not offered")
+	case protocol != "" && !slices.Contains(h.Subprotocols, protocol):
+		return fmt.Errorf("the server chose the subprotocol %q, which was not offered", protocol)
+	}
+	return nil
+}
+
+// Refused is a server's answer to a handshake, when it is not yes.
+type Refused struct {
+	Status int
+	Body   []byte // at most 1 KiB of it
+}
+
+// Why returns the server's reason: its body, or what API Gateway calls its message. It is not fit to be printed as it is.
+func (r *Refused) Why() string {
+	var answer struct{ Message string }
+	if json.Unmarshal(r.Body, &answer) == nil && answer.Message != "" {
+		return answer.Message
+	}
+	return string(r.Body)
+}
+
+// Error makes a refusal an error: `refused: 400 Bad Request: "append ?topicName=…"`.
+func (r *Refused) Error() string {
+	status := strings.TrimSpace(fmt.Sprintf("refused: %d %s", r.Status, http.StatusText(r.Status)))
+	if why := strings.TrimSpace(r.Why()); why != "" {
+		return fmt.Sprintf("%s: %q", status, why)
+	}
+	return status
+}
+
+// Subprotocol returns the one that the server has chosen, or "".
+func (c *Conn) Subprotocol() string { return c.protocol }
+
+// LastRead returns when bytes came from the server last, be it a pong.
+func (c *Conn) LastRead() time.Time { return c.born.Add(time.Duration(c.read.Load())) }
+
+// Buffered reports whether some of what comes next has been read: Next may return without waiting.
+func (c *Conn) Buffered() bool { return len(c.unread) > 0 }
+
+// Next waits for the next message. Its data is valid until Next is called again.
+//
+// An error is the end of the connection, and the same is returned from then on. A [ws.Close] is in it, with code 1006 if there
+// was no close frame.
+func (c *Conn) Next() (data []byte, binary bool, err error) {
+	for c.ended == nil {
+		for len(c.unread) > 0 {
+			m, n, ok, err := c.decoder.Next(c.unread)
+			c.unread = c.unread[n:]
+			switch {
+			case err != nil:
+				fault, _ := errors.AsType[ws.Close](err)
+				c.end(fault, fmt.Errorf("the server broke the protocol: %w", err))
+				return nil, false, c.ended
+			case !ok:
+			case m.Op == ws.Text:
+				return m.Data, false, nil
+			case m.Op == ws.Binary:
+				return m.Data, true, nil
+			case m.Op == ws.Ping:
+				c.WriteFrames(ws.AppendMaskedFrame(nil, ws.Pong, newMask(), m.Data))
+			case m.Op == ws.CloseFrame:
+				how, err := ws.ParseClose(m.Data)
+				if err != nil {
+					how, _ = errors.AsType[ws.Close](err)
+				}
+				c.end(how, how)
+				return nil, false, c.ended
+			}
+		}
+		n, err := c.stream.Read(c.buffer)
+		c.read.Store(int64(time.Since(c.born)))
+		if c.unread = c.buffer[:n]; n == 0 && err != nil {
+			c.end(ws.Close{}, &lost{err})
+		}
+	}
+	return nil, false, c.ended
+}
+
+// lost says that a connection ended without a close frame.
+type lost struct{ err error }
+
+func (l *lost) Error() string { return "the connection was lost: " + l.err.Error() }
+func (l *lost) Unwrap() []error {
+	return []error{ws.Close{Code: ws.Abnormal, Reason: "the connection was lost without a close frame"}, l.err}
+}
+
+// end answers the server's end, unless we had begun it, or there is nobody to answer, and hangs up.
+func (c *Conn) end(answer ws.Close, why error) {
+	c.ended = why
+	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
+	if answer != (ws.Close{}) {
+		c.sayGoodbye(answer)
+	}
+	c.stream.Close()
+}
+
+// Goodbye tells the server that this is the end, and why. Next returns the server's answer, or after two seconds that there
+// was none.
+func (c *Conn) Goodbye(why ws.Close) {
+	deadline := time.Now().Add(goodbyeTime)
+	c.net.SetDeadline(deadline)
+	c.sayGoodbye(why)
+	c.net.SetReadDeadline(deadline)
+}
+
+func (c *Conn) sayGoodbye(why ws.Close) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if !c.leaving {
+		c.leaving = true
+		c.stream.Write(ws.AppendMaskedClose(nil, newMask(), why))
+	}
+}
+
+// HangUp ends the connection without a word. Next fails.
+func (c *Conn) HangUp() { c.net.Close() }
+
+// Write sends a message. It waits while the server does not read.
+func (c *Conn) Write(data []byte, binary bool) error {
+	op := ws.Text
+	if binary {
+		op = ws.Binary
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out = ws.AppendMaskedFrame(c.out[:0], op, newMask(), data)
+	return c.write(c.out)
+}
+
+// WriteFrames sends frames that are masked and complete, made by package ws.
+func (c *Conn) WriteFrames(frames []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.write(frames)
+}
+
+var errLeaving = errors.New("nothing can be sent behind a close frame")
+
+// write requires writing.
+func (c *Conn) write(frames []byte) error {
+	if c.leaving {
+		return errLeaving
+	}
+	_, err := c.stream.Write(frames)
+	return err
+}
+
+// Ping has the server send a sign of life, which LastRead tells of. No other client notices.
+func (c *Conn) Ping() error { return c.WriteFrames(ws.AppendMaskedFrame(nil, ws.Ping, newMask(), nil)) }
+
+// newMask returns what hides a frame's content from what stands between: "The masking key needs to be unpredictable".
+// https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+func newMask() (key [4]byte) {
+	rand.Read(key[:])
+	return key
+}

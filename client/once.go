@@ -1,0 +1,98 @@
+package client
+
+import (
+	"bytes"
+	"container/list"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"crier/stamp"
+)
+
+// mostSenders is of how many senders the last id is remembered.
+const mostSenders = 1000
+
+// ids are the last ones heard. Those of one sender arrive in order, so one for each is enough.
+type ids struct {
+	last   map[string]*list.Element
+	recent list.List // of heard, who spoke last at the end
+}
+
+type heard struct {
+	name  string
+	count uint64
+}
+
+func newIDs() ids { return ids{last: make(map[string]*list.Element)} }
+
+// again looks at an id, and reports whether its message was not heard before. What is ours is confirmed with all before it.
+func (c *Client) again(data []byte, mine *bool) (first bool) {
+	if !bytes.Contains(data, []byte(`"_id":"`)) {
+		*mine = bytes.Contains(data, []byte(`"_me":true`)) && member(data, "_me") == "true"
+		return true
+	}
+	id, _ := stamp.String([]byte(member(data, "_id")))
+	name, count, ok := parseID(id)
+	if !ok {
+		return true
+	}
+	if name == c.name {
+		*mine = true // though an earlier connection of ours may have said it
+		for c.sent > 0 && c.kept[0].id <= count {
+			c.confirm(1)
+		}
+	}
+	return c.remember(name, count)
+}
+
+// remember notes an id, and reports whether it is new.
+func (s *ids) remember(name string, count uint64) bool {
+	at, ok := s.last[name]
+	if !ok {
+		if s.recent.Len() == mostSenders {
+			delete(s.last, s.recent.Remove(s.recent.Front()).(*heard).name)
+		}
+		s.last[name] = s.recent.PushBack(&heard{name, count})
+		return true
+	}
+	h := at.Value.(*heard)
+	if count <= h.count {
+		return false
+	}
+	h.count = count
+	s.recent.MoveToBack(at)
+	return true
+}
+
+// parseID reads an id such as k3x9q2ab-17.
+func parseID(id string) (name string, count uint64, ok bool) {
+	name, digits, ok := strings.Cut(id, "-")
+	if !ok || name == "" || strings.Trim(name, "0123456789_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "", 0, false
+	}
+	count, err := strconv.ParseUint(digits, 10, 64)
+	return name, count, err == nil
+}
+
+func newName() string { return strings.ToLower(rand.Text()[:8]) }
+
+// named returns what the server makes of a message, before its stamps, with an id.
+func (o *outbox) named(m *message) []byte {
+	if m.id == 0 {
+		o.count++
+		m.id = o.count
+	}
+	var text []byte
+	if stamp.Object(m.data, nil, nil) {
+		text = bytes.TrimSuffix(bytes.TrimSpace(m.data), []byte("}"))
+		if text = append([]byte(nil), text...); len(bytes.TrimSpace(text)) > len("{") {
+			text = append(text, ',')
+		}
+	} else {
+		text, _ = stamp.Stamp{}.Append(nil, m.data)
+		text = bytes.TrimSuffix(text, []byte(`"_now":0,"_me":false}`))
+	}
+	return fmt.Appendf(text, `"_id":"%s-%d"}`, o.name, m.id)
+}

@@ -1,0 +1,264 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"crier/ws"
+)
+
+const (
+	stable = 5 * time.Second  // a connection that lasted so long was a good one
+	slept  = 90 * time.Second // no tick is so late while the machine is awake
+)
+
+var (
+	errNoAnswer = errors.New("no answer")
+	errSlept    = errors.New("the machine slept")
+	errGoodbye  = ws.Close{Code: ws.NormalClosure}
+)
+
+// settled are the words with which crier closes a connection behind all that it has published: what has not come back by then
+// was not published.
+var settled = map[string]bool{"the server is going away": true, "no message for too long": true, "Connection Closed Normally": true}
+
+// run keeps the client connected until it is closed. What else runs for it, it waits for.
+func (c *Client) run(ctx context.Context) {
+	defer close(c.over)
+	defer c.leave()
+	if c.inbox != nil {
+		defer close(c.inbox)
+	}
+	for tries := 0; ; tries++ {
+		lasted, err := c.connection(ctx)
+		if lasted > stable {
+			tries = 0
+		}
+		if c.leaving.Err() != nil || !c.o.ComeBack(err) {
+			c.quit(err)
+			return
+		}
+		wait := rand.N(max(1, min(c.o.Retry[1], c.o.Retry[0]<<min(tries, 20))))
+		c.become(Status{Waiting, err, time.Now().Add(wait)})
+		select {
+		case <-time.After(wait):
+			c.become(Status{State: Connecting, Ended: err})
+		case <-c.leaving.Done():
+			c.quit(c.why(ctx))
+			return
+		}
+	}
+}
+
+// why returns how it ends if nobody else has ended it.
+func (c *Client) why(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return errGoodbye
+}
+
+// connection makes a connection and stays with it to its end.
+func (c *Client) connection(ctx context.Context) (lasted time.Duration, err error) {
+	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
+	defer cancel()
+	conn, err := Dial(dialing, c.url, Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage})
+	switch {
+	case c.leaving.Err() != nil:
+		if err == nil {
+			conn.HangUp()
+		}
+		return 0, c.why(ctx)
+	case err != nil:
+		return 0, err
+	}
+	defer context.AfterFunc(ctx, conn.HangUp)()
+	begun := time.Now()
+	c.become(Status{State: Open})
+	c.signal(c.wake)
+	over := make(chan struct{})
+	var writing, watching sync.WaitGroup
+	var left error // why we ended it, if we did
+	writing.Go(func() { c.write(conn, over) })
+	watching.Go(func() { left = c.watch(conn, over) })
+	err = c.read(conn)
+	close(over)
+	writing.Wait()
+	watching.Wait()
+	how, _ := errors.AsType[ws.Close](err)
+	c.tell(c.part(settled[how.Reason]))
+	switch {
+	case ctx.Err() != nil:
+		err = c.why(ctx)
+	case left != nil:
+		err = left
+	}
+	return time.Since(begun), err
+}
+
+// read hears what comes until the connection is over.
+func (c *Client) read(conn *Conn) error {
+	for {
+		data, binary, err := conn.Next()
+		if err != nil {
+			return err
+		}
+		m := Message{Binary: binary}
+		if !binary && !c.account(data, &m.Mine) {
+			continue
+		}
+		m.Data = append(m.Data, data...)
+		c.deliver(m)
+	}
+}
+
+func (c *Client) deliver(m Message) {
+	c.delivering.Store(true)
+	defer c.delivering.Store(false)
+	if c.inbox == nil {
+		c.o.Message(m)
+		return
+	}
+	select {
+	case c.inbox <- m:
+	case <-c.leaving.Done(): // nobody may be there to hear
+		select {
+		case c.inbox <- m:
+		default:
+		}
+	}
+}
+
+// write hands over what waits, until the connection is over.
+func (c *Client) write(conn *Conn, over <-chan struct{}) {
+	var frames []byte
+	var batch []*message // those that will not be confirmed
+	for {
+		c.mu.Lock()
+		frames, batch = c.handOver(frames[:0], batch[:0], c.confirms)
+		c.mu.Unlock()
+		if len(frames) > 0 {
+			err := conn.WriteFrames(frames)
+			c.mu.Lock()
+			c.handed(batch, err)
+			empty := len(c.kept) == 0
+			c.mu.Unlock()
+			if empty {
+				c.signal(c.emptied)
+			}
+			continue
+		}
+		select {
+		case <-c.wake:
+		case <-over:
+			return
+		}
+	}
+}
+
+// watch gives the connection up if there is no sign of life though one is due, and asks for one in silence. It says goodbye when
+// we leave and nothing is on its way. It returns why, if it ended the connection.
+func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
+	ticker := time.NewTicker(min(time.Second, c.o.Timeout/4))
+	defer ticker.Stop()
+	leaving, patience := c.leaving.Done(), time.Time{}
+	var asked time.Time // if there was no answer yet
+	silence := c.o.Heartbeat/4*3 + rand.N(max(1, c.o.Heartbeat/2))
+	var deaf time.Time // until when we did not listen
+	for last := time.Now(); ; {
+		select {
+		case <-over:
+			return nil
+		case <-c.emptied:
+		case <-ticker.C:
+		case <-leaving:
+			leaving, patience = nil, time.Now().Add(c.o.Timeout)
+		}
+		now, alive := time.Now(), conn.LastRead()
+		if leaving == nil && (c.Pending() == 0 || now.After(patience)) {
+			conn.Goodbye(errGoodbye)
+			<-over
+			return errGoodbye
+		}
+		if now.Round(0).Sub(last.Round(0)) > slept { // by the clock on the wall: the other one may have slept, too
+			conn.HangUp()
+			return errSlept
+		}
+		if c.delivering.Load() || now.Sub(last) > c.o.Timeout/2 {
+			deaf = now // who hears holds us up, or we were stopped ourselves
+		}
+		last = now
+		if alive.After(asked) {
+			asked = time.Time{}
+		}
+		due := earlier(asked, c.dueSince())
+		switch {
+		case !due.IsZero() && now.Sub(due) > c.o.Timeout && now.Sub(alive) > c.o.Timeout && now.Sub(deaf) > c.o.Timeout:
+			conn.HangUp()
+			return errNoAnswer
+		case asked.IsZero() && c.o.Heartbeat > 0 && now.Sub(alive) > silence:
+			asked = now
+			c.ask()
+		}
+	}
+}
+
+// earlier returns the earlier of two times, of which either may be none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// dueSince returns since when a sign of life is due because of what we said, or zero.
+func (c *Client) dueSince() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return earlier(c.writing, c.waiting)
+}
+
+// ask has the writer send a ping.
+func (c *Client) ask() {
+	c.mu.Lock()
+	c.ping = true
+	c.mu.Unlock()
+	c.signal(c.wake)
+}
+
+func (c *Client) signal(what chan struct{}) {
+	select {
+	case what <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Client) become(s Status) {
+	c.mu.Lock()
+	c.status = s
+	c.mu.Unlock()
+	if c.o.State != nil {
+		c.o.State(s)
+	}
+}
+
+// quit ends the client.
+func (c *Client) quit(ended error) {
+	c.leave() // Send takes no more
+	c.mu.Lock()
+	drops := c.giveUp()
+	c.mu.Unlock()
+	c.tell(drops)
+	c.become(Status{State: Closed, Ended: ended})
+}
+
+func (c *Client) tell(drops []Drop) {
+	if c.o.Drop != nil {
+		for _, d := range drops {
+			c.o.Drop(d)
+		}
+	}
+}
