@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,12 +48,14 @@ func TestHandshake(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := websocket.Accept(w, r, nil); err == nil {
 			c.Write(r.Context(), websocket.MessageText, []byte(r.Proto))
 			c.Read(r.Context())
 		}
 	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of who does not trust it
+	s.StartTLS()
 	defer s.Close()
 	url := "wss" + strings.TrimPrefix(s.URL, "https")
 	if _, err := Dial(context.Background(), url, Handshake{}); err == nil {

@@ -219,6 +219,13 @@ func (p *person) until(what string, holds func() bool) {
 	}
 }
 
+// nth returns one of the states that there were.
+func (p *person) nth(i int) Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.states[i]
+}
+
 // becomes waits for a state, which may have been there already.
 func (p *person) becomes(s State) {
 	p.t.Helper()
@@ -226,16 +233,17 @@ func (p *person) becomes(s State) {
 }
 
 // numbers returns the n of each {"n":…} that was heard.
-func (p *person) numbers() []int {
+func (p *person) numbers() []int { return p.numbersOf(func(Message) bool { return true }) }
+
+// own returns those that came back as one's own.
+func (p *person) own() []int { return p.numbersOf(func(m Message) bool { return m.Mine }) }
+
+func (p *person) numbersOf(which func(Message) bool) (ns []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lockedNumbers()
-}
-
-func (p *person) lockedNumbers() (ns []int) {
 	for _, m := range p.heard {
 		var v struct{ N *int }
-		if json.Unmarshal(m.Data, &v) == nil && v.N != nil {
+		if which(m) && json.Unmarshal(m.Data, &v) == nil && v.N != nil {
 			ns = append(ns, *v.N)
 		}
 	}
