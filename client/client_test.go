@@ -304,6 +304,22 @@ func TestNetworkStops(t *testing.T) {
 	}
 }
 
+// TestOnceAtTheEnd: what was on its way when it was closed is in doubt.
+func TestOnceAtTheEnd(t *testing.T) {
+	home := openHome(t)
+	network := openNetwork(t, home)
+	p := join(t, network.url(), Options{Once: true})
+	p.becomes(Open)
+	network.freeze()
+	tried := p.Send("published or not")
+	p.becomes(Waiting)
+	waits := p.Send("never sent")
+	p.Close()
+	if tried, waits := fate(t, tried), fate(t, waits); tried != Unsure || waits != Dropped {
+		t.Errorf("their fates are %v and %v", tried, waits)
+	}
+}
+
 // TestOnceIsTheSame: with once messages are what they are without, and an id.
 func TestOnceIsTheSame(t *testing.T) {
 	home := openHome(t)

@@ -296,8 +296,7 @@ export class Crier extends EventTarget {
     clearTimeout(this.#retrying);
     globalThis.removeEventListener?.("online", this.#online);
     this.#become("closed");
-    this.#take(0, this.#sent, "unsure", "closed");
-    this.#take(0, this.#queue.length, "dropped", "closed");
+    while (this.#queue.length) this.#take(0, 1, this.#sent || this.#queue[0].id ? "unsure" : "dropped", "closed");
     for (const left of this.#leaving.splice(0)) left();
   }
 }

@@ -1,4 +1,4 @@
-// Package browser has no code: its tests drive crier.js in Node, and the page and the examples in Chromium.
+// Package browser has no code: its tests drive crier.js in Node and Deno, and the page and the examples in Chromium.
 package browser
 
 import (
@@ -51,7 +51,7 @@ func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 // needs fails the test where the npm packages are not installed.
 func needs(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"ws", "playwright-core", "axe-core", "typescript"} {
+	for _, name := range []string{"ws", "playwright-core", "axe-core", "typescript", "deno"} {
 		if _, err := os.Stat(filepath.Join("node_modules", name)); err != nil {
 			t.Fatalf("%v: run make deps, or npm ci in internal/browser", err)
 		}

@@ -1,8 +1,11 @@
 // crier.js against the real server, through restarts, sleeps and a network that stops. README.md of the client says what
 // it promises; the tests say it again.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test as nodeTest } from "node:test";
 import { gzipSync } from "node:zlib";
 import WebSocket, { WebSocketServer } from "ws";
@@ -185,6 +188,19 @@ for (const late of [false, true]) {
   });
 }
 
+test("with once, what was on its way at the end is in doubt", async (t) => {
+  const home = await Home.open(t);
+  const network = await Network.open(t, home);
+  const crier = join(t, network.url, { once: true });
+  await becomes(crier, "open");
+  network.freeze();
+  const tried = crier.send("published or not");
+  await becomes(crier, "waiting");
+  const waits = crier.send("never sent");
+  await crier.close();
+  assert.deepEqual(await Promise.all([tried, waits]), ["unsure", "dropped"]);
+});
+
 test("with once, messages are what they are without, and an id", async (t) => {
   const home = await Home.open(t);
   const [plain, named] = [join(t, home.url), join(t, home.url, { once: true })];
@@ -345,6 +361,52 @@ test("it says what it cannot do", async (t) => {
   assert.throws(() => connect("ws://localhost:1", { WebSocket, once: true, echo: false }), /marks what is one's own/);
   assert.throws(() => connect("ws://localhost:1/chat", { WebSocket, once: true }), TypeError);
   assert.throws(() => connect({ WebSocket }), /./); // in Node crier.js comes from no server
+});
+
+test("it works in Deno, from the server's own address, through a restart", async (t) => {
+  const home = await Home.open(t);
+  const dir = mkdtempSync(path.join(tmpdir(), "deno-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const deno = spawn("node_modules/.bin/deno", ["run", `--allow-net=127.0.0.1`, `--allow-import=127.0.0.1:${home.port}`, "-"], {
+    env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", DENO_DIR: dir, NO_COLOR: "1" },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  t.after(() => deno.kill("SIGKILL"));
+  let complaints = "";
+  deno.stderr.on("data", (data) => (complaints += data));
+  deno.stdin.end(`
+    import { connect } from "${home.http}/crier.js";
+    const crier = connect({ topic: "deno", retry: [10, 100] });
+    crier.addEventListener("state", () => console.log(crier.state));
+    console.log(await crier.send("before"));
+    for await (const { json } of crier) {
+      console.log(json.data);
+      if (json.data === "bye") break;
+    }
+    console.log(await crier.send("after"));
+    await crier.close();`);
+  let said = "";
+  const news = new EventTarget();
+  deno.stdout.on("data", (data) => {
+    said += data;
+    news.dispatchEvent(new Event("said"));
+  });
+  const ended = once(deno, "close").then(([code]) => assert.equal(code, 0, complaints));
+  const says = async (line) => {
+    const holds = () => `\n${said}`.includes(`\n${line}\n`);
+    if (!holds()) await Promise.race([happens(news, "said", holds), ended.then(() => assert.ok(holds(), `it said ${said}`))]);
+  };
+  await says("confirmed");
+  await home.stop();
+  await says("waiting");
+  said = "";
+  await home.start();
+  await says("open");
+  await home.publish("bye", "?topic=deno");
+  await says("bye");
+  await says("closed");
+  await says("confirmed");
+  await ended;
 });
 
 // talkative has a client say {"n":1}, {"n":2} … until it is stopped. It then returns what became of each.
