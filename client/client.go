@@ -113,7 +113,7 @@ type Drop struct {
 	Data   []byte
 	Binary bool
 	Fate   Fate   // Unsure or Dropped
-	Why    string // "full", "closed", "lost" or "skipped"
+	Why    string // "full", "closed", "not UTF-8", "lost" or "skipped"
 }
 
 const (

@@ -159,6 +159,9 @@ func TestQueue(t *testing.T) {
 			t.Errorf("the fate of %d is %v, want %v", i, f, want)
 		}
 	}
+	if f := fate(t, p.Send("\xff")); f != Dropped {
+		t.Errorf("no UTF-8: %v", f)
+	}
 	large := strings.Repeat("x", mostBytes/2+1)
 	home.stop()
 	p.becomes(Waiting)
@@ -251,6 +254,34 @@ func TestCut(t *testing.T) {
 	}
 	if heard := witness.numbers(); !once(heard) {
 		t.Error("something was heard twice")
+	}
+}
+
+// TestCutWhileItWrites: what was not handed to the connection is kept for the next.
+func TestCutWhileItWrites(t *testing.T) {
+	home := openHome(t)
+	network := openNetwork(t, home)
+	p := join(t, network.url(), Options{Timeout: patience})
+	p.becomes(Open)
+	network.freeze()
+	const messages = 4000 // of 4 KB: more than the sockets on the way take
+	var fates []<-chan Fate
+	for range messages {
+		fates = append(fates, p.Send(strings.Repeat("x", 4000)))
+	}
+	eventually(t, "it is stuck", func() bool {
+		p.Client.mu.Lock()
+		defer p.Client.mu.Unlock()
+		return !p.writing.IsZero() && time.Since(p.writing) > 50*time.Millisecond
+	})
+	network.cut()
+	by := make(map[Fate][]int)
+	for i, f := range fates {
+		f := fate(t, f)
+		by[f] = append(by[f], i)
+	}
+	if len(by[Unsure])+len(by[Confirmed]) != messages || len(by[Confirmed]) < 100 {
+		t.Errorf("of %d: %v", messages, counts(by))
 	}
 }
 

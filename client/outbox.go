@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"crier/stamp"
 	"crier/ws"
@@ -36,7 +37,8 @@ type outbox struct {
 	name    string     // the ids'
 }
 
-// Send says text to everyone, now or when there is a connection, and returns at once. What became of it comes on the channel.
+// Send says text, which must be UTF-8, to everyone, now or when there is a connection, and returns at once. What became of it
+// comes on the channel, of which nobody need take it.
 func (c *Client) Send(text string) <-chan Fate { return c.send([]byte(text), false) }
 
 // SendBinary is like Send. The client takes a copy.
@@ -49,6 +51,8 @@ func (c *Client) send(data []byte, binary bool) <-chan Fate {
 	switch {
 	case c.leaving.Err() != nil:
 		why = "closed"
+	case !binary && !utf8.Valid(data):
+		why = "not UTF-8"
 	case !c.put(m, c.status.State == Open):
 		why = "full"
 	}
@@ -121,7 +125,9 @@ func (o *outbox) handOver(dst []byte, batch []*message, confirms bool) ([]byte, 
 
 // handed notes that a write has ended. What cannot be confirmed has its fate.
 func (o *outbox) handed(batch []*message, err error) {
-	o.writing = time.Time{}
+	if err == nil { // or else the connection's end is due
+		o.writing = time.Time{}
+	}
 	for _, m := range batch {
 		o.bytes -= len(m.data)
 		if err != nil {

@@ -41,7 +41,13 @@ func (c *Client) run(ctx context.Context) {
 			c.quit(err)
 			return
 		}
-		wait := rand.N(max(1, min(c.o.Retry[1], c.o.Retry[0]<<min(tries, 20))))
+		longest := c.o.Retry[0]
+		for range tries {
+			if longest < c.o.Retry[1] {
+				longest *= 2
+			}
+		}
+		wait := rand.N(max(1, min(longest, c.o.Retry[1])))
 		c.become(Status{Waiting, err, time.Now().Add(wait)})
 		select {
 		case <-time.After(wait):
@@ -146,6 +152,9 @@ func (c *Client) write(conn *Conn, over <-chan struct{}) {
 			c.handed(batch, err)
 			empty := len(c.kept) == 0
 			c.mu.Unlock()
+			if err != nil {
+				return // what is left waits for the next connection. The reader will find out how this one ended
+			}
 			if empty {
 				c.signal(c.emptied)
 			}
