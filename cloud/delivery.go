@@ -3,10 +3,12 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,6 +125,9 @@ func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, 
 // postingTime returns until when to post: somewhat before ctx ends, and before API Gateway gives up waiting, if it waits.
 func postingTime(ctx context.Context, start time.Time, p *publication) time.Time {
 	end := start.Add(maxAnswer + 2*reserve)
+	if len(p.topics) == 0 {
+		end = end.Add(reserve) // one post has time even if those before it took all they had
+	}
 	if deadline, ok := ctx.Deadline(); ok && (p.rests > 0 || deadline.Add(-reserve).Before(end)) {
 		end = deadline.Add(-reserve)
 	}
@@ -188,11 +193,25 @@ func (d *delivery) work(line <-chan recipient) {
 
 // post posts to one recipient and notes what becomes of it.
 func (d *delivery) post(r recipient) (status int) {
-	status, err := d.handler.poster.post(d.ctx, d.to, r.id, r.body)
+	poster, timeout := d.handler.poster, postTimeout
+	suspect := poster.suspects.has(r.id)
+	if suspect {
+		timeout = suspectTimeout
+	}
+	status, err := poster.post(d.ctx, timeout, d.to, r.id, r.body)
 	if err != nil {
 		d.handler.log.Debug("post", "connectionId", r.id, "error", err)
 	}
+	hangs := errors.Is(err, os.ErrDeadlineExceeded) && d.ctx.Err() == nil
 	switch {
+	case hangs && !suspect:
+		poster.suspects.add(r.id)
+	case !hangs && suspect:
+		poster.suspects.remove(r.id)
+	}
+	switch {
+	case hangs && suspect: // whoever waits for the others should not wait for it
+		d.counts.lost.Add(1)
 	case status == http.StatusOK:
 		d.counts.delivered.Add(1)
 		return status

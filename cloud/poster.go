@@ -7,11 +7,14 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +25,12 @@ const (
 	// maxPosts is how many posts are under way at once. With 13 ms for each that is 10,000 a second, what an account may
 	// by default. https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 	maxPosts = 128
-	// postTimeout is how long a post may take. Posts to clients that vanished have been seen to hang.
-	postTimeout = 3 * time.Second
+	// postTimeout is how long a post may take. Posts to clients that vanished have been seen to hang: those that did not answer
+	// last time get suspectTimeout, and one try.
+	postTimeout    = 3 * time.Second
+	suspectTimeout = time.Second
+	// maxSuspects is how many of them are remembered.
+	maxSuspects = 1000
 )
 
 // A poster posts to connections, through API Gateway's management API.
@@ -35,6 +42,7 @@ type poster struct {
 	region      string
 	idle        chan *line // has room for maxPosts
 	key         atomic.Pointer[signingKey]
+	suspects    suspects
 }
 
 func newPoster(credentials aws.CredentialsProvider, region string) *poster {
@@ -43,6 +51,34 @@ func newPoster(credentials aws.CredentialsProvider, region string) *poster {
 		region:      region,
 		idle:        make(chan *line, maxPosts),
 	}
+}
+
+// suspects are connections that did not answer when they were last posted to.
+type suspects struct {
+	mu  sync.Mutex
+	ids map[string]struct{}
+}
+
+func (s *suspects) has(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.ids[id]
+	return ok
+}
+
+func (s *suspects) add(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil || len(s.ids) == maxSuspects {
+		s.ids = make(map[string]struct{})
+	}
+	s.ids[id] = struct{}{}
+}
+
+func (s *suspects) remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ids, id)
 }
 
 // A body is what is posted, with its hash, which is the same for all who get it.
@@ -56,37 +92,46 @@ func newBody(data []byte) *body {
 	return &body{data, hex.EncodeToString(sum[:])}
 }
 
-// post posts to one connection and returns the answer's status. An error is one of the network.
-func (p *poster) post(ctx context.Context, to *url.URL, id string, b *body) (status int, err error) {
+// post posts to one connection and returns the answer's status. An error is one of the network; os.ErrDeadlineExceeded if there
+// was no answer in time.
+func (p *poster) post(ctx context.Context, timeout time.Duration, to *url.URL, id string, b *body) (status int, err error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("find credentials: %w", err)
 	}
-	l, err := p.line(ctx, to)
+	exchange := func(l *line) (status int, err error) {
+		l.out = p.appendRequest(l.out[:0], credentials, to, id, b, time.Now())
+		if status, err = l.exchange(ctx, timeout); err != nil {
+			l.conn.Close()
+			return 0, err
+		}
+		p.keep(l)
+		return status, nil
+	}
+	if l := p.idleLine(to); l != nil {
+		if status, err = exchange(l); !errors.Is(err, errStale) {
+			return status, err
+		}
+	}
+	l, err := dial(ctx, to)
 	if err != nil {
 		return 0, err
 	}
-	l.out = p.appendRequest(l.out[:0], credentials, to, id, b, time.Now())
-	status, err = l.exchange(ctx)
-	if err != nil {
-		l.conn.Close()
-		return 0, err
-	}
-	p.keep(l)
-	return status, nil
+	return exchange(l)
 }
 
-// line returns an idle line to a place, or a new one.
-func (p *poster) line(ctx context.Context, to *url.URL) (*line, error) {
+// idleLine returns an idle line to a place, or nil.
+func (p *poster) idleLine(to *url.URL) *line {
 	for {
 		select {
 		case l := <-p.idle:
-			if l.to == to.Scheme+to.Host && time.Since(l.used) < maxIdle {
-				return l, nil
+			// By the clock on the wall: the other one may stand still while the function is frozen.
+			if l.to == to.Scheme+to.Host && time.Now().Round(0).Sub(l.used) < maxIdle {
+				return l
 			}
 			l.conn.Close()
 		default:
-			return dial(ctx, to)
+			return nil
 		}
 	}
 }
@@ -94,7 +139,7 @@ func (p *poster) line(ctx context.Context, to *url.URL) (*line, error) {
 // keep puts a line aside for the next post, unless there are enough or the other end has had enough.
 func (p *poster) keep(l *line) {
 	if !l.closing {
-		l.used = time.Now()
+		l.used = time.Now().Round(0)
 		select {
 		case p.idle <- l:
 			return
@@ -135,15 +180,26 @@ func dial(ctx context.Context, to *url.URL) (*line, error) {
 	return &line{to: to.Scheme + to.Host, conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}, nil
 }
 
+// errStale says that a line ended before a byte of an answer came. Whoever answers closes lines that were idle for a while, and
+// may do so just when a post is sent: then it has not seen it.
+var errStale = errors.New("the connection ended without an answer")
+
 // exchange sends the request in l.out and returns the answer's status.
-func (l *line) exchange(ctx context.Context) (status int, err error) {
-	deadline := time.Now().Add(postTimeout)
+func (l *line) exchange(ctx context.Context, timeout time.Duration) (status int, err error) {
+	deadline := time.Now().Add(timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
 		deadline = earlier
 	}
 	l.conn.SetDeadline(deadline)
-	if _, err := l.conn.Write(l.out); err != nil {
-		return 0, err
+	_, err = l.conn.Write(l.out)
+	if err == nil {
+		_, err = l.in.Peek(1)
+	}
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		return 0, fmt.Errorf("%w: %w", errStale, err)
 	}
 	response, err := http.ReadResponse(l.in, nil)
 	if err != nil {
