@@ -6,6 +6,7 @@
 package localca
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -56,10 +57,10 @@ func Open(dir string) (*Authority, error) {
 	a := &Authority{dir: dir, leaves: make(map[string]*tls.Certificate)}
 	err := a.load()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && time.Until(a.cert.NotAfter) < leafDays*24*time.Hour {
-		err = a.make()
+		err = a.make(err == nil)
 	}
 	if err == nil {
-		err = a.writeBundle()
+		err = a.publish()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("local certificate authority in %s: %w", dir, err)
@@ -74,7 +75,9 @@ func (a *Authority) CertFile() string { return filepath.Join(a.dir, "ca.pem") }
 // can be given a file only instead of what they trust already.
 func (a *Authority) BundleFile() string { return filepath.Join(a.dir, "bundle.pem") }
 
-func (a *Authority) keyFile() string { return filepath.Join(a.dir, "ca-key.pem") }
+// file has the key and the certificate, in PEM. All processes on this machine have the same, also if they make it at the same
+// time.
+func (a *Authority) file() string { return filepath.Join(a.dir, "authority.pem") }
 
 // Variables returns the environment that has programs trust the authority, as KEY=value.
 func (a *Authority) Variables() []string {
@@ -157,19 +160,20 @@ func newTemplate(lifetime time.Duration) *x509.Certificate {
 }
 
 func (a *Authority) load() error {
-	pair, err := tls.LoadX509KeyPair(a.CertFile(), a.keyFile())
+	pair, err := tls.LoadX509KeyPair(a.file(), a.file())
 	if err != nil {
 		return err
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA {
-		return errors.New("ca.pem and ca-key.pem are not an authority of crier's; remove them and they will be made anew")
+		return errors.New("authority.pem is not an authority of crier's; remove it and it will be made anew")
 	}
 	a.cert, a.key = pair.Leaf, key
 	return nil
 }
 
-func (a *Authority) make() error {
+// make makes an authority, in the place of one that expires or of none; if another process was faster, its.
+func (a *Authority) make(renew bool) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -191,23 +195,27 @@ func (a *Authority) make() error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return err
 	}
-	err = errors.Join(
-		replace(a.keyFile(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600),
-		replace(a.CertFile(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-	)
+	var text bytes.Buffer
+	pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	if renew {
+		err = replace(a.file(), text.Bytes(), 0o600)
+	} else if err = create(a.file(), text.Bytes(), 0o600); errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
 	if err != nil {
 		return err
 	}
 	return a.load()
 }
 
-// writeBundle writes the authorities that the system trusts, and this one.
-func (a *Authority) writeBundle() error {
-	own, err := os.ReadFile(a.CertFile())
-	if err != nil {
-		return err
-	}
-	return replace(a.BundleFile(), append(own, systemRoots()...), 0o644)
+// publish writes what others trust: the certificate, and a bundle of it with the authorities that the system trusts.
+func (a *Authority) publish() error {
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+	return errors.Join(
+		replace(a.CertFile(), own, 0o644),
+		replace(a.BundleFile(), append(own, systemRoots()...), 0o644),
+	)
 }
 
 // systemRoots returns what the system trusts, in PEM, if it keeps that in a file.
@@ -228,6 +236,15 @@ func systemRoots() []byte {
 
 // replace writes a file so that others see the old text or the new one, whole.
 func replace(path string, text []byte, mode fs.FileMode) error {
+	return put(path, text, mode, os.Rename)
+}
+
+// create writes a file so that others see none or all of it. It fails with fs.ErrExist if there is one.
+func create(path string, text []byte, mode fs.FileMode) error {
+	return put(path, text, mode, os.Link)
+}
+
+func put(path string, text []byte, mode fs.FileMode, move func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
@@ -238,5 +255,5 @@ func replace(path string, text []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return move(f.Name(), path)
 }

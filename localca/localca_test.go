@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -32,7 +34,7 @@ func TestKept(t *testing.T) {
 	if !bytes.Equal(a.cert.Raw, b.cert.Raw) || !a.key.Equal(b.key) {
 		t.Error("the second is another one")
 	}
-	for file, want := range map[string]os.FileMode{a.keyFile(): 0o600, a.CertFile(): 0o644, dir: 0o700} {
+	for file, want := range map[string]os.FileMode{a.file(): 0o600, a.CertFile(): 0o644, dir: 0o700} {
 		info, err := os.Stat(file)
 		if err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s has mode %v, want %v: %v", file, info.Mode().Perm(), want, err)
@@ -44,6 +46,26 @@ func TestKept(t *testing.T) {
 	}
 	if other := open(t, t.TempDir()); bytes.Equal(a.cert.Raw, other.cert.Raw) {
 		t.Error("another directory has the same authority")
+	}
+}
+
+// TestTogether: all who begin at the same time have the same authority.
+func TestTogether(t *testing.T) {
+	for range 20 {
+		dir := filepath.Join(t.TempDir(), "new")
+		all := make([]*Authority, 8)
+		var opening sync.WaitGroup
+		for i := range all {
+			opening.Go(func() { all[i] = open(t, dir) })
+		}
+		opening.Wait()
+		published, err := os.ReadFile(all[0].CertFile())
+		for _, a := range all {
+			block, _ := pem.Decode(published)
+			if err != nil || block == nil || !bytes.Equal(a.cert.Raw, all[0].cert.Raw) || !bytes.Equal(block.Bytes, a.cert.Raw) {
+				t.Fatalf("they have different authorities; %v", err)
+			}
+		}
 	}
 }
 
@@ -119,11 +141,11 @@ func TestRenewed(t *testing.T) {
 	if again := open(t, dir); !bytes.Equal(again.cert.Raw, a.cert.Raw) {
 		t.Error("replaced without need")
 	}
-	os.WriteFile(a.CertFile(), []byte("nonsense"), 0o644)
+	os.WriteFile(a.file(), []byte("nonsense"), 0o600)
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("nonsense: %v", err)
 	}
-	os.Remove(a.CertFile())
+	os.Remove(a.file())
 	if again := open(t, dir); bytes.Equal(again.cert.Raw, a.cert.Raw) {
 		t.Error("not replaced")
 	}
