@@ -48,7 +48,13 @@ output, and nothing is added to either.
 
 The URL is ws://localhost:8080 when none is given; http://, https:// and a bare
 host:port will do. A server that closes with anything but 1000, or does not let
-us in, makes the exit code 1.`,
+us in, makes the exit code 1.
+
+With --reconnect a lost connection is a pause only: crier connect tries again,
+after a while that grows up to 30 s, and keeps up to 1,000 lines for then. It
+ends when the server says that coming back would not help: close codes such as
+1000 and 1008, a refusal such as 403. What others say meanwhile is missed, and
+what was on its way when the connection was lost may be.`,
 		Example: `  crier connect
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
