@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -309,13 +310,14 @@ func TestFiveThousand(t *testing.T) {
 	}
 }
 
-// TestThrottledTable: a table that is throttled, and leaves some of a batch undone, loses nothing.
-func TestThrottledTable(t *testing.T) {
-	h := newTestHome(t, "broadcast")
-	database := *h.registry.db.Options().BaseEndpoint
+// front puts something between the handler and its table. It is given each request's verb, which request of that verb it is, what
+// it says, and how to carry it out, and answers it or not. front returns the table's own address.
+func (h *testHome) front(answer func(w http.ResponseWriter, verb string, n int, body []byte, do func()) (answered bool)) (database string) {
+	h.t.Helper()
+	database = *h.registry.db.Options().BaseEndpoint
 	target, err := url.Parse(database)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	var mu sync.Mutex
 	calls := make(map[string]int)
@@ -327,26 +329,61 @@ func TestThrottledTable(t *testing.T) {
 		n := calls[verb]
 		mu.Unlock()
 		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if !answer(w, verb, n, body, func() { forward.ServeHTTP(httptest.NewRecorder(), r) }) {
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	h.t.Cleanup(front.Close)
+	options := h.registry.db.Options()
+	options.BaseEndpoint = &front.URL
+	persistent(&options)
+	h.registry.db = dynamodb.New(options)
+	return database
+}
+
+// TestUnrulyTable: answers that are lost or never come cost a second try, and nothing else.
+func TestUnrulyTable(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.front(func(w http.ResponseWriter, verb string, n int, _ []byte, do func()) bool {
+		switch {
+		case verb == "PutItem" && n == 1: // done, but not told
+			do()
+			w.WriteHeader(500)
+			return true
+		case verb == "GetItem" && n == 1: // hangs
+			time.Sleep(dynamoTimeout + time.Second)
+			return true
+		}
+		return false
+	})
+	h.must("CONNECT", ann, "", "")
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	if err := h.registry.add(context.Background(), &app.Conn{ID: ann}, time.Now()); !errors.Is(err, errRegistered) {
+		t.Errorf("the same id again: %v", err)
+	}
+}
+
+// TestThrottledTable: a table that is throttled, and leaves some of a batch undone, loses nothing.
+func TestThrottledTable(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	database := h.front(func(w http.ResponseWriter, verb string, n int, body []byte, _ func()) (answered bool) {
 		switch {
 		case n%3 != 0 && verb != "BatchWriteItem":
 			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 			w.WriteHeader(400)
 			io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}`)
-			return
+			return true
 		case n%3 != 0: // nothing of the batch is done
 			var request struct{ RequestItems json.RawMessage }
 			json.Unmarshal(body, &request)
 			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 			fmt.Fprintf(w, `{"UnprocessedItems":%s}`, request.RequestItems)
-			return
+			return true
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		forward.ServeHTTP(w, r)
-	}))
-	defer front.Close()
-	options := h.registry.db.Options()
-	options.BaseEndpoint, options.Retryer = &front.URL, patient
-	h.registry.db = dynamodb.New(options)
+		return false
+	})
 	h.must("CONNECT", ann, "topic=a&topic=b", "")
 	h.must("CONNECT", bob, "topic=b", "")
 	h.must("MESSAGE", ann, "", "x")
@@ -482,6 +519,40 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
+// TestSlowReader: who is throttled while the others are not is tried to the end once, and from then on for a short time.
+func TestSlowReader(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(3)
+	slow := true
+	h.gateway.answer = func(id string, try int) int {
+		if id == cat && slow {
+			return 429
+		}
+		return 200
+	}
+	for i, tries := range []int{maxTries, maxTries + suspectTries} {
+		h.must("MESSAGE", ann, "", "x")
+		if line := h.logged(); line["Deliveries"] != 2.0 || line["Lost"] != 1.0 || h.gateway.tries[cat] != tries {
+			t.Errorf("message %d: %d tries, %v", i, h.gateway.tries[cat], line)
+		}
+	}
+	slow = false
+	h.must("MESSAGE", ann, "", "x")
+	if line := h.logged(); line["Deliveries"] != 3.0 || h.poster.suspects.has(cat) {
+		t.Errorf("when it reads again: %v", line)
+	}
+}
+
+// TestTooLong: a message that its stamps make too long is told of, and not posted.
+func TestTooLong(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(2)
+	h.must("MESSAGE", ann, "", strings.Repeat(`"`, maxPost/2))
+	h.hears(bob)
+	h.hears(ann, fmt.Sprintf(`{"message": "the message has %d bytes with its stamps, and at most %d can be sent", "connectionId":"%s", "requestId":"request"}`,
+		len(`{"data":"","_now":1795251347680,"_me":false}`)+maxPost, maxPost, ann))
+}
+
 // TestNothingIsEvicted: whatever else happens, no live connection loses its rows.
 func TestNothingIsEvicted(t *testing.T) {
 	h := newTestHome(t, "broadcast")
@@ -528,15 +599,20 @@ func TestHandOver(t *testing.T) {
 	for len(h.rests) > 0 {
 		rest := h.rests[0]
 		h.rests = h.rests[1:]
-		if _, err := h.Invoke(context.Background(), rest); err != nil {
-			t.Fatal(err)
+		for range 2 { // Lambda may hand an event out more than once
+			if _, err := h.Invoke(context.Background(), rest); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for i := range 60 {
 		h.hears(idOf(i+1), fmt.Sprintf(`{"data":"x","_now":<NOW>,"_me":%v}`, i+1 == 30))
 	}
-	if got := strings.Count(h.log.String(), `"requestId":"request"`); got != 3 {
+	if got := strings.Count(h.log.String(), `"msg":"message"`); got != 3 {
 		t.Errorf("%d invocations, want 3:\n%s", got, h.log)
+	}
+	if got := strings.Count(h.log.String(), `"msg":"another invocation goes on"`); got != 2 {
+		t.Errorf("%d were passed over, want 2:\n%s", got, h.log)
 	}
 }
 
@@ -550,7 +626,7 @@ func TestTime(t *testing.T) {
 	if err := h.goOn(ctx, rested); err == nil && len(h.rests) == 0 {
 		t.Error("nobody goes on")
 	}
-	rested.Rests = maxRests
+	rested.Rests, rested.Request = maxRests, "another"
 	h.audience = 5
 	if err := h.goOn(context.Background(), rested); err == nil || !strings.Contains(err.Error(), "the audience is too large: nobody behind ") {
 		t.Errorf("got %v", err)

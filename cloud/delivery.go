@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ const (
 	maxTries = 8
 	// newcomer is the age up to which 410 may mean that a handshake is not finished.
 	newcomer = 15 * time.Second
+	// maxSlow is how many recipients of a message may be taken for slow readers.
+	maxSlow = 10
 	// reserve is what is left of an invocation's time when it stops trying: to remove who is gone, and to log.
 	reserve = 2 * time.Second
 
@@ -71,6 +74,10 @@ type counts struct {
 // goOn continues a publication.
 func (h *handler) goOn(ctx context.Context, r *rest) error {
 	start := time.Now()
+	if first, err := h.registry.claim(ctx, r.Request+"#"+r.After, crand.Text()); err != nil || !first {
+		h.reportClaim(r, err)
+		return err
+	}
 	var count counts
 	err := h.deliver(ctx, start, &publication{
 		endpoint: r.Endpoint, request: r.Request, topics: r.Topics, after: r.After, rests: r.Rests, data: r.Data, sender: r.Sender,
@@ -82,7 +89,9 @@ func (h *handler) goOn(ctx context.Context, r *rest) error {
 // A recipient is somebody to post to.
 type recipient struct {
 	member
-	body *body
+	body      *body
+	tries     int
+	throttled bool // the last time
 }
 
 // A delivery posts a publication to its audience.
@@ -144,7 +153,7 @@ func (d *delivery) first(start time.Time) (last string, err error) {
 	defer posting.Wait()
 	defer close(line)
 	if len(d.mine) > 0 {
-		line <- recipient{member{id: d.sender}, newBody(d.mine)} // no newcomer: it has sent something
+		line <- recipient{member: member{id: d.sender}, body: newBody(d.mine)} // no newcomer: it has sent something
 	}
 	if len(d.topics) == 0 {
 		return "", nil
@@ -161,7 +170,7 @@ func (d *delivery) first(start time.Time) (last string, err error) {
 		if m.id == d.sender {
 			continue
 		}
-		line <- recipient{m, b}
+		line <- recipient{member: m, body: b}
 		n++
 	}
 	return "", nil
@@ -206,7 +215,7 @@ func (d *delivery) post(r recipient) (status int) {
 	switch {
 	case hangs && !suspect:
 		poster.suspects.add(r.id)
-	case !hangs && suspect:
+	case status == http.StatusOK && suspect:
 		poster.suspects.remove(r.id)
 	}
 	switch {
@@ -226,6 +235,12 @@ func (d *delivery) post(r recipient) (status int) {
 			}
 		})
 	default: // throttled, a mistake of theirs, the network, or a handshake that is not finished
+		r.tries++
+		r.throttled = status == http.StatusTooManyRequests
+		if suspect && r.tries == suspectTries {
+			d.counts.lost.Add(1)
+			return status
+		}
 		d.note(func() { d.again = append(d.again, r) })
 	}
 	return status
@@ -260,6 +275,14 @@ func (d *delivery) retry() {
 		posting.Wait()
 	}
 	d.counts.lost.Add(int64(len(d.again)))
+	// Where most hear and few are throttled, it is these that read too slowly, and not API Gateway that has too much to do.
+	if few := len(d.again) <= maxSlow && d.counts.delivered.Load() > int64(len(d.again)); few {
+		for _, r := range d.again {
+			if r.throttled {
+				d.handler.poster.suspects.add(r.id)
+			}
+		}
+	}
 }
 
 // handOver has another invocation go on behind an id.

@@ -62,6 +62,8 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if ev.Rest != nil {
 		return accepted, h.goOn(ctx, ev.Rest)
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxEvent)
+	defer cancel()
 	switch ev.Context.EventType {
 	case "CONNECT":
 		return h.connect(ctx, &ev)
@@ -72,6 +74,10 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("an event of type %q is not from an API Gateway WebSocket API", ev.Context.EventType)
 }
+
+// maxEvent is how long an event may take: API Gateway has given up a second later. The function may run for longer, for the
+// large audiences that invocations of its own go on with.
+const maxEvent = 28 * time.Second
 
 var accepted = []byte(`{"statusCode":200}`)
 
@@ -150,6 +156,10 @@ func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *conn
 				p.mine = e.Mine
 			}
 		}
+		if longest := max(len(p.data), len(p.mine)); longest > maxPost {
+			return post(app.AppendErrorFrame(nil, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost),
+				conn.ID, ev.Context.RequestID))
+		}
 		return h.deliver(ctx, start, p, count)
 	case app.Subscribe:
 		return h.registry.subscribe(ctx, conn, e.Topic)
@@ -168,6 +178,10 @@ func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *conn
 	}
 	return nil
 }
+
+// maxPost is how many bytes a post may have: "WebSocket API message payload: 128 KB".
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+const maxPost = 128 << 10
 
 func shareTopic(a, b []string) bool {
 	for _, x := range a {

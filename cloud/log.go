@@ -16,6 +16,16 @@ func (h *handler) report(ev *event, start time.Time, what string, err error, mor
 	h.log.Info(what, attributes...)
 }
 
+// reportClaim logs that a publication is not gone on with, and why: one line.
+func (h *handler) reportClaim(r *rest, err error) {
+	attributes := []any{"requestId", r.Request, "connectionId", r.Sender, "after", r.After}
+	if err != nil {
+		h.log.Error("continue", append(attributes, "error", err)...)
+		return
+	}
+	h.log.Info("another invocation goes on", attributes...)
+}
+
 // reportMessage logs a message: one line, however many hear it. It carries the counts as metrics, too.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 func (h *handler) reportMessage(request, connection string, start time.Time, size int, c *counts, err error) {

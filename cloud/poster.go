@@ -25,10 +25,12 @@ const (
 	// maxPosts is how many posts are under way at once. With 13 ms for each that is 10,000 a second, what an account may
 	// by default. https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 	maxPosts = 128
-	// postTimeout is how long a post may take. Posts to clients that vanished have been seen to hang: those that did not answer
-	// last time get suspectTimeout, and one try.
-	postTimeout    = 3 * time.Second
+	// postTimeout is how long a post may take. Posts to clients that vanished have been seen to hang.
+	postTimeout = 3 * time.Second
+	// Connections that could not be posted to the last time are not waited for as long as others, or else each message to
+	// their topics would take seconds: if they hang they have one try of suspectTimeout, if they fail suspectTries.
 	suspectTimeout = time.Second
+	suspectTries   = 3
 	// maxSuspects is how many of them are remembered.
 	maxSuspects = 1000
 )
@@ -53,7 +55,7 @@ func newPoster(credentials aws.CredentialsProvider, region string) *poster {
 	}
 }
 
-// suspects are connections that did not answer when they were last posted to.
+// suspects are connections that hung or were throttled to the end when they were last posted to.
 type suspects struct {
 	mu  sync.Mutex
 	ids map[string]struct{}

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 //	item         pk             sk              attributes
 //	membership   t#<topic>#0    connection id   exp
 //	connection   c#<id>         c               exp, user, silent, topics (a set)
+//	claim        r#<id>         r               exp, claimant: who goes on with a publication
 //
 // exp is when DynamoDB may delete the row, in seconds since 1970. The 0 is a shard: there is one, for API Gateway's
 // quotas are reached before a partition's.
@@ -64,11 +66,9 @@ func (r *registry) add(ctx context.Context, c *app.Conn, expires time.Time) erro
 	if len(c.Topics) > 0 {
 		row["topics"] = topicSet(c.Topics)
 	}
-	_, err := r.db.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &r.table, Item: row, ConditionExpression: aws.String("attribute_not_exists(pk)"),
-	})
-	if err != nil {
-		return fmt.Errorf("register the connection: %w", err)
+	// If the answer is lost, the SDK writes again, and finds what it has written.
+	if written, err := r.putNew(ctx, row, "exp"); err != nil || !written {
+		return fmt.Errorf("register the connection: %w", cmp.Or(err, errRegistered))
 	}
 	writes := make([]types.WriteRequest, len(c.Topics))
 	for i, topic := range c.Topics {
@@ -80,6 +80,32 @@ func (r *registry) add(ctx context.Context, c *app.Conn, expires time.Time) erro
 		return fmt.Errorf("register the connection's topics: %w", err)
 	}
 	return nil
+}
+
+var errRegistered = errors.New("its id is another's already")
+
+// putNew writes a row, and reports whether it has: not if there is one with its key and another value of the attribute.
+func (r *registry) putNew(ctx context.Context, row item, attribute string) (written bool, err error) {
+	_, err = r.db.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &r.table, Item: row,
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR " + attribute + " = :own"),
+		ExpressionAttributeValues: item{":own": row[attribute]},
+	})
+	if _, exists := errors.AsType[*types.ConditionalCheckFailedException](err); exists {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// claim reports whether the claimant is the first who wants to do something: Lambda may hand an event out more than once.
+func (r *registry) claim(ctx context.Context, what, claimant string) (bool, error) {
+	first, err := r.putNew(ctx, item{
+		"pk": text("r#" + what), "sk": text("r"), "claimant": text(claimant), "exp": seconds(time.Now().Add(time.Hour)),
+	}, "claimant")
+	if err != nil {
+		return false, fmt.Errorf("claim what is left: %w", err)
+	}
+	return first, nil
 }
 
 func topicSet(topics []string) types.AttributeValue {

@@ -14,6 +14,7 @@ import (
 	aws "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -64,12 +65,21 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 		app:      served,
 		name:     name,
 		endpoint: os.Getenv("CRIER_ENDPOINT"),
-		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, func(o *dynamodb.Options) { o.Retryer = patient })},
+		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, persistent)},
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
 		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
 		log:      log,
 	}, nil
+}
+
+// dynamoTimeout is how long one try of a request to DynamoDB may take. It answers within milliseconds.
+const dynamoTimeout = 3 * time.Second
+
+// persistent has a client wait little for each try, and try often.
+func persistent(o *dynamodb.Options) {
+	o.Retryer = patient
+	o.HTTPClient = http.NewBuildableClient().WithTimeout(dynamoTimeout)
 }
 
 // patient retries what DynamoDB throttles, for longer and with shorter pauses than the SDK does by itself: somebody waits. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,7 +45,10 @@ const (
 func Open(ctx context.Context, where Where, tell func(Event)) (*Client, error) {
 	load := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = attempts })
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = attempts
+				o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(nobodyListens)}, o.Retryables...)
+			})
 		}),
 	}
 	if where.Region != "" {
@@ -64,6 +68,14 @@ func Open(ctx context.Context, where Where, tell func(Event)) (*Client, error) {
 		return nil, errors.New("which AWS Region? Say --region eu-central-1, or another of https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html")
 	}
 	return newClient(cfg, tell), nil
+}
+
+// nobodyListens says of an endpoint at which nobody listens, that AWS_ENDPOINT_URL names, that it is no use to try again.
+func nobodyListens(err error) aws.Ternary {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 func newClient(cfg aws.Config, tell func(Event)) *Client {

@@ -630,3 +630,32 @@ func TestZip(t *testing.T) {
 		t.Errorf("unpacked %q, %v", content, err)
 	}
 }
+
+// TestPartitions: ARNs of a policy are in the part of AWS that its Region belongs to.
+func TestPartitions(t *testing.T) {
+	for region, want := range map[string]string{
+		"": "aws", "eu-central-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eusc-de-east-1": "aws-eusc", "us-isob-east-1": "aws-iso-b",
+	} {
+		text, err := Policy("game", region)
+		if err != nil || strings.Count(text, `"arn:`) != strings.Count(text, `"arn:`+want+`:`) {
+			t.Errorf("%q: %v\n%s", region, err, text)
+		}
+	}
+}
+
+// TestNobodyListens: an endpoint that refuses connections is told of at once.
+func TestNobodyListens(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "x")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	c, err := Open(t.Context(), Where{Region: "eu-central-1"}, func(Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	_, err = c.Info(t.Context(), "game")
+	wantError(t, err, "connection refused")
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

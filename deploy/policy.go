@@ -51,7 +51,7 @@ func Policy(name, region string) (string, error) {
 		allow("Logs", []string{arn("logs", local, "log-group:/aws/lambda/"+name), arn("logs", local, "log-group:/aws/lambda/"+name+":*")},
 			"logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy",
 			"logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource", "logs:GetDataProtectionPolicy", "logs:FilterLogEvents"),
-		allow("LogGroups", []string{"*"}, "logs:DescribeLogGroups"),
+		allow("LogGroups", []string{"*"}, "logs:DescribeLogGroups", "logs:DescribeIndexPolicies", "logs:DescribeResourcePolicies"),
 		allow("Role", []string{arn("iam", ":*", "role/"+roleName(name))},
 			"iam:CreateRole", "iam:GetRole", "iam:UpdateRole", "iam:UpdateRoleDescription", "iam:UpdateAssumeRolePolicy", "iam:DeleteRole",
 			"iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies",
@@ -66,7 +66,8 @@ func Policy(name, region string) (string, error) {
 			"lambda:DeleteFunctionEventInvokeConfig", "lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
 		// API Gateway's ids are its own, so its APIs cannot be told by their names.
 		allow("Api", []string{arn("apigateway", region+":", "/apis"), arn("apigateway", region+":", "/apis/*"), arn("apigateway", region+":", "/tags/*")},
-			"apigateway:POST", "apigateway:GET", "apigateway:PATCH", "apigateway:PUT", "apigateway:DELETE"),
+			"apigateway:POST", "apigateway:GET", "apigateway:PATCH", "apigateway:PUT", "apigateway:DELETE",
+			"apigateway:TagResource", "apigateway:UntagResource"),
 	}}, "", "  ")
 	return string(text) + "\n", err
 }
@@ -88,12 +89,13 @@ func roleName(stack string) string {
 // partitionOf is the part of AWS that a Region belongs to; ARNs begin with it:
 // https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
 func partitionOf(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	default:
-		return "aws"
+	for prefix, partition := range map[string]string{
+		"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc",
+		"us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "eu-isoe-": "aws-iso-e", "us-isof-": "aws-iso-f",
+	} {
+		if strings.HasPrefix(region, prefix) {
+			return partition
+		}
 	}
+	return "aws"
 }
