@@ -140,13 +140,9 @@ func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxAnswer)) // as much of it as there is
 	failed := &Error{Type: r.Header.Get("Lambda-Runtime-Function-Error-Type"), Message: string(body)}
-	var said struct {
-		Error
-		Trace []string `json:"trace"` // what Node's runtime calls it
-	}
+	var said Error
 	if json.Unmarshal(body, &said) == nil && said.Message+said.Type != "" {
-		failed = &said.Error
-		failed.Trace = append(failed.Trace, said.Trace...)
+		failed = &said
 	}
 	a.accept(w, report{id: r.PathValue("id"), err: failed})
 }

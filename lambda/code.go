@@ -127,12 +127,17 @@ func (c code) owns(path string) bool {
 	return slices.Contains(c.extensions, filepath.Ext(path))
 }
 
-// directories returns the directories in which the code may be.
-func (c code) directories() (list []string, err error) {
+// directories visits the directories in which the code may be, each before what is in it is looked at.
+func (c code) directories(visit func(string) error) error {
 	if len(c.extensions) == 0 {
-		return []string{filepath.Dir(c.program)}, nil
+		return visit(filepath.Dir(c.program))
 	}
-	err = filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
+	return directoriesIn(c.root, visit)
+}
+
+// directoriesIn visits a directory and those in it that may have code.
+func directoriesIn(root string, visit func(string) error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it went while we looked
 			return nil
@@ -140,13 +145,11 @@ func (c code) directories() (list []string, err error) {
 			return err
 		case !d.IsDir():
 			return nil
-		case path != c.root && passed(d.Name()):
+		case path != root && passed(d.Name()):
 			return filepath.SkipDir
 		}
-		list = append(list, path)
-		return nil
+		return visit(path)
 	})
-	return list, err
 }
 
 // passed reports whether a directory is not the user's own code.

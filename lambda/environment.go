@@ -192,6 +192,8 @@ type Error struct {
 	Type    string   `json:"errorType"`
 	Message string   `json:"errorMessage"`
 	Trace   []string `json:"stackTrace,omitempty"`
+	// NodeTrace is what Node's runtime has instead.
+	NodeTrace []string `json:"trace,omitempty"`
 }
 
 func (e *Error) Error() string {

@@ -126,6 +126,7 @@ func TestHandlers(t *testing.T) {
 		{"node", "index.never", `{}`, `error: Runtime.NodeJsExit: the promise was never resolved`},
 		{"node", "index.uncaught", `{}`, `error: Error: nobody caught this`},
 		{"node", "index.unhandled", `{}`, `error: Runtime.UnhandledPromiseRejection: nobody handled this`},
+		{"node", "index.forgets", `{}`, `error: Runtime.UnhandledPromiseRejection: forgotten`},
 		{"node", "index.exits", `{}`, `error: Runtime.ExitError: the process ended with exit status 3; it last said "I leave"`},
 		{"node", "index.killed", `{}`, `error: Runtime.ExitError: the process ended with signal: killed`},
 		{"node", "index.notAFunction", `{}`, `error: Runtime.HandlerNotFound: index.js does not export a function notAFunction`},
@@ -378,6 +379,65 @@ func TestReload(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the mended code is not loaded")
 		}
+	}
+}
+
+// TestReloadOfWhatIsNew: a directory that comes, with others in it, is watched as those that were there.
+func TestReloadOfWhatIsNew(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "dist", "src", "index.js")
+	write := func(file string, version int) {
+		t.Helper()
+		err := os.MkdirAll(filepath.Dir(file), 0o755)
+		if err == nil {
+			err = os.WriteFile(file, fmt.Appendf(nil, "exports.handler = async () => %d", version), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(source, 1)
+	f := openFunction(t, "node", "dist/src/index.handler", func(c *Config) { c.Directory = dir; c.Watch = true; c.Concurrency = 1 })
+	answers := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			got, _ := f.invoke(t, "{}")
+			if got == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+		}
+	}
+	answers("1")
+	// As a compiler that begins anew, in one step.
+	fresh := t.TempDir()
+	write(filepath.Join(fresh, "dist", "src", "index.js"), 2)
+	err := os.RemoveAll(filepath.Join(dir, "dist"))
+	if err == nil {
+		err = os.Rename(filepath.Join(fresh, "dist"), filepath.Join(dir, "dist"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers("2")
+	write(source, 3)
+	answers("3")
+}
+
+// TestPythonLogging: what the logging module is told is printed as Lambda does.
+func TestPythonLogging(t *testing.T) {
+	f := openFunction(t, "python", "app.logs", nil)
+	id, err := f.invoke(t, "{}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id = strings.Trim(id, `"`)
+	want := regexp.MustCompile(`^\[INFO\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\t` + id + `\tan event\n\[WARNING\]\t[^\t]+\t` + id + `\ttake care\n$`)
+	f.printed.waitFor(t, "take care\n")
+	if got := f.printed.String(); !want.MatchString(got) {
+		t.Errorf("printed %q", got)
 	}
 }
 

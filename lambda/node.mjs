@@ -15,6 +15,9 @@ const agent = new http.Agent({ keepAlive: true });
 let current = null;
 // whenIdle is called when nothing is left in the event loop.
 let whenIdle = () => {};
+// dying is true when an error that nobody caught is being reported: nothing else is said, and no event taken, any more.
+let dying = false;
+let loaded = false;
 
 process.on('beforeExit', () => whenIdle());
 process.on('uncaughtException', (error) => die(error, 129));
@@ -33,10 +36,12 @@ try {
   await fail('init/error', error).catch(() => {});
   process.exit(1);
 }
+loaded = true;
 await take();
 
 // take waits for an event and hands it over. The next one is taken when it has been answered.
 async function take() {
+  if (dying) return;
   const { headers, body } = await call('GET', 'invocation/next');
   const id = headers['lambda-runtime-aws-request-id'];
   env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
@@ -54,7 +59,8 @@ async function take() {
     } catch (error) {
       return refuse(error);
     }
-    answer((event) => call('POST', `${event}/response`, text)).catch(lost);
+    // A promise that was rejected meanwhile and that nobody waits for is told of first: it fails this event, not the next.
+    setImmediate(() => dying || answer((event) => call('POST', `${event}/response`, text)).catch(lost));
   };
   const refuse = (error) => answer((event) => fail(`${event}/error`, error ?? 'handled')).catch(lost);
 
@@ -172,6 +178,12 @@ function describe(error) {
 
 // die reports an error that nobody caught, and ends the process.
 function die(error, status) {
+  if (dying) return;
+  dying = true;
+  if (loaded && !current) { // it waits for an event, which another process should get
+    console.error(error);
+    process.exit(status);
+  }
   const route = current ? `invocation/${current}/error` : 'init/error';
   fail(route, error).catch(() => {}).finally(() => process.exit(status));
 }

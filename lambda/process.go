@@ -56,6 +56,7 @@ func (f *Function) environment() []string {
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/"+f.config.Name,
 		"AWS_LAMBDA_LOG_STREAM_NAME=local",
+		"LAMBDA_RUNTIME_DIR=/var/runtime",
 		"LAMBDA_TASK_ROOT="+f.code.root,
 	)
 }

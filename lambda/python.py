@@ -5,6 +5,7 @@ comes of them. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 import http.client
 import importlib
 import json
+import logging
 import os
 import sys
 import time
@@ -51,9 +52,30 @@ def describe(error):
     }
 
 
+class LogHandler(logging.StreamHandler):
+    """What Lambda has at the root logger: [INFO]\t2026-11-21T10:15:30.123Z\t<request id>\t<message>
+    https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+    """
+
+    request = ""
+
+    def __init__(self):
+        super().__init__(sys.stdout)
+        form = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
+        formatter = logging.Formatter(form, "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        self.setFormatter(formatter)
+
+    def filter(self, record):
+        record.aws_request_id = self.request
+        return super().filter(record)
+
+
 class Runtime:
     def __init__(self, address):
         self.connection = http.client.HTTPConnection(address)
+        self.log = LogHandler()
+        logging.getLogger().addHandler(self.log)
 
     def call(self, method, route, body=None):
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -68,7 +90,8 @@ class Runtime:
     def take(self, handler):
         """Wait for an event, hand it over and answer it."""
         headers, body = self.call("GET", "invocation/next")
-        event = "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
+        self.log.request = headers["Lambda-Runtime-Aws-Request-Id"]
+        event = "invocation/" + self.log.request
         os.environ["_X_AMZN_TRACE_ID"] = headers["Lambda-Runtime-Trace-Id"]
         try:
             result = handler(json.loads(body), LambdaContext(headers))

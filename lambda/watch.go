@@ -19,22 +19,15 @@ type watcher struct {
 }
 
 func newWatcher(c code) (*watcher, error) {
-	directories, err := c.directories()
-	if err != nil {
-		return nil, err
-	}
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{code: c, files: files, changes: make(chan struct{}, 1)}
-	for _, d := range directories {
-		if err := files.Add(d); err != nil {
-			files.Close()
-			return nil, err
-		}
+	if err := c.directories(files.Add); err != nil {
+		files.Close()
+		return nil, err
 	}
-	return w, nil
+	return &watcher{code: c, files: files, changes: make(chan struct{}, 1)}, nil
 }
 
 // run returns when stop is closed. Then it closes w.changes.
@@ -69,7 +62,7 @@ func (w *watcher) matters(ev fsnotify.Event) bool {
 		return false
 	}
 	if info, err := os.Stat(ev.Name); err == nil && info.IsDir() && ev.Has(fsnotify.Create) {
-		return !passed(filepath.Base(ev.Name)) && w.files.Add(ev.Name) == nil
+		return !passed(filepath.Base(ev.Name)) && directoriesIn(ev.Name, w.files.Add) == nil
 	}
 	return w.code.owns(ev.Name)
 }

@@ -33,6 +33,7 @@ exports.rejects = async () => { throw new RangeError('rejected'); };
 exports.rejectsNothing = async () => { throw undefined; };
 exports.uncaught = (event, context, callback) => { setTimeout(() => { throw new Error('nobody caught this'); }, 1); };
 exports.unhandled = (event, context, callback) => { Promise.reject(new Error('nobody handled this')); setTimeout(() => {}, 60000); };
+exports.forgets = async () => { Promise.reject(new Error('forgotten')); return 'fine'; };
 exports.exits = async () => { console.log('I leave'); process.exit(3); };
 exports.killed = async () => process.kill(process.pid, 'SIGKILL');
 exports.hangs = async () => { for (;;); };

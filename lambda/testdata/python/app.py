@@ -1,3 +1,4 @@
+import logging
 import os
 import sys
 import time
@@ -44,6 +45,15 @@ def context(event, context):
         "root": os.environ["LAMBDA_TASK_ROOT"] == os.getcwd(),
         "mine": os.environ.get("MINE"),
     }
+
+
+def logs(event, context):
+    logger = logging.getLogger()
+    logger.setLevel(logging.INFO)
+    logger.info("an event")
+    logger.debug("nothing")
+    logging.getLogger("other").warning("take care")
+    return context.aws_request_id
 
 
 not_a_function = 5
