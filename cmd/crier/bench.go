@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -55,7 +52,7 @@ them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 			if b.Window > 0 && !cmd.Flags().Changed("rate") {
 				b.Rate = 0
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return b.run(ctx)
 		},

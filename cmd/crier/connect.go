@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -69,7 +67,7 @@ what was on its way when the connection was lost may be.`,
 			if c.streams, err = streamsOf(cmd); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			// A second signal ends the process, should nobody be reading the output.
 			context.AfterFunc(ctx, stop)

@@ -9,10 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -67,7 +65,7 @@ are told to trust.`,
 				o.file = args[0]
 			}
 			config.Log = newLog(cmd.ErrOrStderr(), level)
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process
 			return o.serve(ctx, config, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -279,7 +277,7 @@ The exit code is 1 if the handler fails.`,
 				o.file = args[0]
 			}
 			c := &api.Connection{ID: cmp.Or(connection, gateway.NewID()), Domain: domain, SourceIP: "127.0.0.1", Connected: time.Now()}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			answer, err := o.try(ctx, c, route, []byte(body), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {

@@ -8,9 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -52,7 +50,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 			config.Skip = slow == "skip"
 			config.Console = bool(page)
 			config.Log = newLog(cmd.ErrOrStderr(), level)
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process
 			if err := id.show(ctx, &config); err != nil {

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +31,7 @@ func (s *stack) command(cmd *cobra.Command, run func(ctx context.Context) error)
 		if s.streams, err = streamsOf(cmd); err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
 		context.AfterFunc(ctx, stop) // a second signal ends the process
 		return run(ctx)
