@@ -71,8 +71,8 @@ func Open(dir string) (*Authority, error) {
 // CertFile returns the path of the authority's certificate, in PEM.
 func (a *Authority) CertFile() string { return filepath.Join(a.dir, "ca.pem") }
 
-// BundleFile returns the path of a file that has the authorities that the system trusts, and this one: for programs that
-// can be given a file only instead of what they trust already.
+// BundleFile returns the path of a file that has this authority, those that the user's environment names, and those that the
+// system trusts: for programs that can be given a file only instead of what they trust already.
 func (a *Authority) BundleFile() string { return filepath.Join(a.dir, "bundle.pem") }
 
 // file has the key and the certificate, in PEM. All processes on this machine have the same, also if they make it at the same
@@ -81,8 +81,12 @@ func (a *Authority) file() string { return filepath.Join(a.dir, "authority.pem")
 
 // Variables returns the environment that has programs trust the authority, as KEY=value.
 func (a *Authority) Variables() []string {
+	extra := a.CertFile() // Node.js reads it at every start: the less, the faster
+	if os.Getenv("NODE_EXTRA_CA_CERTS") != "" {
+		extra = a.BundleFile()
+	}
 	return []string{
-		"NODE_EXTRA_CA_CERTS=" + a.CertFile(),  // Node.js
+		"NODE_EXTRA_CA_CERTS=" + extra,
 		"AWS_CA_BUNDLE=" + a.BundleFile(),      // AWS SDKs for Python, Go and others, and the AWS CLI
 		"SSL_CERT_FILE=" + a.BundleFile(),      // OpenSSL, and what is built on it; Go
 		"REQUESTS_CA_BUNDLE=" + a.BundleFile(), // requests, for Python
@@ -214,8 +218,22 @@ func (a *Authority) publish() error {
 	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 	return errors.Join(
 		replace(a.CertFile(), own, 0o644),
-		replace(a.BundleFile(), append(own, systemRoots()...), 0o644),
+		replace(a.BundleFile(), bytes.Join([][]byte{own, a.userRoots(), systemRoots()}, nil), 0o644),
 	)
+}
+
+// userRoots returns what the user's environment has programs trust, in PEM: a company's proxy, for example.
+func (a *Authority) userRoots() (roots []byte) {
+	for _, name := range []string{"NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"} {
+		file := os.Getenv(name)
+		if file == "" || file == a.CertFile() || file == a.BundleFile() {
+			continue
+		}
+		if text, err := os.ReadFile(file); err == nil {
+			roots = append(append(roots, text...), '\n')
+		}
+	}
+	return roots
 }
 
 // systemRoots returns what the system trusts, in PEM, if it keeps that in a file.

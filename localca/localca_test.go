@@ -151,7 +151,26 @@ func TestRenewed(t *testing.T) {
 	}
 }
 
+// TestUserRoots: what the user's environment trusts stays trusted.
+func TestUserRoots(t *testing.T) {
+	company := open(t, t.TempDir())
+	t.Setenv("NODE_EXTRA_CA_CERTS", company.CertFile())
+	a := open(t, t.TempDir())
+	if want := "NODE_EXTRA_CA_CERTS=" + a.BundleFile(); !slices.Contains(a.Variables(), want) {
+		t.Errorf("no %s", want)
+	}
+	bundle, _ := os.ReadFile(a.BundleFile())
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	for _, cert := range []*x509.Certificate{a.cert, company.cert} {
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots}); err != nil {
+			t.Errorf("%s: %v", cert.Subject, err)
+		}
+	}
+}
+
 func TestVariables(t *testing.T) {
+	t.Setenv("NODE_EXTRA_CA_CERTS", "")
 	a := open(t, t.TempDir())
 	got := a.Variables()
 	for _, want := range []string{"NODE_EXTRA_CA_CERTS=" + a.CertFile(), "AWS_CA_BUNDLE=" + a.BundleFile(), "SSL_CERT_FILE=" + a.BundleFile()} {
