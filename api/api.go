@@ -78,7 +78,11 @@ func Open(file *File, options Options) (*API, error) {
 		options:      options,
 		integrations: make(map[string]Integration),
 		functions:    make(map[string]*lambda.Function),
-		client:       &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}},
+		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
+			// A redirection is the handler's answer: who is sent to a login page is not let in.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	var err error
 	if a.invocations, err = lambda.NewInvokeAPI(a.function); err != nil {
@@ -164,6 +168,11 @@ func (a *API) variables(c *LambdaConfig) []string {
 		list = append(list, "AWS_ENDPOINT_URL_LAMBDA="+a.invocations.URL())
 	}
 	list = append(list, a.options.Variables...)
+	// Who signs by hand looks for it. It would spoil keys of the user's own.
+	_, all := a.file.Environment["AWS_ACCESS_KEY_ID"]
+	if _, own := c.Environment["AWS_ACCESS_KEY_ID"]; !all && !own {
+		list = append(list, "AWS_SESSION_TOKEN=local")
+	}
 	for _, m := range []map[string]*string{a.file.Environment, c.Environment} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			if value := m[name]; value != nil {
@@ -318,6 +327,10 @@ func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(conte
 	}
 }
 
+// maxBody is how many bytes a route may send back: "WebSocket API message payload: 128 KB".
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+const maxBody = 128 << 10
+
 var errNoRoute = errors.New("no such route, and no $default")
 
 // answer returns what a route sends back, and completes the report.
@@ -332,7 +345,9 @@ func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report
 		report.Status = said.status()
 		switch {
 		case route.Respond && err == nil:
-			body, report.Cause = said.body()
+			if body, report.Cause = said.body(); len(body) > maxBody {
+				report.Cause = fmt.Errorf("%w: its body has %d bytes, and a message at most %d", errMalformed, len(body), maxBody)
+			}
 		case route.Respond, !json.Valid(payload):
 			report.Cause = err
 		}

@@ -291,6 +291,8 @@ func TestMessageAnswers(t *testing.T) {
 		{"null", fake{answer: `null`}, "", failed, 0},
 		{"text", fake{answer: `"ok"`}, "", failed, 0},
 		{"no status", fake{answer: `{}`}, "", failed, 0},
+		{"the longest", fake{answer: `{"statusCode":200,"body":"` + strings.Repeat("x", maxBody) + `"}`}, "", strings.Repeat("x", maxBody), 200},
+		{"longer", fake{answer: `{"statusCode":200,"body":"` + strings.Repeat("x", maxBody+1) + `"}`}, "", failed, 200},
 		{"garbage", fake{answer: `<html>`}, failed, failed, 502},
 		{"threw", fake{err: errFunction}, failed, failed, 502},
 		{"too late", fake{hangs: true}, late, late, 504},
@@ -378,6 +380,10 @@ func TestAuthorizer(t *testing.T) {
 		{"threw something else", "token=t", fake{err: errFunction}, 500},
 		{"no policy", "token=t", fake{answer: `{"isAuthorized":true}`}, 500},
 		{"garbage", "token=t", fake{answer: `yes`}, 500},
+		{"nobody", "token=t", fake{answer: strings.Replace(allow, `"principalId":"user"`, `"principalId":""`, 1)}, 500},
+		{"a condition", "token=t", policy(`[{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]`), 500},
+		{"all but an action", "token=t", policy(`[{"Effect":"Allow","NotAction":"x","Resource":"*"}]`), 500},
+		{"an object in the context", "token=t", fake{answer: `{"principalId":"user","context":{"a":{}},"policyDocument":{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}}`}, 500},
 		{"too late", "token=t", fake{hangs: true}, 500},
 	} {
 		a := newTestAPI(t, allRoutes+"authorizer: {integration: guard, identitySource: [route.request.querystring.token]}")
@@ -476,6 +482,8 @@ func TestEndpoints(t *testing.T) {
 			w.Write([]byte(`{"errorType":"TypeError","errorMessage":"no"}`))
 		case "/missing":
 			http.Error(w, "no such function", 404)
+		case "/moved":
+			http.Redirect(w, r, "/http", http.StatusFound)
 		case "/slow":
 			<-r.Context().Done()
 		case "/big":
@@ -485,10 +493,11 @@ func TestEndpoints(t *testing.T) {
 	defer server.Close()
 	f, err := Parse("crier.yaml", []byte(strings.ReplaceAll(`
 routes: {http: {integration: http, routeResponse: true}, invoke: {integration: invoke, routeResponse: true},
-  failed: failed, missing: missing, slow: slow, big: big, down: down}
+  moved: {integration: moved, routeResponse: true}, failed: failed, missing: missing, slow: slow, big: big, down: down}
 integrations:
   http: {http: "URL/http"}
   invoke: {invoke: "URL/invoke"}
+  moved: {http: "URL/moved"}
   failed: {invoke: "URL/failed"}
   missing: {invoke: "URL/missing"}
   slow: {http: {url: "URL/slow", timeout: 20ms}}
@@ -507,6 +516,7 @@ integrations:
 	for i, test := range []struct{ route, frame, cause string }{
 		{"http", "b\xffdy", ""},
 		{"invoke", "invoked", ""},
+		{"moved", "", ""},
 		{"failed", "Internal server error", "TypeError: no"},
 		{"missing", "Internal server error", "the invoke endpoint answers 404 Not Found: no such function"},
 		{"slow", "Endpoint request timed out", "deadline"},
@@ -567,6 +577,7 @@ func TestVariables(t *testing.T) {
 	for name, want := range map[string]string{
 		"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-north-1", "AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "",
 		"AWS_PROFILE": "work", "AWS_ENDPOINT_URL_S3": "http://localhost:9000", "CRIER_ADMIN_KEY": "", "PLAIN": "kept", "ALL": "a", "OVER": "one", "UNSET": "", "TZ": ":UTC",
+		"AWS_SESSION_TOKEN": "local",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)

@@ -88,8 +88,11 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 	var p policy
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber() // numbers of the context become text as they are
-	if err := decoder.Decode(&p); err != nil || p.Document.Statement == nil {
+	if err := decoder.Decode(&p); err != nil || p.PrincipalID == "" || p.Document.Statement == nil {
 		return decision{status: http.StatusInternalServerError, cause: fmt.Errorf("malformed answer of the authorizer: want a principalId and a policyDocument, got %.200s", payload)}
+	}
+	if err := p.check(); err != nil {
+		return decision{status: http.StatusInternalServerError, cause: fmt.Errorf("the authorizer's answer: %w", err)}
 	}
 	if !p.allows("execute-api:Invoke", ev.MethodARN) {
 		return decision{status: http.StatusForbidden, cause: errDenied}
@@ -110,6 +113,27 @@ type statement struct {
 	Effect   string        `json:"Effect"`
 	Action   list1[string] `json:"Action"`
 	Resource list1[string] `json:"Resource"`
+
+	Condition, NotAction, NotResource json.RawMessage
+}
+
+// check reports what API Gateway would refuse, and what would be a risk to pass over.
+func (p policy) check() error {
+	for name, value := range p.Context {
+		switch value.(type) {
+		case map[string]any, []any:
+			// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html
+			return fmt.Errorf("context.%s is an object or a list; a text, a number, true or false is wanted", name)
+		}
+	}
+	for _, s := range p.Document.Statement {
+		for name, value := range map[string]json.RawMessage{"Condition": s.Condition, "NotAction": s.NotAction, "NotResource": s.NotResource} {
+			if value != nil {
+				return fmt.Errorf("its policy has a %s, which crier does not understand: there are Effect, Action and Resource", name)
+			}
+		}
+	}
+	return nil
 }
 
 // A list1 is a list in JSON, or its only element alone.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -158,7 +159,10 @@ func (s Selection) Key(message []byte) (key string, ok bool) {
 	if s.readsBody() {
 		d := json.NewDecoder(bytes.NewReader(message))
 		d.UseNumber()
-		if d.Decode(&body) != nil || d.More() {
+		if d.Decode(&body) != nil {
+			return "", false
+		}
+		if _, err := d.Token(); err != io.EOF {
 			return "", false
 		}
 	}

@@ -40,6 +40,9 @@ func TestSelection(t *testing.T) {
 		{"$request.body.action", `hello`, "none"},
 		{"$request.body.action", ``, "none"},
 		{"$request.body.action", `{"action":"a"} {}`, "none"},
+		{"$request.body.action", `{"action":"a"}}`, "none"},
+		{"$request.body.action", `{"action":"a"}]`, "none"},
+		{"$request.body.action", "{\"action\":\"a\"}\r\n", "a"},
 		{"action", `hello`, "action"},
 	} {
 		s, err := ParseSelection(test.expression)

@@ -144,6 +144,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	path := segments(r)
 	switch {
+	case g.config.Stage != "" && path[0] == g.config.Stage && len(path) > 1 && path[1] != "@connections" && r.Method == http.MethodGet && r.Header.Get("Upgrade") == "":
+		g.refuse(w, r, UpgradeRequired) // as API Gateway does
+		return
 	case g.config.Stage != "" && (path[0] != g.config.Stage || len(path) < 2 || path[1] != "@connections"):
 		g.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", g.config.Stage)
 		g.refuse(w, r, WrongStage)

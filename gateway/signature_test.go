@@ -220,7 +220,7 @@ func TestStage(t *testing.T) {
 	for path, want := range map[string]string{
 		"GET /dev/@connections/" + anID: "200", "GET /dev/%40connections/" + anID: "200", "GET /dev/@connections": "200",
 		"GET /@connections/" + anID: "403", "GET /prod/@connections/" + anID: "403", "GET /": "403", "GET /publish": "403", "GET /topics": "403",
-		"GET /dev/x": "403", "GET /dev": "426", "GET /dev/": "426", "GET /dev/@connections/": "400",
+		"GET /dev/x": "426", "GET /dev/x/y": "426", "POST /dev/x": "403", "GET /dev": "426", "GET /dev/": "426", "GET /dev/@connections/": "400",
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		r := httptest.NewRequest(method, "http://localhost:8080"+path, nil)
