@@ -3,17 +3,12 @@
 package certs
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap"
 )
 
 // FromFiles serves the certificate in two PEM files, and the new one when they have changed: within a second, without a
@@ -84,55 +79,4 @@ func (f *files) current() *tls.Certificate {
 		}
 	}
 	return f.loaded
-}
-
-// ForDomains serves certificates that Let's Encrypt signs for the domains, and renews them until ctx is done. They are kept in
-// dir. Its servers ask for proof at port 443 of the domains, which must lead to the listener that this is for.
-// https://letsencrypt.org/docs/challenge-types/#tls-alpn-01
-func ForDomains(ctx context.Context, domains []string, dir string, log *slog.Logger) (*tls.Config, error) {
-	c := newKeeper(ctx, dir, log)
-	if err := c.ManageAsync(ctx, domains); err != nil {
-		return nil, fmt.Errorf("get certificates: %w", err)
-	}
-	return configOf(c), nil
-}
-
-// newKeeper returns what gets certificates and keeps them in dir, until ctx is done.
-func newKeeper(ctx context.Context, dir string, log *slog.Logger) (c *certmagic.Config) {
-	cache := certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return c, nil },
-		Logger:           zap.NewNop(),
-	})
-	context.AfterFunc(ctx, cache.Stop)
-	c = certmagic.New(cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(dir, "certificates")},
-		Logger:  zap.NewNop(),
-		OnEvent: func(_ context.Context, event string, data map[string]any) error {
-			tell(log, event, data)
-			return nil
-		},
-	})
-	c.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(c, certmagic.ACMEIssuer{
-		CA:                   certmagic.LetsEncryptProductionCA,
-		Agreed:               true,
-		DisableHTTPChallenge: true, // there is one port
-		Logger:               zap.NewNop(),
-	})}
-	return c
-}
-
-func configOf(c *certmagic.Config) *tls.Config {
-	config := c.TLSConfig() // offers what the proof needs
-	config.NextProtos = append([]string{"http/1.1"}, config.NextProtos...)
-	return config
-}
-
-// tell logs what a person should know of the certificates.
-func tell(log *slog.Logger, event string, data map[string]any) {
-	switch event {
-	case "cert_obtained":
-		log.Info("got a certificate", "domain", data["identifier"])
-	case "cert_failed":
-		log.Warn("got no certificate, and will try again", "domain", data["identifier"], "error", data["error"])
-	}
 }

@@ -1,20 +1,16 @@
 package certs
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"log/slog"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,24 +70,5 @@ func TestFromFiles(t *testing.T) {
 	log.Reset()
 	if shown(); log.Len() != 0 {
 		t.Errorf("complains again: %s", &log)
-	}
-}
-
-// TestForDomains: TLS offers what the proof needs, and there is no certificate for a name that nobody has asked for.
-func TestForDomains(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	config := configOf(newKeeper(ctx, t.TempDir(), slog.New(slog.DiscardHandler)))
-	if want := []string{"http/1.1", "acme-tls/1"}; config.NextProtos[0] != want[0] || !slices.Contains(config.NextProtos, want[1]) {
-		t.Errorf("offers %q, want %q", config.NextProtos, want)
-	}
-	here, there := net.Pipe()
-	defer here.Close()
-	go func() {
-		tls.Client(there, &tls.Config{ServerName: "other.example.com"}).Handshake()
-		there.Close()
-	}()
-	if err := tls.Server(here, config).Handshake(); err == nil {
-		t.Error("shows a certificate for a name that is not its own")
 	}
 }

@@ -53,11 +53,8 @@ Other programs on this machine may use the management API (/publish, /topics,
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process
-			if err := id.show(ctx, &config); err != nil {
-				return fmt.Errorf("serve: %w", err)
-			}
 			if o.file == "" {
-				return serveUntil(ctx, config, cmd.OutOrStdout())
+				return serveUntil(ctx, config, id, cmd.OutOrStdout())
 			}
 			opened, _, err := o.open(config.Log, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {
@@ -65,7 +62,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 			}
 			defer opened.API.Close()
 			config.Gateway = opened
-			return serveUntil(ctx, config, cmd.OutOrStdout())
+			return serveUntil(ctx, config, id, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -130,30 +127,48 @@ type identity struct {
 	domains   []string // to get certificates for
 }
 
-// show has the server show it, if it has one.
-func (id identity) show(ctx context.Context, config *serve.Config) (err error) {
+// show has the server show it, if it has one, and returns what is to be done once the server listens.
+func (id identity) show(ctx context.Context, config *serve.Config) (listening func() error, err error) {
+	listening = func() error { return nil }
 	switch {
 	case (id.cert == "") != (id.key == ""):
-		return errors.New("--tls-cert and --tls-key go together")
+		return nil, errors.New("--tls-cert and --tls-key go together")
 	case id.cert != "" && len(id.domains) > 0:
-		return errors.New("--tls-cert is for a certificate of your own, --domain gets one: there can be one of the two")
+		return nil, errors.New("--tls-cert is for a certificate of your own, --domain gets one: there can be one of the two")
 	case id.cert != "":
 		config.TLS, err = certs.FromFiles(id.cert, id.key, config.Log)
 	case len(id.domains) > 0:
 		var dir string
 		if dir, err = localca.Dir(); err == nil {
-			config.TLS, err = certs.ForDomains(ctx, id.domains, dir, config.Log)
+			keeper := certs.NewKeeper(ctx, config.Listen, dir, config.Log)
+			config.TLS = keeper.TLS()
+			listening = func() error { return keeper.Keep(ctx, id.domains) }
 		}
 	}
-	return err
+	return listening, err
 }
 
-func serveUntil(ctx context.Context, config serve.Config, out io.Writer) error {
+// url returns the server's address: as it was asked for by name, or else as it knows itself.
+func (id identity) url(s *serve.Server) string {
+	if len(id.domains) > 0 {
+		return "wss://" + id.domains[0]
+	}
+	return s.URL()
+}
+
+func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Writer) error {
+	listening, err := id.show(ctx, &config)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	s, err := serve.Open(config)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(s.URL(), s.Mounts(), config.Console))
+	if err := listening(); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	fmt.Fprint(out, banner(id.url(s), s.Mounts(), config.Console))
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -182,11 +197,19 @@ func banner(url string, mounts []gateway.Mount, page bool) string {
 // newLog writes for people on a terminal, and JSON for everybody else.
 func newLog(out io.Writer, level slog.Level) *slog.Logger {
 	if asTerminal(out) == nil {
-		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: readable}))
 	}
 	return slog.New(tint.NewTextHandler(out, &tint.Options{
 		Level:      level,
 		TimeFormat: time.TimeOnly,
 		NoColor:    os.Getenv("NO_COLOR") != "",
 	}))
+}
+
+// readable has durations written as 1m30s, and not in nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
