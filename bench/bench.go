@@ -12,7 +12,7 @@
 // # What it measures
 //
 // Deliveries per second, and the time from when a message was to be sent to when a subscriber has read it: with a rate,
-// a publisher that is held up does not make the numbers better. The load takes processor time, too: if the server is on
+// a publisher that is held up does not make the numbers better, nor does what arrives when the time is over. The load takes processor time, too: if the server is on
 // the same machine, give each its own cores.
 package bench
 
@@ -20,6 +20,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -107,27 +109,31 @@ func (c Config) check() error {
 // A run is one benchmark under way.
 type run struct {
 	config Config
+	id     int       // of this run: others may be under way
 	start  time.Time // messages carry times since then
 
 	subscribers []*subscriber
 	sent        []atomic.Uint64 // by publisher
 	received    atomic.Uint64   // deliveries
 	room        chan struct{}   // has room for one: look whether the window has room
-	measuring   atomic.Bool
+	from, to    atomic.Int64    // nanoseconds since start: what was to be sent in between is measured
 	stamped     atomic.Bool
 }
 
-// Run makes the load and returns what was measured. If ctx is done earlier it returns what there is.
+// Run makes the load and returns what was measured. If ctx is done earlier it returns what there is, if there is anything.
 func Run(ctx context.Context, config Config) (Result, error) {
 	if err := config.check(); err != nil {
 		return Result{}, err
 	}
 	r := &run{
 		config: config,
+		id:     rand.N(maxRuns),
 		start:  time.Now(),
 		sent:   make([]atomic.Uint64, config.Publishers),
 		room:   make(chan struct{}, 1),
 	}
+	r.from.Store(math.MaxInt64)
+	r.to.Store(math.MaxInt64)
 	address, err := url.Parse(config.URL)
 	if err != nil {
 		return Result{}, err
@@ -138,11 +144,7 @@ func Run(ctx context.Context, config Config) (Result, error) {
 		address.RawQuery = query.Encode()
 	}
 	if err := r.connect(ctx, address); err != nil {
-		for _, s := range r.subscribers {
-			if s != nil {
-				s.conn.HangUp()
-			}
-		}
+		r.cut()
 		return Result{}, err
 	}
 	return r.measure(ctx, address)
@@ -190,7 +192,7 @@ func (r *run) tell(p Progress) {
 	}
 }
 
-// patience is how long the run waits for the last deliveries.
+// patience is how long the run waits for a server that does nothing: that neither takes messages nor delivers the last.
 const patience = 5 * time.Second
 
 func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
@@ -199,10 +201,7 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 	for _, s := range r.subscribers {
 		listening.Go(s.listen)
 	}
-	defer listening.Wait()
-	defer r.hangUp()
 	speakCtx, quiet := context.WithCancel(ctx)
-	defer speaking.Wait()
 	defer quiet()
 	if r.config.Window > 0 {
 		speaking.Go(func() { r.keepWindow(speakCtx) })
@@ -213,16 +212,32 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 	}
 
 	r.watch(ctx, r.config.Warmup, 0)
-	r.measuring.Store(true)
-	before, server := r.count(), probe(ctx, address)
-	begun := time.Now()
+	interrupted := ctx.Err() != nil
+	server := probe(ctx, address)
+	before, begun := r.count(), time.Since(r.start)
+	r.from.Store(int64(begun))
 	r.watch(ctx, r.config.Duration, r.config.Warmup)
-	after, seconds := r.count(), time.Since(begun).Seconds()
+	after, ended := r.count(), time.Since(r.start)
+	r.to.Store(int64(ended))
 	used := probe(ctx, address)
-	r.measuring.Store(false)
 	quiet()
+	stuck := time.AfterFunc(patience, r.cut)
 	speaking.Wait()
-	r.settle(ctx)
+	takes := stuck.Stop()
+	if takes {
+		r.settle()
+		stuck.Reset(patience)
+	}
+	r.hangUp()
+	listening.Wait()
+	stuck.Stop()
+	switch {
+	case interrupted:
+		return Result{}, errors.New("interrupted before it could measure anything")
+	case !takes:
+		return Result{}, fmt.Errorf("the server has taken no message for %v", patience)
+	}
+	seconds := (ended - begun).Seconds()
 
 	result := Result{
 		Subscribers: r.config.Subscribers, Publishers: r.config.Publishers, Size: r.config.Size,
@@ -236,8 +251,6 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 		result.ServerMemory = used.memory
 		result.ServerCPU = (used.cpu - server.cpu) / used.at.Sub(server.at).Seconds()
 	}
-	r.hangUp()
-	listening.Wait()
 	r.sum(&result)
 	return result, nil
 }
@@ -274,15 +287,24 @@ func (r *run) watch(ctx context.Context, d, since time.Duration) {
 }
 
 // settle waits until everything that was sent has arrived, or nothing arrives any more.
-func (r *run) settle(ctx context.Context) {
+func (r *run) settle() {
 	want := r.count().sent * uint64(len(r.subscribers))
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	last, since := r.received.Load(), time.Now()
-	for r.received.Load() < want && time.Since(since) < patience && ctx.Err() == nil {
+	for r.received.Load() < want && time.Since(since) < patience {
 		<-ticker.C
 		if now := r.received.Load(); now > last {
 			last, since = now, time.Now()
+		}
+	}
+}
+
+// cut ends the connections of a server that does not even take a goodbye.
+func (r *run) cut() {
+	for _, s := range r.subscribers {
+		if s != nil {
+			s.conn.HangUp()
 		}
 	}
 }

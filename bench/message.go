@@ -5,23 +5,26 @@ import (
 	"time"
 )
 
-// A message is a mark, its publisher, its number and when it was to be sent, in digits, and letters to fill it up:
+// A message is a mark, its run, its publisher, its number and when it was to be sent, in digits, and letters to fill it up:
 //
-//	#00007 0000000123 0001561016329388 xxxx
+//	#2718 00007 0000000123 0001561016329388 xxxx
 const (
 	mark          = '#'
-	publisherAt   = 1
-	numberAt      = 7
-	timeAt        = 18
-	minSize       = 34
+	runAt         = 1
+	publisherAt   = 6
+	numberAt      = 12
+	timeAt        = 23
+	minSize       = 39
+	maxRuns       = 10_000
 	maxPublishers = 99_999
 )
 
 // appendMessage appends a message of size bytes. at counts microseconds from the start of the run.
-func appendMessage(dst []byte, publisher int, number uint64, at time.Duration, size int) []byte {
+func appendMessage(dst []byte, run, publisher int, number uint64, at time.Duration, size int) []byte {
 	n := len(dst)
-	dst = append(dst, "#00000 0000000000 0000000000000000"...)
+	dst = append(dst, "#0000 00000 0000000000 0000000000000000"...)
 	message := dst[n:]
+	digits(message[runAt:runAt+4], uint64(run))
 	digits(message[publisherAt:publisherAt+5], uint64(publisher))
 	digits(message[numberAt:numberAt+10], number)
 	digits(message[timeAt:timeAt+16], uint64(at.Microseconds()))
@@ -40,16 +43,17 @@ func digits(dst []byte, v uint64) {
 }
 
 // parseMessage finds a message in what a subscriber heard.
-func parseMessage(heard []byte) (publisher int, number uint64, at time.Duration, ok bool) {
+func parseMessage(heard []byte) (run, publisher int, number uint64, at time.Duration, ok bool) {
 	i := bytes.IndexByte(heard, mark)
 	if i < 0 || len(heard) < i+minSize {
-		return 0, 0, 0, false
+		return 0, 0, 0, 0, false
 	}
 	m := heard[i:]
+	r := parseDigits(m[runAt : runAt+4])
 	p := parseDigits(m[publisherAt : publisherAt+5])
 	n := parseDigits(m[numberAt : numberAt+10])
 	t := parseDigits(m[timeAt : timeAt+16])
-	return int(p), n, time.Duration(t) * time.Microsecond, true
+	return int(r), int(p), n, time.Duration(t) * time.Microsecond, true
 }
 
 func parseDigits(b []byte) (v uint64) {

@@ -9,7 +9,7 @@ import (
 
 // publish sends the next message of a publisher. It returns false if the connection has failed.
 func (r *run) publish(p int, at time.Duration, frame []byte) (reuse []byte, ok bool) {
-	message := appendMessage(nil, p, r.sent[p].Load(), at, r.config.Size)
+	message := appendMessage(nil, r.id, p, r.sent[p].Load(), at, r.config.Size)
 	frame = ws.AppendMaskedFrame(frame[:0], ws.Text, [4]byte{}, message) // a zero mask changes nothing
 	r.sent[p].Add(1)
 	return frame, r.subscribers[p].conn.WriteFrames(frame) == nil

@@ -68,8 +68,8 @@ func (s *subscriber) listen() {
 
 // check looks at one message and reports whether it is one of ours that was still missing.
 func (s *subscriber) check(heard []byte, now time.Duration) bool {
-	publisher, number, at, ok := parseMessage(heard)
-	if !ok || publisher >= len(s.next) {
+	run, publisher, number, at, ok := parseMessage(heard)
+	if !ok || run != s.run.id || publisher >= len(s.next) {
 		return false // somebody else's
 	}
 	if mine, stamped := me(heard); stamped {
@@ -86,7 +86,7 @@ func (s *subscriber) check(heard []byte, now time.Duration) bool {
 	}
 	s.gaps += number - s.next[publisher]
 	s.next[publisher] = number + 1
-	if s.run.measuring.Load() {
+	if int64(at) >= s.run.from.Load() && int64(at) < s.run.to.Load() {
 		s.latency.record(now - at)
 	}
 	return true

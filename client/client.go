@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,12 +48,12 @@ type Options struct {
 	// Heartbeat is after how much silence to ask for a sign of life. 0: 30 s; less: never.
 	Heartbeat time.Duration
 
-	// Message, State and Drop are told what is heard, each new state, and each message that is lost or may be. They are called
-	// one at a time and hold up what follows, and must not call Close; Drop is called by Send if that takes a message no more.
-	// Without Message, Messages yields what is heard.
-	Message func(Message)
-	State   func(Status)
-	Drop    func(Drop)
+	// Message, State and Drop are told what is heard, each new state, and each message that is lost or may be. They hold up what
+	// follows, and must not call Close. Message and State are called one at a time; Drop, too, but also by each Send whose message
+	// is dropped at once. Without Message, Messages yields what is heard.
+	Message func(*Client, Message)
+	State   func(*Client, Status)
+	Drop    func(*Client, Drop)
 }
 
 // Confirm says whether the server confirms messages by sending them back with "_me":true.
@@ -127,7 +128,7 @@ type Client struct {
 	url      string
 	o        Options
 	confirms bool
-	inbox    chan Message    // unless there is o.Message
+	inbox    chan Message    // stays empty if there is o.Message
 	leaving  context.Context // done: go, when nothing is on its way
 	leave    context.CancelFunc
 	over     chan struct{} // closed at the end
@@ -154,6 +155,12 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("connect to %q: the address should begin with ws://, wss://, http:// or https://", address)
 	}
+	if _, err := strconv.ParseUint(cmp.Or(at.Port(), "0"), 10, 16); err != nil || at.Hostname() == "" {
+		return nil, fmt.Errorf("connect to %q: the address should have a host, and a port below 65536 if it has one", address)
+	}
+	if name, ok := badHeader(o.Header); ok {
+		return nil, fmt.Errorf("connect: the header %q has characters that HTTP does not allow", name)
+	}
 	add := func(name, value string) {
 		at.RawQuery = strings.TrimPrefix(at.RawQuery+"&"+name+"="+url.QueryEscape(value), "&")
 	}
@@ -174,19 +181,32 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 		o.ComeBack = ComesBack
 	}
 	c := &Client{
-		url: at.String(), o: o, over: make(chan struct{}), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
+		url: at.String(), o: o, inbox: make(chan Message, ahead), over: make(chan struct{}), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
 		outbox: outbox{capacity: max(0, o.Queue), once: o.Once, name: newName()}, ids: newIDs(),
 	}
 	c.confirms = o.Confirm == Always || o.Confirm == ByAddress && at.Query().Get("echo") != "0" && !unmarked.MatchString(at.Path)
 	if o.Once && !c.confirms {
 		return nil, errors.New("connect: Once needs an app that marks what is one's own")
 	}
-	if o.Message == nil {
-		c.inbox = make(chan Message, ahead)
-	}
 	c.leaving, c.leave = context.WithCancel(ctx)
 	go c.run(ctx)
 	return c, nil
+}
+
+// badHeader returns the name of a header that cannot be sent.
+// https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+func badHeader(h http.Header) (name string, ok bool) {
+	for name, values := range h {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r) }) {
+			return name, true
+		}
+		for _, value := range values {
+			if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				return name, true
+			}
+		}
+	}
+	return "", false
 }
 
 // Apps in which one's own messages do not come back marked.
@@ -231,7 +251,7 @@ func (c *Client) Status() Status {
 func (c *Client) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.kept)
+	return len(c.kept) + len(c.batch)
 }
 
 // Close leaves for good, as soon as what is on its way has come back, and returns when nothing of the client is left but what

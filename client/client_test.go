@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,7 +111,7 @@ func TestMessages(t *testing.T) {
 func TestWhoDoesNotListen(t *testing.T) {
 	home := openHome(t)
 	states := make(chan Status, 100)
-	c, err := Connect(context.Background(), home.url(), Options{Timeout: 40 * time.Millisecond, Queue: 2 * ahead, State: func(s Status) { states <- s }})
+	c, err := Connect(context.Background(), home.url(), Options{Timeout: 40 * time.Millisecond, Queue: 2 * ahead, State: func(_ *Client, s Status) { states <- s }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,6 +352,24 @@ func TestOnceAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestOnceInDoubt: what was on its way once stays in doubt, whatever becomes of the next try.
+func TestOnceInDoubt(t *testing.T) {
+	var connections atomic.Int32
+	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
+		n := connections.Add(1)
+		if c.Read(r.Context()); n > 1 {
+			c.Close(websocket.StatusGoingAway, "the server is going away")
+		}
+	})
+	p := join(t, url, Options{Once: true, ComeBack: func(ended error) bool {
+		how, _ := errors.AsType[ws.Close](ended)
+		return how.Code == ws.Abnormal
+	}})
+	if f := fate(t, p.Send("hi")); f != Unsure {
+		t.Errorf("its fate is %v", f)
+	}
+}
+
 // TestOnceIsTheSame: with once messages are what they are without, and an id.
 func TestOnceIsTheSame(t *testing.T) {
 	home := openHome(t)
@@ -474,18 +493,67 @@ func TestComeBackDecides(t *testing.T) {
 	c.Close()
 }
 
+// TestWaits: they are random, grow, and have an end.
 func TestWaits(t *testing.T) {
 	home := openHome(t)
 	home.stop()
-	longest := 16 * time.Millisecond
-	p := join(t, home.url(), Options{Retry: [2]time.Duration{time.Millisecond, longest}})
-	p.until("it has tried", func() bool { return len(p.states) > 40 })
-	p.Close()
-	for i, s := range p.states {
-		if wait := time.Until(s.Retry); s.State == Waiting && wait > longest {
+	const first, longest = 2 * time.Millisecond, 32 * time.Millisecond
+	waits := make(chan time.Duration, 1000)
+	c, err := Connect(t.Context(), home.url(), Options{Retry: [2]time.Duration{first, longest}, State: func(_ *Client, s Status) {
+		if s.State == Waiting {
+			waits <- time.Until(s.Retry)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	most := time.Duration(0)
+	for i := range 60 {
+		wait := <-waits
+		if most = max(most, wait); wait > min(first<<i, longest) && i < 10 || wait > longest {
 			t.Errorf("wait %d is %v", i, wait)
 		}
 	}
+	if most < longest/2 {
+		t.Errorf("the longest wait is %v", most)
+	}
+}
+
+// TestGoodConnection: after one that lasted, the back-off begins anew.
+func TestGoodConnection(t *testing.T) {
+	t.Parallel() // it takes its time
+	var tries atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries.Add(1) < 9 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if c, err := websocket.Accept(w, r, nil); err == nil {
+			time.Sleep(stable + 50*time.Millisecond)
+			c.Close(websocket.StatusGoingAway, "")
+		}
+	}))
+	defer s.Close()
+	const first = 2 * time.Millisecond
+	waits := make(chan time.Duration, 1)
+	met := false
+	c, err := Connect(t.Context(), s.URL, Options{Retry: [2]time.Duration{first, time.Minute}, State: func(_ *Client, s Status) {
+		switch {
+		case s.State == Open:
+			met = true
+		case s.State == Waiting && met:
+			waits <- time.Until(s.Retry)
+			met = false
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wait := <-waits; wait > first {
+		t.Errorf("it waits %v", wait)
+	}
+	c.Close()
 }
 
 // TestSkipped: what the server skipped leaves one's own in doubt.
@@ -510,8 +578,150 @@ func TestSkipped(t *testing.T) {
 	if f := fate(t, p.Send("skip")); f != Unsure {
 		t.Errorf("skipped: %v", f)
 	}
+	p.until("it is told", func() bool { return len(p.drops) == 1 && p.drops[0].Why == "skipped" })
 	if f := fate(t, p.Send("3")); f != Sent { // it can no longer count
 		t.Errorf("after: %v", f)
+	}
+}
+
+// TestFakedSkip: what somebody says is no word of the server.
+func TestFakedSkip(t *testing.T) {
+	home := openHome(t)
+	ann, bob := join(t, home.url(), Options{}), join(t, home.url(), Options{})
+	ann.becomes(Open)
+	fate(t, bob.Send(`{"_skipped":5}`))
+	ann.hears(0)
+	for range 2 {
+		if f := fate(t, ann.Send("hi")); f != Confirmed {
+			t.Errorf("its fate is %v", f)
+		}
+	}
+}
+
+// TestSpelled: one's own copy is known however the sender spelled the stamp's name, and also when it is not delivered.
+func TestSpelled(t *testing.T) {
+	home := openHome(t)
+	for _, once := range []bool{false, true} {
+		ann := join(t, home.url(), Options{Once: once})
+		bob := join(t, home.url(), Options{})
+		ann.becomes(Open)
+		bob.becomes(Open)
+		texts := []string{`{"n":1,"_me": false}`, `{"\u005fme":false,"n":2}`, `{"_beat":true,"n":3}`, `{"n":4,"x":true}`}
+		for _, text := range texts {
+			if f := fate(t, ann.Send(text)); f != Confirmed {
+				t.Errorf("%s: %v", text, f)
+			}
+		}
+		if own := ann.own(); ann.Pending() != 0 || !slices.Equal(own, []int{1, 2, 4}) {
+			t.Errorf("%d are pending, its own are %v", ann.Pending(), own)
+		}
+		bob.until("the last", func() bool { return len(bob.heard) == 3 })
+		ann.Close()
+		bob.Close()
+	}
+}
+
+// TestBeats are not delivered, unless it may be any server.
+func TestBeats(t *testing.T) {
+	home := openHome(t)
+	for want, o := range map[int]Options{0: {}, 1: {Confirm: Never}} {
+		p, other := join(t, home.url(), o), join(t, home.url(), Options{NoEcho: true})
+		p.becomes(Open)
+		other.becomes(Open)
+		fate(t, p.Send(`{"_beat":true}`))
+		fate(t, p.Send("last"))
+		p.until("the last", func() bool { return len(p.heard) == want+1 })
+		other.until("the last", func() bool { return len(other.heard) == 1 })
+		p.Close()
+		other.Close()
+	}
+}
+
+// TestBinary: it is copied, in order with text, and counted while it is on its way.
+func TestBinary(t *testing.T) {
+	release, got := make(chan struct{}), make(chan string, 10)
+	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
+		c.SetReadLimit(-1)
+		<-release
+		for {
+			_, data, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			got <- string(data[:1])
+		}
+	})
+	ctx, hangUp := context.WithCancel(t.Context())
+	c, err := Connect(ctx, url, Options{Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := make([]byte, 10<<20) // more than the sockets on the way take
+	large[0] = 'b'
+	first := c.Send("a")
+	sent := c.SendBinary(large)
+	large[0] = 'x'
+	last := c.Send("c")
+	eventually(t, "it is stuck", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.batch) == 1 && time.Since(c.writing) > 50*time.Millisecond
+	})
+	if n := c.Pending(); n != 3 {
+		t.Errorf("%d are pending", n)
+	}
+	close(release)
+	if f := fate(t, sent); f != Sent {
+		t.Errorf("its fate is %v", f)
+	}
+	if order := <-got + <-got + <-got; order != "abc" {
+		t.Errorf("the server got %s", order)
+	}
+	for range 20 { // more than may be kept at once
+		if f := fate(t, c.SendBinary(large[:1<<20])); f != Sent {
+			t.Fatalf("then its fate is %v", f)
+		}
+		<-got
+	}
+	hangUp()
+	if a, b := fate(t, first), fate(t, last); a != Unsure || b != Unsure {
+		t.Errorf("the texts' fates are %v and %v", a, b)
+	}
+	c.Close()
+}
+
+// TestInFlight: so many are handed over, then some have to come back first.
+func TestInFlight(t *testing.T) {
+	o := outbox{capacity: inFlight + 10}
+	for range inFlight + 10 {
+		o.put(&message{data: []byte("x"), fate: make(chan Fate, 1)}, false)
+	}
+	handOver := func() {
+		for len(o.handOver(nil, true)) > 0 {
+			o.handed()
+		}
+	}
+	handOver()
+	if o.sent != inFlight {
+		t.Errorf("%d were handed over", o.sent)
+	}
+	o.confirm()
+	handOver()
+	if o.sent != inFlight || len(o.kept) != inFlight+9 {
+		t.Errorf("%d were handed over, of %d", o.sent, len(o.kept))
+	}
+}
+
+// TestMessageAndMessages: who is told has nothing to take.
+func TestMessageAndMessages(t *testing.T) {
+	home := openHome(t)
+	p := join(t, home.url(), Options{})
+	if f := fate(t, p.Send("hi")); f != Confirmed {
+		t.Errorf("its fate is %v", f)
+	}
+	p.Close()
+	for m := range p.Messages() {
+		t.Errorf("yields %s", m.Data)
 	}
 }
 
@@ -524,19 +734,15 @@ func TestMessageThatStaysAway(t *testing.T) {
 			}
 		}
 	})
-	var c *Client
 	again := make(chan (<-chan Fate), 1)
-	ready := make(chan struct{})
-	c, err := Connect(context.Background(), url, Options{Timeout: 100 * time.Millisecond, Retry: [2]time.Duration{1, 1}, Drop: func(d Drop) {
+	c, err := Connect(context.Background(), url, Options{Timeout: 100 * time.Millisecond, Retry: [2]time.Duration{1, 1}, Drop: func(c *Client, d Drop) {
 		if d.Why == "lost" && string(d.Data) == "a" {
-			<-ready
 			again <- c.Send("b")
 		}
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(ready)
 	if f := fate(t, c.Send("a")); f != Unsure {
 		t.Errorf("its fate is %v", f)
 	}
@@ -574,6 +780,11 @@ func TestConnectMistakes(t *testing.T) {
 	}{
 		"should begin with ws://":  {"localhost:8080", Options{}},
 		"missing ']'":              {"ws://[", Options{}},
+		"should have a host":       {"ws:///path", Options{}},
+		"should have a host ":      {"ws:localhost:80", Options{}},
+		"a port below 65536":       {"ws://localhost:65536", Options{}},
+		`the header "X"`:           {"ws://localhost", Options{Header: http.Header{"X": {"a\nb"}}}},
+		`the header "A B"`:         {"ws://localhost", Options{Header: http.Header{"A B": {"c"}}}},
 		"marks what is one's own":  {"ws://localhost:1/chat", Options{Once: true}},
 		"marks what is one's own ": {"ws://localhost:1", Options{Once: true, NoEcho: true}},
 	} {

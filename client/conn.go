@@ -58,12 +58,13 @@ const (
 	defaultMax  = 16 << 20
 )
 
-// Dial opens a WebSocket at an address, ws, wss, http or https, through a proxy if the environment names one. It fails with a
-// *Refused if the server answers anything but yes.
+// Dial opens a WebSocket at an address, ws, wss, http or https. It fails with a *Refused if the server answers anything but yes,
+// be it that the WebSocket is elsewhere. If the environment names a proxy, as for [http.ProxyFromEnvironment], it asks that: wss
+// with CONNECT, and ws with the handshake itself, which not every proxy passes on.
 // https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
-	if rest, ok := strings.CutPrefix(address, "ws"); ok {
-		address = "http" + rest
+	if len(address) > 2 && strings.EqualFold(address[:2], "ws") {
+		address = "http" + address[2:]
 	}
 	key := newKey()
 	c := &Conn{born: time.Now(), buffer: make([]byte, readSize)}
@@ -72,10 +73,13 @@ func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	door := http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
-		ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10, // they stay with the connection
-	}}
+	door := http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
+			ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10, // they stay with the connection
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	answer, err := door.Do(r)
 	if err != nil {
 		return nil, err
@@ -84,7 +88,7 @@ func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
 		answer.Body.Close()
 		return nil, err
 	}
-	c.stream = answer.Body.(io.ReadWriteCloser) // "As of Go 1.12, the Body will also implement io.Writer on a successful 101"
+	c.stream = answer.Body.(io.ReadWriteCloser)
 	c.protocol = answer.Header.Get("Sec-WebSocket-Protocol")
 	c.decoder = ws.Decoder{Client: true, MaxMessage: h.MaxMessage}
 	if h.MaxMessage == 0 {
@@ -130,11 +134,13 @@ func (h Handshake) request(ctx context.Context, address, key string) (*http.Requ
 
 // check reports what is wrong with a server's answer.
 func (h Handshake) check(answer *http.Response, key string) error {
+	// "As of Go 1.12, the Body will also implement io.Writer on a successful 101", and to that belongs "Connection: Upgrade".
+	_, switched := answer.Body.(io.ReadWriteCloser)
 	switch protocol := answer.Header.Get("Sec-WebSocket-Protocol"); {
 	case answer.StatusCode != http.StatusSwitchingProtocols:
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxRefusal))
 		return &Refused{answer.StatusCode, text}
-	case !strings.EqualFold(answer.Header.Get("Upgrade"), "websocket"):
+	case !strings.EqualFold(answer.Header.Get("Upgrade"), "websocket"), !switched:
 		return errors.New("the server switches to something that is no WebSocket")
 	case answer.Header.Get("Sec-WebSocket-Accept") != ws.AcceptKey(key):
 		return errors.New("the server's Sec-WebSocket-Accept is wrong")
@@ -182,7 +188,7 @@ func (c *Conn) Buffered() bool { return len(c.unread) > 0 }
 // Next waits for the next message. Its data is valid until Next is called again.
 //
 // An error is the end of the connection, and the same is returned from then on. A [ws.Close] is in it, with code 1006 if there
-// was no close frame.
+// was no close frame; or a *[Fault], which has one.
 func (c *Conn) Next() (data []byte, binary bool, err error) {
 	for c.ended == nil {
 		for len(c.unread) > 0 {
@@ -190,8 +196,7 @@ func (c *Conn) Next() (data []byte, binary bool, err error) {
 			c.unread = c.unread[n:]
 			switch {
 			case err != nil:
-				fault, _ := errors.AsType[ws.Close](err)
-				c.end(fault, fmt.Errorf("the server broke the protocol: %w", err))
+				c.fail(err)
 				return nil, false, c.ended
 			case !ok:
 			case m.Op == ws.Text:
@@ -201,11 +206,11 @@ func (c *Conn) Next() (data []byte, binary bool, err error) {
 			case m.Op == ws.Ping:
 				c.WriteFrames(ws.AppendMaskedFrame(nil, ws.Pong, newMask(), m.Data))
 			case m.Op == ws.CloseFrame:
-				how, err := ws.ParseClose(m.Data)
-				if err != nil {
-					how, _ = errors.AsType[ws.Close](err)
+				if how, err := ws.ParseClose(m.Data); err != nil {
+					c.fail(err)
+				} else {
+					c.end(how, how)
 				}
-				c.end(how, how)
 				return nil, false, c.ended
 			}
 		}
@@ -226,6 +231,20 @@ func (l *lost) Unwrap() []error {
 	return []error{ws.Close{Code: ws.Abnormal, Reason: "the connection was lost without a close frame"}, l.err}
 }
 
+// A Fault is that the server broke the protocol.
+type Fault struct{ Told ws.Close } // with what it is told so
+
+// Error says that, and what it was.
+func (f *Fault) Error() string { return "the server broke the protocol: " + f.Told.Error() }
+
+// Unwrap returns what the server is told.
+func (f *Fault) Unwrap() error { return f.Told }
+
+func (c *Conn) fail(err error) {
+	told, _ := errors.AsType[ws.Close](err)
+	c.end(told, &Fault{told})
+}
+
 // end answers the server's end, unless we had begun it, or there is nobody to answer, and hangs up.
 func (c *Conn) end(answer ws.Close, why error) {
 	c.ended = why
@@ -239,10 +258,8 @@ func (c *Conn) end(answer ws.Close, why error) {
 // Goodbye tells the server that this is the end, and why. Next returns the server's answer, or after two seconds that there
 // was none.
 func (c *Conn) Goodbye(why ws.Close) {
-	deadline := time.Now().Add(goodbyeTime)
-	c.net.SetDeadline(deadline)
+	c.net.SetDeadline(time.Now().Add(goodbyeTime))
 	c.sayGoodbye(why)
-	c.net.SetReadDeadline(deadline)
 }
 
 func (c *Conn) sayGoodbye(why ws.Close) {
@@ -254,8 +271,17 @@ func (c *Conn) sayGoodbye(why ws.Close) {
 	}
 }
 
-// HangUp ends the connection without a word. Next fails.
-func (c *Conn) HangUp() { c.net.Close() }
+// HangUp ends the connection without a word. Next fails. What is still on its way to the server may not arrive.
+func (c *Conn) HangUp() {
+	below := c.net
+	if secret, ok := below.(*tls.Conn); ok {
+		below = secret.NetConn()
+	}
+	if tcp, ok := below.(*net.TCPConn); ok {
+		tcp.SetLinger(0) // or it would go on to, and come behind what is said on the next connection
+	}
+	below.Close()
+}
 
 // Write sends a message. It waits while the server does not read.
 func (c *Conn) Write(data []byte, binary bool) error {
@@ -266,7 +292,11 @@ func (c *Conn) Write(data []byte, binary bool) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.out = ws.AppendMaskedFrame(c.out[:0], op, newMask(), data)
-	return c.write(c.out)
+	err := c.write(c.out)
+	if cap(c.out) > 2*mostAtOnce {
+		c.out = nil
+	}
+	return err
 }
 
 // WriteFrames sends frames that are masked and complete, made by package ws.

@@ -17,16 +17,20 @@
 // Every message that is sent has one [Fate], and Send tells it. Nothing is doubled: only what is known not to have been
 // published is sent again. A server that stops in good order closes behind all that it has published; what has not come back by
 // then was not published, and is sent again on the next connection, in its place. So a restart of the server loses nothing and
-// doubles nothing. Messages of one client arrive in the order in which it sent them.
+// doubles nothing. Messages of one client arrive in the order in which it sent them; only what is [Unsure] may still arrive later.
 //
 // When a connection is lost without a word, what was on its way is [Unsure], and not sent again; with [Options].Once it is,
-// each message with an id by which clients with that option, also those of crier.js, deliver it once.
+// each message with an id by which clients with that option, also those of crier.js, deliver it once. They trust those who speak:
+// who sends another's ids has them pass over its messages. And they remember the last id of 1,000 senders.
 //
 // # What it cannot promise
 //
 // Who is not connected when a message is published misses it: crier keeps nothing. Apps other than broadcast do not say what is
 // one's own, nor are binary messages marked: their fate is [Sent]. With --slow skip the server may skip copies of one's own
-// messages: what was on its way is then Unsure, and what follows on this connection Sent. What waits is in memory.
+// messages: what was on its way is then Unsure, and what follows on this connection Sent. A message that somebody posts to this
+// one connection, and that pretends to be its own ("_me":true), is taken for it. What waits is in memory.
+//
+// What crier.js says to hear whether its server is there, {"_beat":true}, is not delivered, unless Options.Confirm is [Never].
 //
 // # When it comes back
 //

@@ -11,7 +11,7 @@ import (
 func Example() {
 	room, err := client.Connect(context.Background(), "ws://localhost:8080", client.Options{
 		Topics: []string{"lobby"},
-		State:  func(s client.Status) { log.Print(s.State) },
+		State:  func(_ *client.Client, s client.Status) { log.Print(s.State) },
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -181,9 +181,9 @@ func join(t *testing.T, url string, o Options) *person {
 	if o.Timeout == 0 {
 		o.Timeout = 500 * time.Millisecond
 	}
-	o.Message = func(m Message) { p.note(func() { p.heard = append(p.heard, m) }) }
-	o.State = func(s Status) { p.note(func() { p.states = append(p.states, s) }) }
-	o.Drop = func(d Drop) { p.note(func() { p.drops = append(p.drops, d) }) }
+	o.Message = func(_ *Client, m Message) { p.note(func() { p.heard = append(p.heard, m) }) }
+	o.State = func(_ *Client, s Status) { p.note(func() { p.states = append(p.states, s) }) }
+	o.Drop = func(_ *Client, d Drop) { p.note(func() { p.drops = append(p.drops, d) }) }
 	var err error
 	if p.Client, err = Connect(context.Background(), url, o); err != nil {
 		t.Fatal(err)

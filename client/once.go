@@ -30,7 +30,7 @@ func newIDs() ids { return ids{last: make(map[string]*list.Element)} }
 // again looks at an id, and reports whether its message was not heard before. What is ours is confirmed with all before it.
 func (c *Client) again(data []byte, mine *bool) (first bool) {
 	if !bytes.Contains(data, []byte(`"_id":"`)) {
-		*mine = bytes.Contains(data, []byte(`"_me":true`)) && member(data, "_me") == "true"
+		*mine = isMine(data)
 		return true
 	}
 	id, _ := stamp.String([]byte(member(data, "_id")))
@@ -41,7 +41,7 @@ func (c *Client) again(data []byte, mine *bool) (first bool) {
 	if name == c.name {
 		*mine = true // though an earlier connection of ours may have said it
 		for c.sent > 0 && c.kept[0].id <= count {
-			c.confirm(1)
+			c.confirm()
 		}
 	}
 	return c.remember(name, count)

@@ -16,7 +16,7 @@ type message struct {
 	binary bool
 	fate   chan Fate // has room for one
 	id     uint64    // with once, from the first time on that it was handed to a connection
-	tried  bool      // it may have been published
+	tried  bool      // with once: it was on its way when a connection was lost, and may have been published
 }
 
 // An outbox has what we have said and whose fate is not known. It is guarded by Client.mu.
@@ -26,15 +26,15 @@ type outbox struct {
 
 	kept  []*message // in order. The first sent of them were handed to the connection and have yet to come back
 	sent  int
-	bytes int // of all that is kept
+	batch []*message // are being written, and will not be confirmed
+	bytes int        // of all of these
 
-	plain   bool       // not all copies come back on this connection: what is sent is not counted
-	writing time.Time  // since when a write is under way; zero if none is
-	waiting time.Time  // since when something has yet to come back; zero if nothing has
-	ping    bool       // one is to be sent
-	failed  []*message // will not be confirmed, and could not be written
-	count   uint64     // the last id
-	name    string     // the ids'
+	plain   bool      // not all copies come back on this connection: what is sent is not counted
+	writing time.Time // since when a write is under way; zero if none is
+	waiting time.Time // since when something has yet to come back; zero if nothing has
+	ping    bool      // one is to be sent
+	count   uint64    // the last id
+	name    string    // the ids'
 }
 
 // Send says text, which must be UTF-8, to everyone, now or when there is a connection, and returns at once. What became of it
@@ -88,12 +88,10 @@ func (o *outbox) put(m *message, open bool) bool {
 // mostAtOnce is how many bytes are handed over with one write, if it is more than one message.
 const mostAtOnce = 64 << 10
 
-// handOver appends the frames of the next messages to dst, and to batch those of them that are handed over for good, since
-// they will not be confirmed.
-func (o *outbox) handOver(dst []byte, batch []*message, confirms bool) ([]byte, []*message) {
+// handOver appends the frames of the next messages to dst.
+func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 	for o.sent < min(len(o.kept), inFlight) && len(dst) < mostAtOnce {
 		m := o.kept[o.sent]
-		m.tried = true
 		op, data := ws.Text, m.data
 		if m.binary {
 			op = ws.Binary
@@ -107,9 +105,9 @@ func (o *outbox) handOver(dst []byte, batch []*message, confirms bool) ([]byte, 
 			}
 			continue
 		}
-		batch = append(batch, m)
+		o.batch = append(o.batch, m)
 		if o.sent == 0 {
-			o.kept = o.kept[1:]
+			o.shift()
 		} else { // only where text and binary are mixed
 			o.kept = slices.Delete(o.kept, o.sent, o.sent+1)
 		}
@@ -120,43 +118,54 @@ func (o *outbox) handOver(dst []byte, batch []*message, confirms bool) ([]byte, 
 	if len(dst) > 0 {
 		o.writing = time.Now()
 	}
-	return dst, batch
+	return dst
 }
 
-// handed notes that a write has ended. What cannot be confirmed has its fate.
-func (o *outbox) handed(batch []*message, err error) {
-	if err == nil { // or else the connection's end is due
-		o.writing = time.Time{}
-	}
-	for _, m := range batch {
+// handed notes that all was written. What cannot be confirmed has its fate.
+func (o *outbox) handed() {
+	o.writing = time.Time{}
+	for _, m := range o.batch {
 		o.bytes -= len(m.data)
-		if err != nil {
-			o.failed = append(o.failed, m)
-		} else {
-			m.fate <- Sent
-		}
+		m.fate <- Sent
 	}
+	o.batch = nil
 }
 
-// take removes the first n messages.
-func (o *outbox) take(n int) []*message {
-	taken := o.kept[:n]
-	o.kept = o.kept[n:]
-	o.sent -= min(n, o.sent)
+// empty reports whether nothing waits, is being written, or has yet to come back.
+func (o *outbox) empty() bool { return len(o.kept)+len(o.batch) == 0 }
+
+// shift removes the first message, and lets go of it.
+func (o *outbox) shift() *message {
+	m := o.kept[0]
+	o.kept[0] = nil
+	o.kept = o.kept[1:]
+	return m
+}
+
+// take removes the first message for good.
+func (o *outbox) take() *message {
+	m := o.shift()
+	o.bytes -= len(m.data)
+	o.sent = max(0, o.sent-1)
 	if o.sent == 0 {
 		o.waiting = time.Time{}
 	}
-	for _, m := range taken {
-		o.bytes -= len(m.data)
-	}
-	return taken
+	return m
 }
 
-// confirm notes that the first n of those that have yet to come back have.
-func (o *outbox) confirm(n int) {
-	for _, m := range o.take(min(n, o.sent)) {
-		m.fate <- Confirmed
+// confirm notes that the first of those that have yet to come back has.
+func (o *outbox) confirm() {
+	if o.sent > 0 {
+		o.take().fate <- Confirmed
 	}
+}
+
+// doubt gives up all that has yet to come back.
+func (o *outbox) doubt(why string) (drops []Drop) {
+	for o.sent > 0 {
+		drops = append(drops, o.take().dropped(Unsure, why))
+	}
+	return drops
 }
 
 // part notes that the connection is over. If it is settled, what has not come back was not published.
@@ -166,28 +175,25 @@ func (c *Client) part(settled bool) (drops []Drop) {
 	o := &c.outbox
 	switch {
 	case settled:
+	case o.once:
 		for _, m := range o.kept[:o.sent] {
-			m.tried = false
+			m.tried = true
 		}
-	case !o.once:
-		drops = lose(o.take(o.sent), "lost")
+	default:
+		drops = o.doubt("lost")
 	}
-	drops = append(drops, lose(o.failed, "lost")...)
-	o.failed, o.sent, o.waiting, o.writing, o.ping, o.plain = nil, 0, time.Time{}, time.Time{}, false, false
-	return drops
-}
-
-func lose(messages []*message, why string) (drops []Drop) {
-	for _, m := range messages {
-		drops = append(drops, m.dropped(Unsure, why))
+	for _, m := range o.batch {
+		o.bytes -= len(m.data)
+		drops = append(drops, m.dropped(Unsure, "lost"))
 	}
+	o.batch, o.sent, o.waiting, o.writing, o.ping, o.plain = nil, 0, time.Time{}, time.Time{}, false, false
 	return drops
 }
 
 // giveUp ends all that is kept.
 func (o *outbox) giveUp() (drops []Drop) {
-	for _, m := range o.take(len(o.kept)) {
-		fate := Dropped
+	for len(o.kept) > 0 {
+		m, fate := o.take(), Dropped
 		if m.tried {
 			fate = Unsure
 		}
@@ -198,26 +204,23 @@ func (o *outbox) giveUp() (drops []Drop) {
 
 // account looks for what came back, and reports whether a message is to be delivered.
 func (c *Client) account(data []byte, mine *bool) bool {
-	if bytes.HasPrefix(data, []byte(`{"_beat":true`)) {
-		return false // crier.js says that to hear whether the server is there
-	}
-	if !c.confirms {
-		return true
-	}
 	var drops []Drop
-	deliver := true
+	deliver := c.o.Confirm == Never || !bytes.HasPrefix(data, []byte(`{"_beat":true`)) // crier.js asks so whether the server is there
+	if !c.confirms {
+		return deliver
+	}
 	c.mu.Lock()
 	switch {
 	case c.once:
-		deliver = c.again(data, mine)
-	case bytes.Contains(data, []byte(`"_me":true`)) && member(data, "_me") == "true":
+		deliver = c.again(data, mine) && deliver
+	case isMine(data):
 		*mine = true
-		c.confirm(1)
+		c.confirm()
 	case bytes.HasPrefix(data, []byte(`{"_skipped":`)) && member(data, "_me") == "":
 		c.plain = true // some of what was skipped may be our own
-		drops = lose(c.take(c.sent), "skipped")
+		drops = c.doubt("skipped")
 	}
-	empty := len(c.kept) == 0
+	empty := c.empty()
 	c.mu.Unlock()
 	if empty {
 		c.signal(c.emptied)
@@ -226,6 +229,11 @@ func (c *Client) account(data []byte, mine *bool) bool {
 	}
 	c.tell(drops)
 	return deliver
+}
+
+// isMine reports whether a message is stamped as one's own. The stamp's name is spelled as the sender spelled it, if it did.
+func isMine(data []byte) bool {
+	return bytes.Contains(data, []byte("true")) && member(data, "_me") == "true"
 }
 
 // member returns the JSON text of a member of a JSON object, or "".

@@ -29,9 +29,7 @@ var settled = map[string]bool{"the server is going away": true, "no message for 
 func (c *Client) run(ctx context.Context) {
 	defer close(c.over)
 	defer c.leave()
-	if c.inbox != nil {
-		defer close(c.inbox)
-	}
+	defer close(c.inbox)
 	for tries := 0; ; tries++ {
 		lasted, err := c.connection(ctx)
 		if lasted > stable {
@@ -83,7 +81,7 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	}
 	defer context.AfterFunc(ctx, conn.HangUp)()
 	begun := time.Now()
-	c.become(Status{State: Open})
+	c.become(Status{State: Open, Ended: c.Status().Ended})
 	c.signal(c.wake)
 	over := make(chan struct{})
 	var writing, watching sync.WaitGroup
@@ -124,8 +122,8 @@ func (c *Client) read(conn *Conn) error {
 func (c *Client) deliver(m Message) {
 	c.delivering.Store(true)
 	defer c.delivering.Store(false)
-	if c.inbox == nil {
-		c.o.Message(m)
+	if c.o.Message != nil {
+		c.o.Message(c, m)
 		return
 	}
 	select {
@@ -141,22 +139,23 @@ func (c *Client) deliver(m Message) {
 // write hands over what waits, until the connection is over.
 func (c *Client) write(conn *Conn, over <-chan struct{}) {
 	var frames []byte
-	var batch []*message // those that will not be confirmed
 	for {
 		c.mu.Lock()
-		frames, batch = c.handOver(frames[:0], batch[:0], c.confirms)
+		frames = c.handOver(frames[:0], c.confirms)
 		c.mu.Unlock()
 		if len(frames) > 0 {
-			err := conn.WriteFrames(frames)
-			c.mu.Lock()
-			c.handed(batch, err)
-			empty := len(c.kept) == 0
-			c.mu.Unlock()
-			if err != nil {
+			if conn.WriteFrames(frames) != nil {
 				return // what is left waits for the next connection. The reader will find out how this one ended
 			}
+			c.mu.Lock()
+			c.handed()
+			empty := c.empty()
+			c.mu.Unlock()
 			if empty {
 				c.signal(c.emptied)
+			}
+			if cap(frames) > 2*mostAtOnce {
+				frames = nil
 			}
 			continue
 		}
@@ -250,7 +249,7 @@ func (c *Client) become(s Status) {
 	c.status = s
 	c.mu.Unlock()
 	if c.o.State != nil {
-		c.o.State(s)
+		c.o.State(c, s)
 	}
 }
 
@@ -267,7 +266,7 @@ func (c *Client) quit(ended error) {
 func (c *Client) tell(drops []Drop) {
 	if c.o.Drop != nil {
 		for _, d := range drops {
-			c.o.Drop(d)
+			c.o.Drop(c, d)
 		}
 	}
 }

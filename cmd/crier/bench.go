@@ -54,6 +54,7 @@ them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 			}
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second ctrl-C ends it at once
 			return b.run(ctx)
 		},
 	}

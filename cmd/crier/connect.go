@@ -162,10 +162,13 @@ func explain(server *url.URL, ended error) error {
 	if refused, ok := errors.AsType[*client.Refused](ended); ok {
 		return refusal(refused)
 	}
+	fault, broke := errors.AsType[*client.Fault](ended)
 	how, closed := errors.AsType[ws.Close](ended)
 	switch {
-	case how.Code == ws.TooBig && how.Reason != "" && strings.HasPrefix(ended.Error(), "the server broke"):
+	case broke && fault.Told.Code == ws.TooBig:
 		return fmt.Errorf("a message is larger than the %d MiB that crier connect takes", maxReceived>>20)
+	case broke:
+		return fmt.Errorf("the server broke the protocol: %s", sentence(fault.Told.Reason))
 	case how.Code == ws.NoStatus:
 		return &closedError{how.Code, "the server gave no close code"}
 	case closed:

@@ -40,9 +40,9 @@ type conversation struct {
 func (c *conversation) connect(ctx context.Context, url string, o client.Options) (err error) {
 	c.opened, c.closed = make(chan struct{}), make(chan struct{})
 	opened, note := sync.OnceFunc(func() { close(c.opened) }), o.State
-	o.State = func(s client.Status) {
+	o.State = func(made *client.Client, s client.Status) {
 		if note != nil {
-			note(s)
+			note(made, s)
 		}
 		switch s.State {
 		case client.Open:
@@ -175,7 +175,7 @@ func (n *notes) write(text string) {
 	}
 }
 
-func (c *conversation) noteState(s client.Status) {
+func (c *conversation) noteState(_ *client.Client, s client.Status) {
 	switch {
 	case s.State == client.Waiting:
 		c.notes.write("trying again: " + c.explain(s.Ended).Error())
@@ -186,7 +186,7 @@ func (c *conversation) noteState(s client.Status) {
 	}
 }
 
-func (c *conversation) noteDrop(d client.Drop) {
+func (c *conversation) noteDrop(_ *client.Client, d client.Drop) {
 	if d.Why != "closed" {
 		c.notes.write(fmt.Sprintf("%s (%s): %s", d.Fate, d.Why, printable(string(d.Data))))
 	}
