@@ -24,6 +24,7 @@ type Options struct {
 	Topics []string // ?topic=, once for each
 	User   string   // ?user=
 	NoEcho bool     // ?echo=0: one does not hear oneself, and nothing is confirmed
+	First  []string // said on each connection before anything else, such as subscriptions; what becomes of it is not told
 
 	Header       http.Header // sent with every handshake
 	Subprotocols []string    // one of which is wanted
@@ -118,7 +119,7 @@ type Drop struct {
 }
 
 const (
-	inFlight  = 4096     // messages handed to a connection that have yet to come back
+	inFlight  = 1024     // messages handed to a connection that have yet to come back
 	mostBytes = 16 << 20 // of all messages that are kept
 	ahead     = 1000     // messages read before Messages yields them
 )
@@ -254,7 +255,7 @@ func (c *Client) Pending() int {
 	return len(c.kept) + len(c.batch)
 }
 
-// Close leaves for good, as soon as what is on its way has come back, and returns when nothing of the client is left but what
+// Close leaves for good, as soon as what is on its way has come back, or after Options.Timeout, and returns when nothing of the client is left but what
 // Messages has yet to yield. What waits for a connection is dropped, and what is heard after the call need not be told.
 func (c *Client) Close() {
 	c.leave()

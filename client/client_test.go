@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -262,10 +263,10 @@ func TestCut(t *testing.T) {
 func TestCutWhileItWrites(t *testing.T) {
 	home := openHome(t)
 	network := openNetwork(t, home)
-	p := join(t, network.url(), Options{Timeout: patience})
+	const messages = 4000 // of 4 KB: more than the sockets on the way take
+	p := join(t, network.url(), Options{Timeout: patience, Queue: messages})
 	p.becomes(Open)
 	network.freeze()
-	const messages = 4000 // of 4 KB: more than the sockets on the way take
 	var fates []<-chan Fate
 	for range messages {
 		fates = append(fates, p.Send(strings.Repeat("x", 4000)))
@@ -794,13 +795,160 @@ func TestConnectMistakes(t *testing.T) {
 	}
 }
 
+// TestOvertaken: with once nothing is lost or doubled where messages overtake each other, as on API Gateway.
+func TestOvertaken(t *testing.T) {
+	var mu sync.Mutex
+	var there []*websocket.Conn
+	var held []func()
+	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
+		mu.Lock()
+		there = append(there, c)
+		mu.Unlock()
+		for {
+			_, data, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			held = append(held, func() {
+				for _, other := range there {
+					other.Write(r.Context(), websocket.MessageText, fmt.Appendf(nil, `%s,"_now":1,"_me":%v}`, data[:len(data)-1], other == c))
+				}
+			})
+			if len(held) == 8 {
+				for _, say := range slices.Backward(held) {
+					say()
+				}
+				held = nil
+			}
+			mu.Unlock()
+		}
+	})
+	ann, bob := join(t, url, Options{Once: true, Timeout: patience}), join(t, url, Options{Once: true})
+	ann.becomes(Open)
+	bob.becomes(Open)
+	eventually(t, "both are there", func() bool { mu.Lock(); defer mu.Unlock(); return len(there) == 2 })
+	var all []int
+	for len(all) < 4000 {
+		var fates []<-chan Fate
+		for range 400 {
+			all = append(all, len(all))
+			fates = append(fates, ann.Send(fmt.Sprintf(`{"n":%d}`, len(all)-1)))
+		}
+		for _, f := range fates {
+			if f := fate(t, f); f != Confirmed {
+				t.Fatalf("the fate is %v", f)
+			}
+		}
+	}
+	for _, p := range []*person{ann, bob} {
+		p.until("all", func() bool { return len(p.heard) >= len(all) })
+		if heard := p.numbers(); slices.IsSorted(heard) || !slices.Equal(slices.Sorted(slices.Values(heard)), all) {
+			t.Errorf("heard %v", heard)
+		}
+	}
+}
+
+// TestFailed: API Gateway says so when a function failed.
+func TestFailed(t *testing.T) {
+	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
+		for n := 0; ; n++ {
+			_, data, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			answer := fmt.Sprintf(`{"data":"%s","_now":1,"_me":true}`, data)
+			if n == 0 {
+				answer = `{"message": "Internal server error", "connectionId":"x", "requestId":"y"}`
+			}
+			c.Write(r.Context(), websocket.MessageText, []byte(answer))
+		}
+	})
+	p := join(t, url, Options{})
+	first, second := p.Send("one"), p.Send("two")
+	if a, b := fate(t, first), fate(t, second); a != Unsure || b != Confirmed {
+		t.Errorf("their fates are %v and %v", a, b)
+	}
+	p.until("it is told", func() bool { return len(p.drops) == 1 && p.drops[0].Why == "failed" })
+}
+
+// TestStaysAway: a message that does not come back is given up, whatever else is heard; with once it is said again.
+func TestStaysAway(t *testing.T) {
+	for once, want := range map[bool]Fate{false: Unsure, true: Confirmed} {
+		var heard atomic.Int32
+		url := someServer(t, func(r *http.Request, c *websocket.Conn) {
+			ctx, stop := context.WithCancel(r.Context())
+			defer stop()
+			go func() {
+				for ctx.Err() == nil {
+					c.Write(ctx, websocket.MessageText, []byte(`{"_now":1,"_me":false}`))
+					time.Sleep(5 * time.Millisecond)
+				}
+			}()
+			for {
+				_, data, err := c.Read(ctx)
+				if err != nil {
+					return
+				}
+				if heard.Add(1) > 1 {
+					c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `%s,"_now":1,"_me":true}`, data[:len(data)-1]))
+				}
+			}
+		})
+		p := join(t, url, Options{Once: once, Timeout: 50 * time.Millisecond})
+		if f := fate(t, p.Send(`{}`)); f != want {
+			t.Errorf("once=%v: its fate is %v", once, f)
+		}
+		if ended := p.Status().Ended; ended != errNoAnswer {
+			t.Errorf("once=%v: it ended with %v", once, ended)
+		}
+	}
+}
+
+// TestThief: who says one's own ids does not silence one.
+func TestThief(t *testing.T) {
+	home := openHome(t)
+	ann, thief := join(t, home.url(), Options{Once: true}), join(t, home.url(), Options{})
+	ann.becomes(Open)
+	for range 2 {
+		if f := fate(t, ann.Send("hi")); f != Confirmed {
+			t.Errorf("its fate is %v", f)
+		}
+		fate(t, thief.Send(fmt.Sprintf(`{"_id":"%s-999999"}`, ann.name)))
+	}
+	ann.until("all", func() bool { return len(ann.heard) == 4 })
+}
+
+// TestFirst: what is said first goes before what waited, on each connection, and is not counted.
+func TestFirst(t *testing.T) {
+	home := openHome(t)
+	rooms := join(t, home.url()+"/rooms", Options{User: "ann", First: []string{`{"action":"subscribe","topic":"t"}`}})
+	say := func(n int) { rooms.Send(fmt.Sprintf(`{"action":"broadcast","topic":"t","payload":{"n":%d}}`, n)) }
+	rooms.becomes(Open)
+	say(1)
+	rooms.until("the first", func() bool { return len(rooms.heard) >= 2 })
+	home.stop()
+	rooms.becomes(Waiting)
+	say(2)
+	home.start()
+	eventually(t, "the second", func() bool { return slices.Equal(rooms.numbers(), []int{1, 2}) })
+	talks := join(t, home.url(), Options{First: []string{"I", "am here"}})
+	if f := fate(t, talks.Send("hi")); f != Confirmed || talks.Pending() != 0 {
+		t.Errorf("its fate is %v, %d are pending", f, talks.Pending())
+	}
+	talks.until("all", func() bool { return len(talks.heard) == 3 })
+}
+
 func TestIDs(t *testing.T) {
 	s := newIDs()
 	for i, c := range []struct {
 		name  string
 		count uint64
 		first bool
-	}{{"a", 1, true}, {"a", 1, false}, {"b", 1, true}, {"a", 3, true}, {"a", 2, false}, {"a", 4, true}} {
+	}{{"a", 1, true}, {"a", 1, false}, {"b", 1, true}, {"a", 3, true}, {"a", 2, true}, {"a", 2, false}, {"a", 4, true}, {"a", 4, false},
+		{"c", 2000, true}, {"c", 977, true}, {"c", 976, false}, {"c", 977, false}, {"c", 1999, true}, {"c", 2001, true}, {"c", 977, false},
+		{"c", 978, true}, {"c", 5000, true}, {"c", 2001, false}, {"c", 3977, true}, {"c", 4999, true}, {"c", 5000, false},
+		{"d", 1<<64 - 1, true}, {"d", 1<<64 - 1, false}, {"d", 1<<64 - 2, true}, {"d", 7, false}, {"a", 5, true}} {
 		if got := s.remember(c.name, c.count); got != c.first {
 			t.Errorf("%d: %v", i, got)
 		}

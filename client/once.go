@@ -11,18 +11,20 @@ import (
 	"crier/stamp"
 )
 
-// mostSenders is of how many senders the last id is remembered.
+// mostSenders is of how many senders ids are remembered, of each the last inFlight.
 const mostSenders = 1000
 
-// ids are the last ones heard. Those of one sender arrive in order, so one for each is enough.
+// ids are those that were heard.
 type ids struct {
 	last   map[string]*list.Element
 	recent list.List // of heard, who spoke last at the end
 }
 
+// heard are the ids of one sender. On API Gateway they overtake each other.
 type heard struct {
 	name  string
-	count uint64
+	count uint64                // the last
+	seen  [inFlight / 64]uint64 // bit count%inFlight is of count, for those from count-inFlight+1 on
 }
 
 func newIDs() ids { return ids{last: make(map[string]*list.Element)} }
@@ -39,10 +41,11 @@ func (c *Client) again(data []byte, mine *bool) (first bool) {
 		return true
 	}
 	if name == c.name {
-		*mine = true // though an earlier connection of ours may have said it
-		for c.sent > 0 && c.kept[0].id <= count {
-			c.confirm()
+		if count > c.count {
+			return true // somebody pretends
 		}
+		*mine = true // though an earlier connection of ours may have said it
+		c.confirmID(count)
 	}
 	return c.remember(name, count)
 }
@@ -54,15 +57,28 @@ func (s *ids) remember(name string, count uint64) bool {
 		if s.recent.Len() == mostSenders {
 			delete(s.last, s.recent.Remove(s.recent.Front()).(*heard).name)
 		}
-		s.last[name] = s.recent.PushBack(&heard{name, count})
-		return true
+		at = s.recent.PushBack(&heard{name: name, count: count})
+		s.last[name] = at
 	}
-	h := at.Value.(*heard)
-	if count <= h.count {
+	s.recent.MoveToBack(at)
+	return at.Value.(*heard).note(count)
+}
+
+// note notes a count, and reports whether it is new.
+func (h *heard) note(count uint64) bool {
+	if count < h.count && h.count-count >= inFlight {
+		return false // nobody knows any more
+	}
+	for n := max(h.count, count-min(count, inFlight)); n < count; {
+		n++
+		h.seen[n%inFlight/64] &^= 1 << (n % 64)
+	}
+	h.count = max(h.count, count)
+	bit := &h.seen[count%inFlight/64]
+	if *bit>>(count%64)&1 == 1 {
 		return false
 	}
-	h.count = count
-	s.recent.MoveToBack(at)
+	*bit |= 1 << (count % 64)
 	return true
 }
 

@@ -16,6 +16,7 @@ type message struct {
 	binary bool
 	fate   chan Fate // has room for one
 	id     uint64    // with once, from the first time on that it was handed to a connection
+	at     time.Time // when it was handed over last
 	tried  bool      // with once: it was on its way when a connection was lost, and may have been published
 }
 
@@ -30,6 +31,7 @@ type outbox struct {
 	bytes int        // of all of these
 
 	plain   bool      // not all copies come back on this connection: what is sent is not counted
+	firsts  int       // copies of what was said first that have yet to come back
 	writing time.Time // since when a write is under way; zero if none is
 	waiting time.Time // since when something has yet to come back; zero if nothing has
 	ping    bool      // one is to be sent
@@ -92,6 +94,10 @@ const mostAtOnce = 64 << 10
 func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 	for o.sent < min(len(o.kept), inFlight) && len(dst) < mostAtOnce {
 		m := o.kept[o.sent]
+		if o.once && m.id == 0 && o.sent > 0 && o.count-o.kept[0].id > inFlight-2 {
+			break // nobody remembers more ids
+		}
+		m.at = time.Now()
 		op, data := ws.Text, m.data
 		if m.binary {
 			op = ws.Binary
@@ -99,7 +105,7 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 			data = o.named(m)
 		}
 		dst = ws.AppendMaskedFrame(dst, op, newMask(), data)
-		if !m.binary && confirms && !o.plain {
+		if !m.binary && confirms && (o.once || !o.plain) {
 			if o.sent++; o.waiting.IsZero() {
 				o.waiting = time.Now()
 			}
@@ -155,14 +161,40 @@ func (o *outbox) take() *message {
 
 // confirm notes that the first of those that have yet to come back has.
 func (o *outbox) confirm() {
-	if o.sent > 0 {
+	switch {
+	case o.firsts > 0:
+		o.firsts--
+	case o.sent > 0:
 		o.take().fate <- Confirmed
 	}
 }
 
-// doubt gives up all that has yet to come back.
-func (o *outbox) doubt(why string) (drops []Drop) {
-	for o.sent > 0 {
+// confirmID notes that a message has come back. Where messages are skipped they stay in order, so that all before it were
+// published, too.
+func (o *outbox) confirmID(id uint64) {
+	back := func(m *message) bool { return m.id == id || o.plain && m.id != 0 && m.id < id }
+	for i := 0; i < len(o.kept); {
+		m := o.kept[i]
+		switch {
+		case !back(m):
+			i++
+			continue
+		case i == 0:
+			o.take()
+		default:
+			o.kept = slices.Delete(o.kept, i, i+1)
+			o.bytes -= len(m.data)
+			if i < o.sent {
+				o.sent--
+			}
+		}
+		m.fate <- Confirmed
+	}
+}
+
+// doubt gives up the first n of what has yet to come back.
+func (o *outbox) doubt(n int, why string) (drops []Drop) {
+	for range min(n, o.sent) {
 		drops = append(drops, o.take().dropped(Unsure, why))
 	}
 	return drops
@@ -180,13 +212,13 @@ func (c *Client) part(settled bool) (drops []Drop) {
 			m.tried = true
 		}
 	default:
-		drops = o.doubt("lost")
+		drops = o.doubt(o.sent, "lost")
 	}
 	for _, m := range o.batch {
 		o.bytes -= len(m.data)
 		drops = append(drops, m.dropped(Unsure, "lost"))
 	}
-	o.batch, o.sent, o.waiting, o.writing, o.ping, o.plain = nil, 0, time.Time{}, time.Time{}, false, false
+	o.batch, o.sent, o.waiting, o.writing, o.ping, o.plain, o.firsts = nil, 0, time.Time{}, time.Time{}, false, false, 0
 	return drops
 }
 
@@ -210,15 +242,21 @@ func (c *Client) account(data []byte, mine *bool) bool {
 		return deliver
 	}
 	c.mu.Lock()
+	// What is not stamped is the server's own word.
+	word := (bytes.HasPrefix(data, []byte(`{"_skipped":`)) || bytes.HasPrefix(data, []byte(`{"message":`))) && member(data, "_me") == ""
 	switch {
+	case word && data[2] == '_':
+		c.plain = true // some of what was skipped may be our own
+		if !c.once {
+			drops = c.doubt(len(c.kept), "skipped")
+		}
 	case c.once:
 		deliver = c.again(data, mine) && deliver
+	case word && member(data, "requestId") != "": // API Gateway says that it failed
+		drops = c.doubt(1, "failed")
 	case isMine(data):
 		*mine = true
 		c.confirm()
-	case bytes.HasPrefix(data, []byte(`{"_skipped":`)) && member(data, "_me") == "":
-		c.plain = true // some of what was skipped may be our own
-		drops = c.doubt("skipped")
 	}
 	empty := c.empty()
 	c.mu.Unlock()

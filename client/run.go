@@ -81,6 +81,7 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	}
 	defer context.AfterFunc(ctx, conn.HangUp)()
 	begun := time.Now()
+	c.sayFirst(conn)
 	c.become(Status{State: Open, Ended: c.Status().Ended})
 	c.signal(c.wake)
 	over := make(chan struct{})
@@ -101,6 +102,18 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 		err = left
 	}
 	return time.Since(begun), err
+}
+
+// sayFirst says what is to be said on each connection. If that fails, the connection's end is due.
+func (c *Client) sayFirst(conn *Conn) {
+	var frames []byte
+	for _, text := range c.o.First {
+		frames = ws.AppendMaskedFrame(frames, ws.Text, newMask(), []byte(text))
+	}
+	c.mu.Lock()
+	c.firsts = len(c.o.First)
+	c.mu.Unlock()
+	conn.WriteFrames(frames)
 }
 
 // read hears what comes until the connection is over.
@@ -202,9 +215,11 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 		if alive.After(asked) {
 			asked = time.Time{}
 		}
+		late := func(since time.Time, times time.Duration) bool { return now.Sub(since) > times*c.o.Timeout }
 		due := earlier(asked, c.dueSince())
 		switch {
-		case !due.IsZero() && now.Sub(due) > c.o.Timeout && now.Sub(alive) > c.o.Timeout && now.Sub(deaf) > c.o.Timeout:
+		case !due.IsZero() && late(due, 1) && late(alive, 1) && late(deaf, 1),
+			late(c.oldest(now), 4) && late(deaf, 4): // it will not come back, whatever else is heard
 			conn.HangUp()
 			return errNoAnswer
 		case asked.IsZero() && c.o.Heartbeat > 0 && now.Sub(alive) > silence:
@@ -227,6 +242,16 @@ func (c *Client) dueSince() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return earlier(c.writing, c.waiting)
+}
+
+// oldest returns when the first of what has yet to come back was handed over, or now.
+func (c *Client) oldest(now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sent == 0 || !c.writing.IsZero() {
+		return now
+	}
+	return c.kept[0].at
 }
 
 // ask has the writer send a ping.

@@ -8,11 +8,14 @@ export type Fate = "confirmed" | "sent" | "unsure" | "dropped";
 /** `connecting` → `open` → `waiting` for the next try → `connecting` …; `closed` is for good. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
+/** What is undefined has its default. */
 export interface Options {
   /** Adds `?topic=`, once for each. */
   topic?: string | string[];
   /** Adds `?user=`. */
   user?: string;
+  /** Said on each connection before anything else, such as subscriptions. What becomes of it is not told. */
+  first?: string | string[];
   /** false adds `?echo=0`: one does not hear oneself, and nothing is confirmed. Default true. */
   echo?: boolean;
   /** Gives each text message an id, `"_id":"k3x9…-17"`, sends again whatever was not confirmed, and passes over what was
@@ -27,7 +30,7 @@ export interface Options {
   retry?: [first: number, longest: number];
   /** Milliseconds without a sign of life, while an answer is due, after which a connection is given up. Default 15000. */
   timeout?: number;
-  /** Milliseconds of silence after which `beat` is said; 0 never. Default 0. */
+  /** Milliseconds of silence after which `beat` is said; 0 never. It needs an echo. Default 0. */
   heartbeat?: number;
   /** What a heartbeat says. Default `{"_beat":true}`, which other clients of this kind do not deliver. */
   beat?: string;
@@ -49,7 +52,7 @@ export interface Drop extends Event {
   readonly type: "drop";
   readonly data: Message;
   readonly fate: "unsure" | "dropped";
-  readonly why: "full" | "closed" | "lost" | "skipped";
+  readonly why: "full" | "closed" | "lost" | "skipped" | "failed" | "refused";
 }
 
 export type Message = string | ArrayBufferLike | ArrayBufferView | Blob;
@@ -72,9 +75,10 @@ export class Crier extends EventTarget implements AsyncIterable<Heard> {
   /** How many messages wait, or have yet to come back. */
   readonly pending: number;
   /** Says data to everyone, now or when there is a connection. The promise is never rejected. Do not change binary data
-   * until it is settled. */
+   * until it is settled.
+   * @throws TypeError for what is neither text nor binary */
   send(data: Message): Promise<Fate>;
-  /** Leaves for good, as soon as what is on its way has come back. What waits for a connection is dropped. */
+  /** Leaves for good, as soon as what is on its way has come back, or after `timeout`. What waits for a connection is dropped. */
   close(): Promise<void>;
   addEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => void, options?: AddEventListenerOptions | boolean): void;
   removeEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => void, options?: EventListenerOptions | boolean): void;

@@ -1,21 +1,17 @@
-// crier.js: a WebSocket that comes back.
-//
-// What it promises is in README.md, what it is called in crier.d.ts.
+// A WebSocket that comes back: see README.md and crier.d.ts.
 
-const inFlight = 4096; // messages handed to a connection that have yet to come back
-const mostBytes = 16 << 20; // of all messages that are kept
-const mostUnread = 10_000; // messages that a for await may be behind
-const mostSenders = 1000; // whose last number is remembered
+const inFlight = 1024; // so many messages, and ids of each sender
+const mostBytes = 16 << 20;
+const mostUnread = 10_000;
+const mostSenders = 1000;
 const stable = 5000; // ms
-const slept = 90_000; // ms: no timer is so late otherwise; hidden pages have one a minute
+const slept = 90_000;
 
-// It was meant, or is this client's fault: coming back would not help.
-const forGood = (code) => code === 1000 || code === 1002 || code === 1003 || (code > 1006 && code < 1011) || code > 2999;
+const forGood = /^(100[0237-9]|1010|[34]...)$/;
 
-// crier closes so behind all that it has published: what has not come back was not published.
+// With these it closes behind all that it has published.
 const settled = /^(the server is going away|no message for too long|Connection Closed Normally)$/;
 
-// Apps in which one's own messages do not come back marked.
 const unmarked = /\/(bridge|chat|rooms|directory)\/?$/;
 
 class Heard extends Event {
@@ -27,66 +23,69 @@ class Heard extends Event {
   get json() {
     try {
       return (this.#json ??= JSON.parse(this.data));
-    } catch {} // undefined: it is no JSON
+    } catch {}
   }
 }
 
 export const connect = (url, options) =>
-  url === undefined || url instanceof URL || typeof url === "string" ? new Crier(url, options) : new Crier(undefined, url);
+  url instanceof URL || typeof url === "string" ? new Crier(url, options) : new Crier(undefined, url ?? options);
 
 export class Crier extends EventTarget {
-  state = "connecting"; // → open → waiting → connecting …, until it is closed
-  ended = null; // how the last connection ended
-  retryAt = 0; // while waiting
+  state = "connecting";
+  ended = null;
+  retryAt = 0;
 
   #o;
-  #confirms; // one's own messages come back
-
-  // All that is kept, in order. The first #sent were handed to the socket and have yet to come back.
-  #queue = [];
+  #confirms;
+  #queue = []; // the first #sent have yet to come back
   #sent = 0;
   #bytes = 0;
 
   #socket = null;
   #counts; // every copy comes back on this connection
   #opened = 0;
-  #alive = 0; // its last sign of life
-  #heard = 0;
-  #beating = false; // nothing was heard since a heartbeat
+  #alive = 0;
+  #beating = false;
+  #firsts = 0; // to come back
   #buffered = 0;
   #tries = 0;
   #ticked = Date.now();
   #ticking;
   #retrying;
-  #leaving = []; // whom to tell of the end, once close was called
+  #leaving = [];
+  #left;
+  #telling = false;
 
-  #name = Math.random().toString(36).slice(2, 10);
-  #count = 0; // ids are name-count
-  #last = new Map(); // the last count heard of each name
+  #name = Math.random().toString(36).slice(2, 10); // ids are name-count
+  #count = 0;
+  #last = new Map();
 
-  constructor(url = new URL(".", import.meta.url), options) {
+  constructor(url = import.meta.url.replace(/[^/]*$/, ""), options) {
     super();
     const o = (this.#o = {
       WebSocket: globalThis.WebSocket,
       topic: [],
+      first: [],
       echo: true,
       queue: 1000,
       retry: [500, 30_000],
       timeout: 15_000,
       heartbeat: 0,
       beat: '{"_beat":true}',
-      ...options,
     });
+    for (const name in options) o[name] = options[name] ?? o[name];
     const at = new URL(url, globalThis.location?.href);
     const query = at.searchParams;
     at.protocol = at.protocol.replace("http", "ws");
+    at.hash = "";
     for (const name of [o.topic].flat()) query.append("topic", name);
     if (o.user !== undefined) query.set("user", o.user);
     if (!o.echo) query.set("echo", "0");
     this.url = at.href;
     this.#confirms = o.confirm ?? (query.get("echo") !== "0" && !unmarked.test(at.pathname));
-    if (o.once && !this.#confirms) throw new TypeError("once needs an app that marks what is one's own");
-    if (!o.WebSocket) throw new TypeError('no WebSocket here: connect(url, { WebSocket }) with that of the package "ws"');
+    if (o.once && !this.#confirms) throw new TypeError("once needs marked echoes");
+    if (o.heartbeat && query.get("echo") === "0") throw new TypeError("heartbeat needs echoes");
+    if (!o.WebSocket) throw new TypeError('no WebSocket here: give that of the package "ws"');
     this.#dial();
     this.#ticking = setInterval(this.#tick, Math.min(1000, o.timeout / 4));
     globalThis.addEventListener?.("online", this.#online);
@@ -97,9 +96,11 @@ export class Crier extends EventTarget {
   }
 
   send(data) {
+    const text = typeof data === "string";
+    const size = text ? data.length : (data?.byteLength ?? data?.size);
+    if (!(size >= 0)) throw new TypeError("neither text nor binary");
     return new Promise((fate) => {
-      const text = typeof data === "string";
-      const m = { data, fate, text, size: text ? data.length : (data.byteLength ?? data.size) };
+      const m = { data, fate, text, size };
       const waiting = this.#queue.length - this.#sent;
       const now = this.#open() && !waiting && this.#sent < inFlight;
       if (this.state === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
@@ -113,6 +114,7 @@ export class Crier extends EventTarget {
   close() {
     return new Promise((left) => {
       if (this.state === "closed") return left();
+      this.#left ??= Date.now();
       this.#leaving.push(left);
       this.#leave();
     });
@@ -120,10 +122,10 @@ export class Crier extends EventTarget {
 
   async *[Symbol.asyncIterator]() {
     const unread = [];
-    let lost = 0;
+    let lost = false;
     let wake;
     const listen = (event) => {
-      if (event.type === "message") lost || unread.length === mostUnread ? lost++ : unread.push(event);
+      if (event.type === "message") lost ||= unread.push(event) > mostUnread;
       wake?.();
     };
     this.addEventListener("message", listen);
@@ -131,7 +133,7 @@ export class Crier extends EventTarget {
     try {
       for (;;) {
         while (unread.length) yield unread.shift();
-        if (lost) throw new Error(`for await is too slow: ${lost} messages were lost`);
+        if (lost) throw new Error("for await is too slow");
         if (this.state === "closed") return;
         await new Promise((resolve) => (wake = resolve));
       }
@@ -154,15 +156,18 @@ export class Crier extends EventTarget {
     on("open", () => this.#welcome());
     on("message", ({ data }) => this.#hear(data));
     on("close", ({ code, reason, wasClean }) => this.#end(code, reason, wasClean && settled.test(reason)));
-    on("error", () => {}); // close follows
+    on("error", () => {});
     this.#alive = Date.now();
     this.#become("connecting");
   };
 
   #welcome() {
-    this.#opened = this.#alive = this.#heard = Date.now();
+    this.#opened = this.#alive = Date.now();
     this.#counts = true;
     this.#beating = false;
+    const first = [this.#o.first].flat();
+    this.#firsts = first.length;
+    for (const text of first) this.#socket.send(text);
     this.#become("open");
     this.#flush();
   }
@@ -174,16 +179,24 @@ export class Crier extends EventTarget {
   #flush() {
     while (this.#open() && this.#sent < Math.min(this.#queue.length, inFlight)) {
       const m = this.#queue[this.#sent];
-      if (!this.#sent) this.#alive = Date.now();
-      if (this.#o.once && m.text) m.id ??= ++this.#count;
-      this.#socket.send(m.id ? named(m.data, `${this.#name}-${m.id}`) : m.data);
-      if (m.text && this.#confirms && this.#counts) this.#sent++;
+      if (this.#o.once && m.text && !m.id) {
+        if (this.#sent && this.#count - this.#queue[0].id > inFlight - 2) break;
+        m.id = ++this.#count;
+      }
+      m.at = Date.now();
+      if (!this.#sent) this.#alive = m.at;
+      try {
+        this.#socket.send(m.id ? named(m.data, `${this.#name}-${m.id}`) : m.data);
+      } catch {
+        this.#take(this.#sent, 1, "dropped", "refused");
+        continue;
+      }
+      if (m.text && this.#confirms && (this.#counts || m.id)) this.#sent++;
       else this.#take(this.#sent, 1, "sent");
     }
     this.#leave();
   }
 
-  // take tells n messages, from index on, what became of them; why, if it is bad news.
   #take(index, n, fate, why) {
     const taken = this.#queue.splice(index, n);
     if (index < this.#sent) this.#sent -= taken.length;
@@ -196,11 +209,14 @@ export class Crier extends EventTarget {
 
   #drop(m, fate, why) {
     m.fate(fate);
-    if (m.data !== this.#o.beat) this.dispatchEvent(Object.assign(new Event("drop"), { data: m.data, fate, why }));
+    if (this.#telling || m.data === this.#o.beat) return;
+    this.#telling = true;
+    this.dispatchEvent(Object.assign(new Event("drop"), { data: m.data, fate, why }));
+    this.#telling = false;
   }
 
   #hear(data) {
-    this.#heard = this.#alive = Date.now();
+    this.#alive = Date.now();
     this.#beating = false;
     const event = new Heard(data);
     const text = typeof data === "string" ? data : "";
@@ -209,44 +225,60 @@ export class Crier extends EventTarget {
     this.#flush();
   }
 
-  // account looks for what came back. It returns true for what was heard before.
+  // account returns true for what was heard before.
   #account(event, text) {
-    if (this.#o.once) return text.includes('"_id":"') && this.#again(event.json);
-    if (text.includes('"_me":true') && event.json?._me === true) this.#take(0, Math.min(1, this.#sent), "confirmed");
-    else if (text.startsWith('{"_skipped":') && event.json?._me === undefined) {
-      this.#counts = false; // some of what was skipped may be our own
-      this.#take(0, this.#sent, "unsure", "skipped");
+    // Unstamped, it is the server's own word.
+    const word = /^{"(_skipped|message)":/.test(text) && event.json && event.json._me === undefined;
+    if (word && text[2] === "_") {
+      this.#counts = false;
+      if (!this.#o.once) this.#take(0, this.#sent, "unsure", "skipped");
+    } else if (this.#o.once) return text.includes('"_id":"') && this.#again(event.json);
+    else if (word && event.json.requestId) this.#take(0, Math.min(1, this.#sent), "unsure", "failed");
+    else if (text.includes("true") && event.json?._me === true) {
+      if (this.#firsts) this.#firsts--;
+      else this.#take(0, Math.min(1, this.#sent), "confirmed");
     }
   }
 
   #again(json) {
-    const [, name, count] = /^(\w+)-(\d+)$/.exec(json?._id) ?? [];
-    if (!name) return false;
-    const last = this.#last.get(name) ?? 0;
-    if (name === this.#name) {
-      json._me = true; // though an earlier connection of ours may have said it
-      while (this.#sent && this.#queue[0].id <= count) this.#take(0, 1, "confirmed");
+    const [, name, digits] = /^(\w+)-(\d+)$/.exec(json?._id) ?? [];
+    const count = +digits;
+    const own = name === this.#name;
+    if (!name || (own && count > this.#count)) return false;
+    if (own) {
+      json._me = true; // an earlier connection may have said it
+      // Who skips keeps the order: all before it are published, too.
+      const back = this.#queue.filter(({ id }) => id === count || (!this.#counts && id < count));
+      for (const m of back) this.#take(this.#queue.indexOf(m), 1, "confirmed");
     }
-    if (count <= last) return true;
-    this.#last.delete(name); // to the end: who spoke last is forgotten last
-    this.#last.set(name, +count);
+    // Bit i of heard is of id last - i: on API Gateway messages overtake each other.
+    let { last, heard } = this.#last.get(name) ?? { last: count, heard: 0n };
+    const late = last - count;
+    if (late >= inFlight || (late >= 0 && (heard >> BigInt(late)) & 1n)) return true;
+    if (late < 0) heard = late > -inFlight ? BigInt.asUintN(inFlight, heard << BigInt(-late)) : 0n;
+    heard |= 1n << BigInt(Math.max(0, late));
+    this.#last.delete(name);
+    this.#last.set(name, { last: Math.max(last, count), heard });
     if (this.#last.size > mostSenders) this.#last.delete(this.#last.keys().next().value);
     return false;
   }
 
   #tick = () => {
     const now = Date.now();
-    const late = now - this.#ticked > slept;
+    const wokeUp = now - this.#ticked > slept;
     this.#ticked = now;
     if (!this.#socket) return;
-    if (late) return this.#lose("the machine slept");
+    if (wokeUp) return this.#lose("the machine slept");
     const { bufferedAmount } = this.#socket;
-    if (bufferedAmount !== this.#buffered) this.#alive = now; // it takes what we say
+    if (bufferedAmount !== this.#buffered) this.#alive = now;
     this.#buffered = bufferedAmount;
-    const waits = this.#sent || this.#beating || this.state !== "open";
-    if (waits && now - this.#alive > this.#o.timeout) return this.#lose("no answer");
-    const { heartbeat, beat } = this.#o;
-    if (heartbeat && !this.#beating && this.#open() && now - this.#heard > heartbeat * (0.75 + Math.random() / 2)) {
+    const { heartbeat, beat, timeout } = this.#o;
+    const head = this.#sent && this.#queue[0];
+    if (head && bufferedAmount) head.at = now;
+    const waits = head || this.#beating || this.state !== "open";
+    const late = waits && now - this.#alive > timeout;
+    if (late || now - head.at > 4 * timeout || now - this.#left > timeout) return this.#lose("no answer");
+    if (heartbeat && !this.#beating && this.#open() && now - this.#alive > heartbeat * (0.75 + Math.random() / 2)) {
       this.#alive = now;
       this.#beating = true;
       this.send(beat);
@@ -258,7 +290,6 @@ export class Crier extends EventTarget {
     else if (this.state === "open") this.#lose("the network was gone");
   };
 
-  // lose gives up a connection.
   #lose(reason) {
     const socket = this.#socket;
     this.#end(1006, reason);
@@ -270,8 +301,8 @@ export class Crier extends EventTarget {
     this.#socket = null;
     this.ended = { code, reason };
     if (!settled && !this.#o.once) this.#take(0, this.#sent, "unsure", "lost");
-    this.#sent = 0; // what is left is sent again
-    if (forGood(code) || this.#leaving.length) return this.#quit();
+    this.#sent = 0;
+    if (forGood.test(code) || this.#leaving.length) return this.#quit();
     if (this.#opened && now - this.#opened > stable) this.#tries = 0;
     this.#opened = 0;
     const [first, longest] = this.#o.retry;
@@ -281,7 +312,6 @@ export class Crier extends EventTarget {
     this.#become("waiting");
   }
 
-  // leave ends it all, if that is wished and nothing is on its way.
   #leave() {
     if (!this.#leaving.length || (this.#open() && this.#queue.length)) return;
     const socket = this.#socket;
@@ -301,7 +331,7 @@ export class Crier extends EventTarget {
   }
 }
 
-// named returns what the server makes of a text, before its stamps, with an id.
+// named returns what the server makes of a text, with an id.
 function named(text, id) {
   const member = `"_id":"${id}"}`;
   let value;
