@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -125,6 +126,7 @@ type Config struct {
 type Gateway struct {
 	config Config
 	mounts map[string]Mount
+	told   atomic.Int64 // when the log told of a page that was refused, in nanoseconds since 1970
 }
 
 // New returns a gateway.

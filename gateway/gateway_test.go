@@ -267,7 +267,8 @@ func TestHandshake(t *testing.T) {
 		"short key":             {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: c2hvcnQ="), "400 Sec-WebSocket-Key must be 16 bytes in base64"},
 		"key that is no base64": {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: ****"), "400 Sec-WebSocket-Key must be"},
 		"foreign page":          {"GET / HTTP/1.1", append([]string{"Origin: https://evil.example.com"}, good...), "403 pages of this origin may not connect"},
-		"page of this host":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "101 "},
+		"page of this host":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444", "X-Forwarded-For: 192.0.2.1"}, good...), "101 "},
+		"name that leads here":  {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "403 "},
 		"page on this machine":  {"GET / HTTP/1.1", append([]string{"Origin: http://localhost:3000"}, good...), "101 "},
 		"page from a file":      {"GET / HTTP/1.1", append([]string{"Origin: null"}, good...), "403 "},
 	} {
@@ -303,6 +304,34 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+func TestCheckOrigin(t *testing.T) {
+	for origin, good := range map[string]bool{
+		"*": true, "null": true, "https://game.example.com": true, "https://game.example.com/": true, "http://localhost:3000": true, "capacitor://localhost": true,
+		"": false, "game.example.com": false, "game.example.com:443": false, "https://": false, "https://game.example.com/path": false,
+		"https://u:p@game.example.com": false, "https://game.example.com?x": false, "https://*.example.com:x": false,
+	} {
+		if err := CheckOrigin(origin); (err == nil) != good {
+			t.Errorf("%q: %v", origin, err)
+		}
+	}
+}
+
+// TestRefusedPageIsTold: once, however often a page tries.
+func TestRefusedPageIsTold(t *testing.T) {
+	for origin, hint := range map[string]string{"https://evil.example.com": "--allow-origin", "null": "from a file"} {
+		var log strings.Builder
+		g := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		r := httptest.NewRequest("GET", "http://game.example.com/", nil)
+		r.Header.Set("Origin", origin)
+		for range 3 {
+			g.tellOfPage(r)
+		}
+		if strings.Count(log.String(), "refused a page") != 1 || !strings.Contains(log.String(), hint) {
+			t.Errorf("logged %s", &log)
+		}
+	}
+}
+
 func TestAllowOrigin(t *testing.T) {
 	for _, c := range []struct {
 		allow  []string
@@ -315,6 +344,12 @@ func TestAllowOrigin(t *testing.T) {
 		{[]string{"https://Other.example.com/"}, "https://other.example.com", true},
 		{[]string{"https://other.example.com"}, "http://other.example.com", false},
 		{[]string{"https://other.example.com"}, "https://other.example.com.evil.net", false},
+		{[]string{"https://other.example.com:443"}, "https://other.example.com", true},
+		{[]string{"http://other.example.com:80/"}, "http://other.example.com", true},
+		{[]string{"http://other.example.com:443"}, "http://other.example.com", false},
+		{nil, "http://game.example.com:8080", true},
+		{[]string{"null"}, "null", true},
+		{nil, "null", false},
 		{[]string{"*"}, "null", true},
 	} {
 		g := New(Config{AllowOrigins: c.allow})

@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -22,6 +20,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		return
 	}
 	if !g.originAllowed(r) {
+		g.tellOfPage(r)
 		g.refuse(w, r, ForeignOrigin)
 		return
 	}
@@ -124,38 +123,4 @@ func switchProtocols(h http.Hijacker, r *http.Request, protocol string) (nc net.
 		return nil, nil, err
 	}
 	return nc, early, nil
-}
-
-// originAllowed keeps other people's pages out: browsers let any page open a WebSocket to anywhere, and say which it is.
-func (g *Gateway) originAllowed(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true // not a browser
-	}
-	for _, allowed := range g.config.AllowOrigins {
-		if allowed == "*" || strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin) {
-			return true
-		}
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
-		return false
-	}
-	return strings.EqualFold(u.Hostname(), hostname(r.Host)) || isLoopback(u.Hostname())
-}
-
-// hostname returns a Host header's name, without the port.
-func hostname(host string) string {
-	u := url.URL{Host: host}
-	return u.Hostname()
-}
-
-// isLoopback reports whether a host name or address is this machine's own.
-func isLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }

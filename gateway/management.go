@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"sort"
@@ -74,21 +73,6 @@ func bearer(r *http.Request) (key string, ok bool) {
 func sameKey(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // equal lengths, so that the time tells nothing
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-}
-
-// fromLoopback reports whether the peer is on this machine and speaks for itself: not for somebody behind a proxy, and
-// not for a page whose host name was made to point here (DNS rebinding).
-func fromLoopback(r *http.Request) bool {
-	peer, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || !isLoopback(peer) || !isLoopback(hostname(r.Host)) {
-		return false
-	}
-	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
-		if r.Header.Get(name) != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // segments returns the parts of the path, each decoded: SDKs write @ and = as they are or as %40 and %3D.

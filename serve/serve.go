@@ -95,6 +95,11 @@ func (c Config) check() error {
 	case c.Log == nil:
 		return errors.New("a log is needed")
 	}
+	for _, origin := range c.AllowOrigins {
+		if err := gateway.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("allow origins: %w", err)
+		}
+	}
 	return nil
 }
 
