@@ -300,6 +300,11 @@ func (v value) stage() string {
 //go:embed crier.yaml
 var Example []byte
 
+// ExampleHandler is the index.js of Example.
+//
+//go:embed index.js
+var ExampleHandler []byte
+
 // Schema is the JSON schema of crier.yaml.
 //
 //go:embed schema.json

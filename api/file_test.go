@@ -136,7 +136,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, all)
 	}
-	if len(f.Integrations) != 4 || f.Authorizer == nil || len(f.Variables) == 0 || !f.Routes["sendMessage"].Respond {
+	if len(f.Integrations) != 4 || f.Authorizer == nil || len(f.Variables) == 0 || !f.Routes["$default"].Respond || f.Routes["sendMessage"].Integration != "main" {
 		t.Errorf("not all of the comments count: %+v\n%s", f, all)
 	}
 }

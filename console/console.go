@@ -78,13 +78,24 @@ func load(name, kind string) file {
 // than anything else: a WebSocket handshake, and curl, get what they got before there was a page.
 func (c *Console) Find(r *http.Request) http.Handler {
 	f, ok := c.files[r.URL.Path]
-	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+	switch {
+	case !ok:
 		return nil
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+	case r.URL.Path == "/":
+		return nil
+	default:
+		return http.HandlerFunc(notAllowed)
 	}
 	if r.URL.Path == "/" && (r.Header.Get("Upgrade") != "" || !wantsPage(r.Header)) {
 		return nil
 	}
 	return f
+}
+
+func notAllowed(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "this is a file: GET it", http.StatusMethodNotAllowed)
 }
 
 // ServeHTTP implements http.Handler.

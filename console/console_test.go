@@ -86,6 +86,19 @@ func TestEveryFile(t *testing.T) {
 	}
 }
 
+// TestFilesAreToBeRead: who does anything else with them is told; at / it is for the apps to say.
+func TestFilesAreToBeRead(t *testing.T) {
+	c := New(true)
+	for _, request := range []string{"POST /crier.js", "OPTIONS /crier.d.ts", "DELETE /console/seat.js"} {
+		if resp := get(c, request); resp == nil || resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: %v", request, resp)
+		}
+	}
+	if get(c, "POST /") != nil {
+		t.Error("POST / is answered")
+	}
+}
+
 // TestOff: without the page there is still crier.js.
 func TestOff(t *testing.T) {
 	c := New(false)

@@ -184,12 +184,21 @@ func (g *Gateway) mount(path string) (Mount, bool) {
 	return m, ok
 }
 
+// webSocketURL returns where a mount is, for who asked in this way.
+func webSocketURL(r *http.Request, m Mount) string {
+	scheme := "ws"
+	if Secure(r) || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "wss"
+	}
+	return scheme + "://" + r.Host + m.Path + m.Try
+}
+
 // lost tells who asked for an unknown path what there is.
 func (g *Gateway) lost(r *http.Request) string {
 	var b strings.Builder
 	b.WriteString("nothing is served at " + r.URL.Path + "\n\nWebSockets:\n")
 	for _, m := range g.config.Mounts {
-		b.WriteString("  ws://" + r.Host + m.Path + m.Try + "\n")
+		b.WriteString("  " + webSocketURL(r, m) + "\n")
 	}
 	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections  /stats")
 	for _, path := range g.config.Also {

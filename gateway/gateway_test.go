@@ -119,6 +119,9 @@ func do(t *testing.T, h *home, request string, headers ...string) (*http.Respons
 			r.RemoteAddr = value
 		case "Host":
 			r.Host = value
+		case "Protocol":
+			r.Proto = value
+			r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(value)
 		default:
 			r.Header.Add(name, value)
 		}
@@ -216,6 +219,7 @@ func TestWhoMayManage(t *testing.T) {
 		{[]string{"Authorization: Bearer wrong"}, 401},     // even from here: somebody wants to know
 		{[]string{"Host: game.example.com"}, 401},          // a name that was made to point here
 		{[]string{"X-Forwarded-For: 192.0.2.1"}, 401},      // a proxy on this machine speaks for others
+		{[]string{"Protocol: HTTP/1.0"}, 401},              // and so does nginx
 		{[]string{"Forwarded: for=192.0.2.1"}, 401},        //
 		{[]string{"Origin: http://localhost:3000"}, 200},   // a page on this machine
 		{[]string{"Origin: http://evil.example.com"}, 403}, // a page from elsewhere, shown on this machine
@@ -267,8 +271,7 @@ func TestHandshake(t *testing.T) {
 		"short key":             {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: c2hvcnQ="), "400 Sec-WebSocket-Key must be 16 bytes in base64"},
 		"key that is no base64": {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: ****"), "400 Sec-WebSocket-Key must be"},
 		"foreign page":          {"GET / HTTP/1.1", append([]string{"Origin: https://evil.example.com"}, good...), "403 pages of this origin may not connect"},
-		"page of this host":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444", "X-Forwarded-For: 192.0.2.1"}, good...), "101 "},
-		"name that leads here":  {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "403 "},
+		"page of this host":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "101 "},
 		"page on this machine":  {"GET / HTTP/1.1", append([]string{"Origin: http://localhost:3000"}, good...), "101 "},
 		"page from a file":      {"GET / HTTP/1.1", append([]string{"Origin: null"}, good...), "403 "},
 	} {

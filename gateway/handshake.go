@@ -57,7 +57,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
 	if !hasToken(r.Header, "Upgrade", "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
-		return no(UpgradeRequired, "this is a WebSocket, "+m.Name+": "+m.Help+"\n\nTry\n  npx wscat -c \"ws://"+r.Host+m.Path+m.Try+"\"")
+		return no(UpgradeRequired, "this is a WebSocket, "+m.Name+": "+m.Help+"\n\nTry\n  npx wscat -c \""+webSocketURL(r, m)+"\"")
 	}
 	if r.Method != http.MethodGet {
 		return no(BadHandshake, "a WebSocket handshake is a GET request")

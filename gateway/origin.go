@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 )
@@ -36,8 +35,7 @@ func serialized(origin string) string {
 	return origin
 }
 
-// originAllowed keeps other people's pages out: browsers let any page open a WebSocket to anywhere, and say which it is. A page of
-// the host that was asked for is nobody else's, unless that name was made to point to this machine (DNS rebinding).
+// originAllowed keeps other people's pages out: browsers let any page open a WebSocket to anywhere, and say which it is.
 func (g *Gateway) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -52,8 +50,7 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	from := u.Hostname()
-	return isLoopback(from) || strings.EqualFold(from, hostname(r.Host)) && (!alone(r) || isThisMachine(from))
+	return strings.EqualFold(u.Hostname(), hostname(r.Host)) || isLoopback(u.Hostname())
 }
 
 // tellEvery is how often the log tells of pages that were refused, at most: browsers do not tell their users why.
@@ -72,17 +69,12 @@ func (g *Gateway) tellOfPage(r *http.Request) {
 	g.config.Log.Warn("refused a page", "origin", r.Header.Get("Origin"), "host", r.Host, "hint", hint)
 }
 
-// fromLoopback reports whether the peer is on this machine and speaks for itself: not for somebody behind a proxy, and
-// not for a page whose host name was made to point here (DNS rebinding).
+// fromLoopback reports whether the peer is on this machine and speaks for itself: not for a page whose host name was made to point
+// here (DNS rebinding), nor for somebody behind a proxy. Proxies say for whom they speak, or, as nginx does unless it is told
+// otherwise, speak HTTP/1.0.
 func fromLoopback(r *http.Request) bool {
-	return alone(r) && isLoopback(hostname(r.Host))
-}
-
-// alone reports whether the peer is on this machine and no proxy, as far as one can tell: proxies say for whom they speak, or, as
-// nginx does unless it is told otherwise, speak HTTP/1.0.
-func alone(r *http.Request) bool {
 	peer, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || !isLoopback(peer) || !r.ProtoAtLeast(1, 1) {
+	if err != nil || !isLoopback(peer) || !isLoopback(hostname(r.Host)) || !r.ProtoAtLeast(1, 1) {
 		return false
 	}
 	for _, name := range [...]string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
@@ -107,10 +99,4 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// isThisMachine reports whether a host name is what this machine is called.
-func isThisMachine(host string) bool {
-	name, err := os.Hostname()
-	return err == nil && (strings.EqualFold(host, name) || strings.EqualFold(host, name+".local"))
 }

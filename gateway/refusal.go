@@ -52,8 +52,8 @@ var (
 // Ends of connections.
 var (
 	ProtocolError  = Refusal{Name: "protocol-error", Code: ws.ProtocolError, Say: "the WebSocket protocol was not followed", Why: "RFC 6455 was not followed; the reason says which rule."}
-	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be UTF-8", Why: "A text message or a close reason is not UTF-8."}
-	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "the message is larger than the limit", Why: "A message of more than `--max-message` bytes, also in fragments."}
+	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be valid UTF-8", Why: "A text message or a close reason is not UTF-8."}
+	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "messages are limited to 131072 bytes", Why: "A message of more than `--max-message` bytes, which the reason names, also in fragments."}
 	FellBehind     = Refusal{Name: "fell-behind", Code: ws.TryAgainLater, Say: "you read too slowly: messages were lost; reconnect", Why: "More than `--backlog` bytes were published that this client has not read."}
 	Flooded        = Refusal{Name: "flooded", Code: ws.TryAgainLater, Say: "you ask for more than you read", Why: "More than 256 KiB, or two of the largest messages, of answers wait for this client."}
 	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}

@@ -103,6 +103,15 @@ func (c Config) check() error {
 	return nil
 }
 
+// fit lowers the number of connections to what the process may open, and leaves some files for everything else: who is refused is
+// told so, and who cannot even be accepted is not.
+func (c *Config) fit(files int) {
+	if most := files - min(files/2, 256); most < c.MaxConnections {
+		c.Log.Info("fewer connections than --max-connections: the process may not open more files (ulimit -n)", "connections", most, "files", files)
+		c.MaxConnections = most
+	}
+}
+
 // maxMaxMessage bounds what one connection can make the server remember.
 const maxMaxMessage = 16 << 20
 
@@ -141,6 +150,7 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.fit(files())
 	s := &Server{
 		config:    config,
 		seed:      maphash.MakeSeed(),

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -222,25 +223,38 @@ func gatewayBanner(url string, file *api.File) string {
 func newGatewayInit() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [FILE]",
-		Short: "Write a commented crier.yaml",
+		Short: "Write a commented crier.yaml, and a handler to begin with",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "crier.yaml"
 			if len(args) == 1 {
 				path = args[0]
 			}
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-			if err != nil {
+			if err := writeNew(path, api.Example); err != nil {
 				return fmt.Errorf("gateway init: %w", err)
 			}
-			_, err = f.Write(api.Example)
-			if err := errors.Join(err, f.Close()); err != nil {
+			handler := filepath.Join(filepath.Dir(path), "index.js")
+			if there, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "index.*")); len(there) > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; say there what your handlers are, then: crier gateway\n", path)
+				return nil
+			}
+			if err := writeNew(handler, api.ExampleHandler); err != nil {
 				return fmt.Errorf("gateway init: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; say there what your handlers are, then: crier gateway\n", path)
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s and %s; next: crier gateway --watch\n", path, handler)
 			return nil
 		},
 	}
+}
+
+// writeNew writes a file, unless there is one.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }
 
 func newGatewaySchema() *cobra.Command {

@@ -48,14 +48,20 @@ export const server = new URL("..", import.meta.url);
 export function addressOf(seat) {
   const url = new URL(apps[seat.app].address(seat), server);
   url.protocol = url.protocol.replace("http", "ws");
-  return url.href.replace(/\/?\?$/, "");
+  const address = url.href.replace(/\?$/, "");
+  return url.pathname === "/" && !url.search ? address.replace(/\/$/, "") : address;
 }
 
 // topicsOf reads what was typed into the field of topics.
 export function topicsOf(app, text) {
-  const topics = text.split(",").map((topic) => topic.trim()).filter(Boolean);
-  if (topics.length || !apps[app].needs) return apps[app].needs || app === "broadcast" ? topics : [];
-  return [apps[app].needs];
+  return topicsFor(app, text.split(",").map((topic) => topic.trim()).filter(Boolean));
+}
+
+// topicsFor returns those of an app that are wished for, if it has any, and one if it needs one.
+export function topicsFor(app, wished) {
+  const { needs } = apps[app];
+  if (!needs && app !== "broadcast") return [];
+  return wished.length || !needs ? wished : [needs];
 }
 
 // audience names whom a seat talks to.

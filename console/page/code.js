@@ -4,37 +4,42 @@ import { addressOf, apps, audience, server } from "./apps.js";
 import { copy } from "./copy.js";
 
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-const first = (seat) => {
+const hint = (seat) => {
   const { hints } = apps[seat.app];
   return (typeof hints === "function" ? hints(seat) : hints)[0];
 };
+const first = (seat) => apps[seat.app].first?.(seat) ?? [];
+const all = (seat) => [...first(seat), hint(seat)];
+const js = (value) => JSON.stringify(value).replaceAll("<", "\\u003c"); // it may stand in a page
 const loopback = /^(localhost|127\.|\[::1\])/.test(server.hostname);
 const key = loopback ? "" : ' -H "Authorization: Bearer $KEY"';
 
 function curl(seat) {
   if (seat.app === "broadcast") {
     const url = new URL("publish" + new URL(addressOf(seat)).search, server);
-    return `# say it from a script\ncurl${key} -d ${quote(first(seat))} ${quote(url.href)}\n\n# who is there\ncurl${key} ${quote(new URL("@connections?app=broadcast", server).href)}`;
+    return `# say it from a script\ncurl${key} -d ${quote(hint(seat))} ${quote(url.href)}\n\n# who is there\ncurl${key} ${quote(new URL("@connections?app=broadcast", server).href)}`;
   }
   return `# who is there\ncurl${key} ${quote(new URL("@connections?app=" + seat.app, server).href)}\n\n# tell one of them something\ncurl${key} -d 'psst' ${quote(new URL("@connections/", server).href + "CONNECTION-ID")}`;
 }
 
 const languages = {
-  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}\n\n> ${first(seat)}`,
+  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}\n\n${all(seat).map((text) => `> ${text}`).join("\n")}`,
   curl,
   Browser: (seat) => `<script type="module">
-import { connect } from ${JSON.stringify(new URL("crier.js", server).href)};
+import { connect } from ${js(new URL("crier.js", server).href)};
 
-const crier = connect(${JSON.stringify(addressOf(seat))});
+const crier = connect(${js(addressOf(seat))}${first(seat).length ? `, {\n  first: [${first(seat).map(js).join(", ")}],\n}` : ""});
 crier.addEventListener("message", (event) => console.log(event.json ?? event.data));
-${[...(apps[seat.app].first?.(seat) ?? []), first(seat)].map((text) => `crier.send(${JSON.stringify(text)});`).join("\n")}
+crier.send(${js(hint(seat))});
 </script>
 
 <!-- crier.js comes back after a lost connection. Without it, this does: -->
 <script>
-const socket = new WebSocket(${JSON.stringify(addressOf(seat))});
+const socket = new WebSocket(${js(addressOf(seat))});
 socket.onmessage = (event) => console.log(event.data);
-socket.onopen = () => socket.send(${JSON.stringify(first(seat))});
+socket.onopen = () => {
+${all(seat).map((text) => `  socket.send(${js(text)});`).join("\n")}
+};
 </script>`,
   Go: (seat) => `package main
 
@@ -53,9 +58,9 @@ func main() {
 		log.Fatal(err)
 	}
 	defer conn.CloseNow()
-	if err := conn.Write(ctx, websocket.MessageText, []byte(${goString(first(seat))})); err != nil {
-		log.Fatal(err)
-	}
+${all(seat)
+  .map((text) => `	if err := conn.Write(ctx, websocket.MessageText, []byte(${goString(text)})); err != nil {\n		log.Fatal(err)\n	}`)
+  .join("\n")}
 	for {
 		_, message, err := conn.Read(ctx)
 		if err != nil {
@@ -83,6 +88,7 @@ export function showCode(tell) {
       tab.tabIndex = selected ? 0 : -1;
       if (selected) document.getElementById("paste").setAttribute("aria-labelledby", tab.id);
     }
+    document.getElementById("code-section").hidden = !seat;
     if (!seat) return;
     place.textContent = languages[language](seat);
     document.getElementById("code-seat").textContent = `${seat.name}’s seat (${seat.app}, ${audience(seat)})`;

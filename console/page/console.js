@@ -1,6 +1,6 @@
 // The page: seats to talk in, code to paste, and the server as it is now.
 
-import { apps, server } from "./apps.js";
+import { addressOf, apps, topicsFor } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
 import { showServer } from "./live.js";
@@ -30,6 +30,7 @@ function sit(what) {
   const seat = new Seat({ ...what, name }, { changed: showSeat, left: leave, tell });
   seats.push(seat);
   place.append(seat.element);
+  document.getElementById("nobody").hidden = true;
   add.disabled = seats.length === mostSeats;
   return seat;
 }
@@ -40,12 +41,12 @@ function leave(seat) {
   seat.element.remove();
   add.disabled = false;
   const next = seats[Math.min(i, seats.length - 1)];
-  if (next) next.focus();
-  else add.focus();
-  if (next) showSeat(next);
+  (next ?? add).focus();
+  showSeat(next);
+  document.getElementById("nobody").hidden = Boolean(next);
 }
 
-const address = server.href.replace(/^http/, "ws").replace(/\/$/, "");
+const address = addressOf({ app: "broadcast", topics: [] });
 document.getElementById("address").textContent = address;
 document.getElementById("copy-address").addEventListener("click", async () => {
   tell((await copy(address)) ? "Copied." : "The browser does not let the page copy.");
@@ -58,7 +59,7 @@ add.addEventListener("click", () => {
 // Two seats from the start: what one says the other hears. /?topic=a in the page's address is their topic.
 const query = new URLSearchParams(location.search);
 const app = Object.hasOwn(apps, query.get("app")) ? query.get("app") : "broadcast";
-const topics = query.getAll("topic").filter(Boolean);
+const topics = topicsFor(app, query.getAll("topic").filter(Boolean));
 const [first] = [sit({ app, topics }), sit({ app, topics })];
 showSeat(first);
 if (matchMedia("(hover: hover)").matches) first.focus(); // elsewhere it would open a keyboard

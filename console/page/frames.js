@@ -1,7 +1,7 @@
 // The list of a seat's frames. It keeps the newest, and has elements only for those that can be seen: a frame is a row of
 // --row pixels, and more when it is unfolded. All that happens between two pictures of the screen is drawn at once.
 
-import { folds, hex, paint, unfold } from "./json.js";
+import { folds, hex, hexLine, paint, unfold } from "./json.js";
 
 const rowHeight = 28;
 const lineHeight = 18;
@@ -12,6 +12,7 @@ const mostShown = 64 << 10; // of an unfolded frame
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const utf8 = new TextEncoder();
+const lineBreaks = /\r\n|[\n\v\f\r\x85\u2028\u2029]/g;
 
 let lists = 0;
 
@@ -22,7 +23,7 @@ export class Frames {
   #news;
   #id = `frames-${++lists}`;
 
-  #all = []; // { n, way, data, size, time, failed, extra }
+  #all = []; // { n, way, data, size, time, fate, extra }
   #shown = this.#all; // those that pass the filter
   #open = []; // those of them that are unfolded, in order
   #sieve = "";
@@ -64,7 +65,7 @@ export class Frames {
   // add appends a frame: way is "said", "heard" or "note". It returns the frame.
   add(way, data, time = Date.now()) {
     const size = typeof data === "string" ? data.length : data.byteLength;
-    const frame = { n: this.#count++, way, data, size, time, failed: "", extra: 0 };
+    const frame = { n: this.#count++, way, data, size, time, fate: "", extra: 0 };
     this.#all.push(frame);
     this.#characters += size;
     if (way !== "note") this.#messages++;
@@ -75,9 +76,10 @@ export class Frames {
     return frame;
   }
 
-  // fail marks a frame that was not said after all.
-  fail(frame, why) {
-    frame.failed = why;
+  // mark says what became of a frame that was said: "waits", what went wrong, or nothing.
+  mark(frame, fate) {
+    if (frame.fate === fate) return;
+    frame.fate = fate;
     this.#rows.get(frame)?.remove();
     this.#rows.delete(frame);
     this.#draw();
@@ -107,13 +109,14 @@ export class Frames {
   // text returns what is shown, a frame a line.
   text() {
     return this.#shown
+      .slice(0, this.#length())
       .filter((frame) => frame.way !== "note")
-      .map((frame) => (typeof frame.data === "string" ? frame.data : hex(frame.data, true)))
+      .map((frame) => (typeof frame.data === "string" ? frame.data : hexLine(frame.data)))
       .join("\n");
   }
 
   #passes(frame) {
-    return frame.way !== "note" && (typeof frame.data === "string" ? frame.data.toLowerCase() : hex(frame.data, true)).includes(this.#sieve);
+    return frame.way !== "note" && (typeof frame.data === "string" ? frame.data.toLowerCase() : hexLine(frame.data)).includes(this.#sieve);
   }
 
   // forget drops the oldest tenth, and more if they are large.
@@ -171,7 +174,8 @@ export class Frames {
   #paint() {
     const length = this.#length();
     const end = (this.#painted = this.#y(length));
-    this.#nothing.hidden = this.#sieve ? length > 0 : this.#messages > 0;
+    const room = this.#height / 2 - 30 > end; // it stands in the middle, notes at the top
+    this.#nothing.hidden = this.#sieve ? length > 0 : this.#messages > 0 || !room;
     this.#nothing.firstChild.data = this.#sieve ? "No frame contains this." : "Nothing yet.";
     this.#nothing.lastChild.data = this.#sieve ? "" : "What anybody says will be here.";
     this.#space.style.height = `${end}px`;
@@ -232,7 +236,7 @@ export class Frames {
     const time = make("time", "time", clock.format(frame.time));
     time.append(make("span", "ms", "." + String(frame.time % 1000).padStart(3, "0")));
     line.append(make("span", "size", frame.way === "note" ? "" : bytes(frame.data)), time);
-    if (frame.failed) row.classList.add("failed");
+    if (frame.fate) row.classList.add(frame.fate === "waits" ? "waits" : "failed");
     if (this.#folds(frame)) row.setAttribute("aria-expanded", frame.extra > 0);
     if (frame.extra) row.append(this.#whole(frame));
     return row;
@@ -241,18 +245,19 @@ export class Frames {
   // what is a frame on one line.
   #what(frame, row) {
     const what = make("span", "what");
-    if (frame.failed) what.append(make("span", "pill", frame.failed));
+    if (frame.fate) what.append(make("span", "pill", frame.fate));
     if (typeof frame.data !== "string") {
-      what.append(make("span", "pill", "hex"), hex(frame.data, true));
+      const start = hexLine(frame.data.slice(0, 48));
+      what.append(make("span", "pill", "hex"), frame.size > 48 ? start + " …" : start);
       return what;
     }
-    if (frame.way === "heard" && frame.data.includes('"_me":true') && mine(frame.data)) {
+    if (frame.way === "heard" && frame.data.includes("true") && mine(frame.data)) {
       row.classList.add("mine");
       what.append(make("span", "pill", "me"));
     }
     const start = frame.data.slice(0, 600);
-    if (frame.way !== "note" && /^\s*[{[]/.test(start)) paint(what, start);
-    else what.append(start.replaceAll("\n", "⏎"));
+    if (frame.way !== "note" && /^\s*[{[]/.test(start)) paint(what, start.replace(lineBreaks, " "));
+    else what.append(start.replace(lineBreaks, "⏎"));
     return what;
   }
 

@@ -67,11 +67,14 @@ export function unfold(text) {
   return out;
 }
 
-// hex returns bytes as people read them, 16 a line with their offset and text; or the first of them on one line.
-export function hex(buffer, oneLine) {
+const pair = (byte) => byte.toString(16).padStart(2, "0");
+
+// hexLine returns bytes on one line.
+export const hexLine = (buffer) => Array.from(new Uint8Array(buffer), pair).join(" ");
+
+// hex returns bytes as people read them, 16 a line with their offset and text.
+export function hex(buffer) {
   const bytes = new Uint8Array(buffer);
-  const pair = (byte) => byte.toString(16).padStart(2, "0");
-  if (oneLine) return Array.from(bytes.subarray(0, 48), pair).join(" ") + (bytes.length > 48 ? " …" : "");
   let out = "";
   for (let at = 0; at < bytes.length; at += 16) {
     const part = Array.from(bytes.subarray(at, at + 16));

@@ -63,6 +63,7 @@ class Chart {
   #past = [];
   #value = make("span", { className: "value", textContent: "0" });
   #more = make("span", { className: "more" });
+  #peak = make("small", { className: "peak" });
   #area = svg("path", { class: "area" });
   #edge = svg("path", { class: "edge" });
 
@@ -72,7 +73,7 @@ class Chart {
     this.tile = tile;
     const picture = this.#picture;
     picture.append(this.#area, this.#edge);
-    this.element = make("figure", { className: "card tile" }, make("figcaption", {}, make("h3", { textContent: tile.name }), this.#value, this.#more), picture);
+    this.element = make("figure", { className: "card tile" }, make("figcaption", {}, make("h3", { textContent: tile.name }), this.#value, this.#more), this.#peak, picture);
   }
 
   add(now, before) {
@@ -81,7 +82,9 @@ class Chart {
     this.#more.textContent = this.tile.more(now);
     this.#more.title = this.#more.textContent;
     this.#past = [...this.#past.slice(1 - points), value];
-    const top = Math.max(...this.#past, 1) * 1.15;
+    const most = Math.max(...this.#past);
+    const top = Math.max(most, 1) * 1.15;
+    this.#peak.textContent = most > value ? `peak ${compact(most)}` : "";
     const width = Math.max(this.#past.length, fewest) - 1;
     const x = (i) => width + 1 - this.#past.length + i;
     const y = (v) => (39 - (v / top) * 38).toFixed(2);
@@ -127,14 +130,19 @@ export function showServer(tell) {
       const now = await answer.json();
       keyForm.hidden = true;
       picture.hidden = false;
-      state.textContent = "Since you opened this page, five minutes at most.";
+      say("Since you opened this page, five minutes at most.");
       for (const chart of charts) chart.add(now, before);
       before = now;
-      await Promise.all([showTopics(), showConnections(now)]);
+      await Promise.all([showTopics(now), showConnections(now)]);
     } catch (error) {
-      state.textContent = `No answer from the server: ${error.message}. Asking again.`;
+      say(`No answer from the server: ${error.message}. Asking again.`);
     }
     timer = setTimeout(look, every);
+  }
+
+  // say tells how it is. Who is told again what is so already is only disturbed.
+  function say(text) {
+    if (state.textContent !== text) state.textContent = text;
   }
 
   // locked asks for the key.
@@ -143,18 +151,19 @@ export function showServer(tell) {
     sessionStorage.removeItem("crier-admin-key");
     picture.hidden = true;
     keyForm.hidden = false;
-    state.textContent = "From here it takes the key that crier serve was given with --admin-key. It is kept until this tab is closed.";
+    say("From here it takes the key that crier serve was given with --admin-key. It is kept until this tab is closed.");
     document.getElementById("key-wrong").textContent = tried ? "This is not the key." : "";
     if (tried) document.getElementById("key-field").focus();
   }
 
-  async function showTopics() {
+  async function showTopics(now) {
     const rows = await list(`topics?limit=${mostTopics}`);
     fill(topics, rows, (row) => row.app + "\n" + row.topic, topicRow, (tr, row) => (tr.cells[2].textContent = compact(row.members)));
+    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `${mostTopics} of ${compact(now.topics)}.` : "";
   }
 
   function topicRow({ app, topic }) {
-    const pick = make("button", { className: "link", textContent: topic || "everyone", title: "List its connections" });
+    const pick = make("button", { className: "link", textContent: topic || "everyone", title: `List the connections of ${topic || "everyone"}` });
     pick.addEventListener("click", () => narrow({ app, topic }));
     return make("tr", {}, make("td", { textContent: app }), make("td", {}, pick), make("td", { className: "number" }));
   }
@@ -176,7 +185,7 @@ export function showServer(tell) {
     const rows = await list(`@connections?limit=${mostConnections}${query}`);
     fill(connections, rows, (row) => row.connectionId, connectionRow, (tr, row) => {
       const [, where, age, quiet, unread] = tr.cells;
-      where.firstChild.data = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
+      where.textContent = where.title = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
       age.textContent = duration(now.now - Date.parse(row.connectedAt));
       quiet.textContent = duration(now.now - Date.parse(row.lastActiveAt));
       unread.textContent = compact(row.unread);
@@ -191,17 +200,18 @@ export function showServer(tell) {
     kick.addEventListener("click", () => sure(kick, () => remove(id)));
     const who = make("td", {}, user || make("code", { textContent: id }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
     const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
-    return make("tr", {}, who, make("td", { className: "whither" }, " "), ...cells, make("td", { className: "doing" }, post, " ", kick));
+    return make("tr", {}, who, make("td", { className: "whither" }), ...cells, make("td", { className: "doing" }, post, " ", kick));
   }
 
   // sure has a button pressed twice.
   function sure(button, then) {
     if (button.classList.contains("sure")) return then();
+    const { ariaLabel, textContent } = button;
     button.classList.add("sure");
-    button.textContent = "Sure?";
+    Object.assign(button, { textContent: "Sure?", ariaLabel: `Sure? ${ariaLabel}` });
     setTimeout(() => {
       button.classList.remove("sure");
-      button.textContent = "Kick";
+      Object.assign(button, { textContent, ariaLabel });
     }, 3000);
   }
 
@@ -234,7 +244,8 @@ export function showServer(tell) {
 
   keyForm.addEventListener("submit", (event) => {
     event.preventDefault();
-    sessionStorage.setItem("crier-admin-key", document.getElementById("key-field").value);
+    const key = document.getElementById("key-field").value;
+    sessionStorage.setItem("crier-admin-key", /^[!-~ ]*$/.test(key) ? key : "?"); // a header can have nothing else
     look();
   });
   document.addEventListener("visibilitychange", look);

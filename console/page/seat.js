@@ -6,6 +6,8 @@ import { copy } from "./copy.js";
 import { Frames } from "./frames.js";
 import { kind } from "./json.js";
 
+const longestTopic = 256; // bytes, as docs/limits.md has it
+const tooLarge = 1009; // a close code
 const mostRemembered = 50; // texts that arrow-up brings back
 
 export class Seat {
@@ -45,7 +47,11 @@ export class Seat {
   #furnish() {
     const on = (selector, type, then) => this.#find(selector).addEventListener(type, then);
     this.element.addEventListener("focusin", () => this.changed(this));
-    on(".where", "click", () => this.#ask(this.#find(".join").hidden));
+    on(".where", "click", () => {
+      this.#ask(this.#find(".join").hidden);
+      this.#find(".join select").focus();
+    });
+    on(".join [name=topic]", "input", () => this.#check());
     on(".join", "submit", (event) => this.#move(event));
     on(".join select", "change", () => this.#explain());
     on(".filter", "click", () => this.#sieve());
@@ -90,16 +96,17 @@ export class Seat {
     this.#crier = null; // its end is no news
     this.#open = undefined;
     before?.close();
-    const crier = connect(addressOf(this));
+    const first = apps[this.app].first?.(this) ?? [];
+    const crier = connect(addressOf(this), { first });
     this.#crier = crier;
     const mine = (then) => (event) => crier === this.#crier && then(event);
     crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
-    crier.addEventListener("state", mine(() => this.#state()));
-    this.#state();
+    crier.addEventListener("state", mine(() => this.#state(first)));
+    this.#state(first);
   }
 
   // state shows how the connection is, and keeps a note of it among the frames.
-  #state() {
+  #state(first) {
     const { state, ended, retryAt } = this.#crier;
     const why = ended && [ended.code === 1006 ? "" : ended.code, ended.reason].filter(Boolean).join(" ");
     clearInterval(this.#countdown);
@@ -107,12 +114,14 @@ export class Seat {
     this.element.dataset.state = state;
     place.textContent = { connecting: "connecting…", open: "", waiting: "", closed: "left" }[state];
     if (state === "open") {
+      if (this.#open === false) this.tell(`${this.name} is connected again.`);
       this.#open = true;
       this.#frames.add("note", "connected");
-      for (const text of apps[this.app].first?.(this) ?? []) this.#say(text);
+      for (const text of first) this.#frames.add("said", text);
     }
     if (state === "waiting") {
       if (this.#open !== false) this.#frames.add("note", `${this.#open ? "connection lost" : "no connection"}${why && ": " + why}`);
+      if (this.#open) this.tell(`${this.name} has lost the connection.`);
       this.#open = false; // one note will do, until there is one again
       const count = () => (place.textContent = `lost; again in ${Math.max(0, (retryAt - Date.now()) / 1000).toFixed(1)} s`);
       this.#countdown = setInterval(count, 100);
@@ -120,6 +129,7 @@ export class Seat {
     }
     if (state === "closed") {
       this.#frames.add("note", `closed: ${why}`);
+      if (ended.code === tooLarge) return this.#join();
       place.textContent = ended.code === 1000 ? "closed by the server" : "closed";
       this.#ask(true);
     }
@@ -128,20 +138,22 @@ export class Seat {
   #say(text) {
     if (this.#crier.state === "closed") {
       this.tell("This seat is not connected: join again.");
-      return;
+      return false;
     }
     const frame = this.#frames.add("said", text);
     const crier = this.#crier;
+    if (crier.state !== "open") this.#frames.mark(frame, "waits");
     crier.send(text).then((fate) => {
-      if (fate === "unsure") this.#frames.fail(frame, "perhaps lost");
-      if (fate === "dropped") this.#frames.fail(frame, "not sent");
+      const lost = crier.ended?.code === tooLarge ? "too large" : "perhaps lost";
+      this.#frames.mark(frame, { unsure: lost, dropped: "not sent" }[fate] ?? "");
     });
+    return true;
   }
 
   #sayTyped() {
     const field = this.#find(".say textarea");
     if (field.value === "") return field.focus();
-    this.#say(field.value);
+    if (!this.#say(field.value)) return;
     this.#said = [...this.#said.slice(1 - mostRemembered), field.value];
     this.#recall = this.#said.length;
     field.value = "";
@@ -188,7 +200,6 @@ export class Seat {
     form.topic.value = this.topics.join(", ");
     form.elements.name.value = this.name;
     this.#explain();
-    if (this.element.contains(document.activeElement)) form.app.focus();
   }
 
   #explain() {
@@ -197,6 +208,14 @@ export class Seat {
     form.topic.placeholder = app.needs ?? app.everyone;
     form.topic.disabled = !app.needs && form.app.value !== "broadcast";
     this.#find(".about").textContent = app.about;
+    this.#check();
+  }
+
+  // check says what the server would say of the topics.
+  #check() {
+    const { topic, app } = this.#find(".join").elements;
+    const long = topicsOf(app.value, topic.value).some((name) => new TextEncoder().encode(name).length > longestTopic);
+    topic.setCustomValidity(long && !topic.disabled ? `A topic has at most ${longestTopic} bytes.` : "");
   }
 
   #move(event) {
