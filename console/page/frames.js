@@ -298,9 +298,9 @@ export class Frames {
 
   #scrolled() {
     const top = this.#box.scrollTop;
+    if (Math.abs(top - this.#top) < 1) return; // we did that; meanwhile the box may have shrunk
     this.#height = this.#box.clientHeight; // it scrolls also because it has grown
     this.#following = top + this.#height >= this.#painted - 4;
-    if (top === this.#top) return;
     this.#top = top;
     this.#draw();
   }

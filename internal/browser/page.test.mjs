@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, request as ask } from "node:http";
 import { createRequire } from "node:module";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test as nodeTest } from "node:test";
@@ -120,7 +121,7 @@ test("every app can be joined, and its hints work", async (t) => {
 
 test("JSON is folded and loses nothing, binary is hex", async (t) => {
   const home = await Home.open(t);
-  const page = await visit(t, home);
+  const page = await visit(t, home, { permissions: ["clipboard-read", "clipboard-write"] });
   await say(seat(page, 0), '{"big":12345678901234567890,"list":[1.0,{"a":null}],"none":{}}');
   const row = heard(seat(page, 1), '"big":').first();
   await row.click();
@@ -140,6 +141,13 @@ test("JSON is folded and loses nothing, binary is hex", async (t) => {
   const binary = seat(page, 1).locator(".frame", { hasText: "00 ff 48 69" });
   await binary.click();
   assert.match(await binary.locator(".whole").textContent(), /^000000 {2}00 ff 48 69 +··Hi$/);
+  const large = Array.from({ length: 100 }, (_, i) => 128 + i);
+  await home.publish(new Uint8Array(large));
+  await seat(page, 1).getByText("↓ 2 new").click();
+  await seat(page, 1).locator(".frame", { hasText: "80 81 82 83" }).waitFor();
+  await seat(page, 1).getByRole("button", { name: "Copy all" }).click();
+  await page.getByText("Copied.").waitFor();
+  assert.equal((await page.evaluate(() => navigator.clipboard.readText())).split("\n").at(-1), large.map((byte) => byte.toString(16).padStart(2, "0")).join(" "));
 });
 
 test("pause, filter, clear, copy", async (t) => {
@@ -177,9 +185,94 @@ test("a restart of the server is seen, and survived", async (t) => {
   await home.stop();
   await seat(page, 0).getByText("connection lost: 1001 the server is going away").waitFor();
   await say(seat(page, 0), "said while it was away");
+  const said = seat(page, 0).locator(".frame.said", { hasText: "said while it was away" });
+  await said.locator(".pill", { hasText: "waits" }).waitFor();
   await home.start();
   await seated(page, 2);
   await heard(seat(page, 0), "said while it was away").waitFor();
+  await said.locator(".pill").waitFor({ state: "detached" });
+});
+
+test("in rooms a seat is in its topic before it says what waited", async (t) => {
+  const home = await Home.open(t);
+  const page = await visit(t, home, { address: home.http + "/?app=rooms" });
+  assert.equal(await seat(page, 0).locator(".audience").textContent(), "lobby"); // rooms needs one
+  await home.stop();
+  await page.waitForFunction(() => document.querySelector('.seat[data-state="waiting"]'));
+  await say(seat(page, 0), '{"action":"broadcast","topic":"lobby","payload":{"said":"meanwhile"}}');
+  await home.start();
+  await heard(seat(page, 0), '"said":"meanwhile"').waitFor();
+});
+
+test("behind a proxy, below a path", async (t) => {
+  const home = await Home.open(t);
+  const server = createServer((request, response) => {
+    if (!request.url.startsWith("/crier/")) return response.writeHead(301, { Location: "/crier/" }).end();
+    const to = ask({ port: home.port, path: request.url.slice(6), method: request.method, headers: request.headers }, (from) => {
+      response.writeHead(from.statusCode, from.headers);
+      from.pipe(response);
+    });
+    request.pipe(to);
+  });
+  server.on("upgrade", (request, near) => {
+    if (!request.url.startsWith("/crier/")) return near.end("HTTP/1.1 301 Moved Permanently\r\nLocation: /crier/\r\n\r\n");
+    const far = net.connect(home.port, "127.0.0.1");
+    const lines = request.rawHeaders.reduce((text, part, i) => text + part + (i % 2 ? "\r\n" : ": "), "");
+    far.write(`GET ${request.url.slice(6)} HTTP/1.1\r\n${lines}\r\n`);
+    near.pipe(far).pipe(near);
+    for (const socket of [near, far]) socket.on("error", () => {}).on("close", () => (near.destroy(), far.destroy()));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => (server.close(), server.closeAllConnections()));
+  const address = `127.0.0.1:${server.address().port}/crier/`;
+  const page = await visit(t, home, { address: `http://${address}` });
+  await say(seat(page, 0), "hi");
+  await heard(seat(page, 1), "hi").waitFor();
+  assert.equal(await page.locator("#address").textContent(), `ws://${address}`);
+  assert.match(await page.locator("#paste code").textContent(), new RegExp(`^npx wscat -c 'ws://${address}'`));
+  await page.locator("#live-section").scrollIntoViewIfNeeded();
+  await page.locator(".connections tbody tr").nth(1).waitFor();
+});
+
+test("strange things to say, and to be told", async (t) => {
+  const home = await Home.open(t, "--max-message", "1000");
+  const page = await visit(t, home, { size: [360, 740], address: home.http + "/?topic=" + "t".repeat(250) });
+  const [ada, ben] = [seat(page, 0), seat(page, 1)];
+  for (const text of ['{\n "pretty": true\n}', "two\nlines", "\u202eright to left", "a\u2028b\r\nc"]) await say(ada, text);
+  await heard(ben, "right").waitFor();
+  const heights = await page.evaluate(() => Array.from(document.querySelectorAll(".frame"), (row) => Math.max(row.offsetHeight, row.querySelector(".line").scrollHeight)));
+  assert.deepEqual([...new Set(heights)], [28]);
+
+  await say(ada, "x".repeat(1001));
+  await ada.locator(".frame.said .pill", { hasText: "too large" }).waitFor();
+  await say(ada, "still here");
+  await heard(ben, "still here").waitFor();
+
+  await page.locator("#live-section").scrollIntoViewIfNeeded();
+  await page.locator(".topics").getByRole("button", { name: "tttt" }).click();
+  await page.getByRole("button", { name: "List all connections" }).waitFor();
+  assert.deepEqual(await sticksOut(page), []);
+
+  await field(ben).fill("while I ty");
+  for (const { connectionId } of await (await fetch(`${home.http}/@connections`)).json()) {
+    await fetch(`${home.http}/@connections/${connectionId}`, { method: "DELETE" });
+  }
+  await ben.getByText("closed by the server").waitFor();
+  await page.keyboard.type("pe");
+  await page.keyboard.press("Enter");
+  await page.getByText("This seat is not connected").waitFor();
+  assert.equal(await field(ben).inputValue(), "while I type");
+
+  await ben.getByLabel("Topic").fill("ü".repeat(129));
+  await ben.getByRole("button", { name: "Join" }).click();
+  assert.equal(await ben.getByLabel("Topic").evaluate((input) => input.validationMessage), "A topic has at most 256 bytes.");
+  await ben.getByLabel("Topic").fill("ü".repeat(128));
+  await ben.getByRole("button", { name: "Join" }).click();
+  await page.waitForFunction(() => document.querySelectorAll(".seat")[1].dataset.state === "open");
+
+  for (const one of [ben, ada]) await one.getByRole("button", { name: "Leave" }).click();
+  await page.getByText("Nobody sits here any more.").waitFor();
+  assert.equal(await page.locator("#code-section").isVisible(), false);
 });
 
 test("the server, live: numbers, topics, connections; post and kick", async (t) => {
@@ -252,7 +345,7 @@ for (const colorScheme of ["light", "dark"]) {
 function sticksOut(page) {
   return page.evaluate(() => {
     const wide = document.documentElement.scrollWidth > innerWidth ? [`the page is ${document.documentElement.scrollWidth} wide`] : [];
-    const scrolls = (element) => element.closest(".frames, .paste, .hints, .tabs, .unseen, dialog, #add span");
+    const scrolls = (element) => element.closest(".frames, .paste, .hints, .tabs, .where, .unseen, dialog, #add span");
     for (const element of document.querySelectorAll("body *")) {
       const { right, left, width } = element.getBoundingClientRect();
       if (width > 1 && (right > innerWidth + 1 || left < -1) && !scrolls(element)) wide.push(element.outerHTML.slice(0, 200));
@@ -392,6 +485,18 @@ test("the code to paste does what the seat does", async (t) => {
   const [line] = await Promise.race([new Promise((resolve) => pasted.stdout.once("data", (data) => resolve([String(data)])))]);
   assert.match(line, /^\{"data":"hi there","_now":\d+,"_me":true\}\n$/);
   await arrives(5);
+});
+
+test("in rooms the code to paste subscribes first; what is in it is no markup", async (t) => {
+  const home = await Home.open(t);
+  const page = await visit(t, home, { address: home.http + "/?app=rooms&topic=" + encodeURIComponent("</script><img src=x>") });
+  for (const language of ["wscat", "Browser", "Go"]) {
+    await page.getByRole("tab", { name: language }).click();
+    const code = await page.locator("#paste code").textContent();
+    const [subscribes, speaks] = ["subscribe", "broadcast"].map((word) => code.replaceAll("\\", "").indexOf(`"action":"${word}"`));
+    assert.ok(subscribes > 0 && speaks > subscribes, code);
+    if (language === "Browser") assert.equal(code.split("</script>").length, 3);
+  }
 });
 
 test("crier.js works on a page of another origin, and in its workers", async (t) => {
