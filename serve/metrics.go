@@ -62,7 +62,7 @@ var (
 	skippedDesc     = prometheus.NewDesc("crier_skipped_messages_total", "Messages that slow readers have missed, with --slow skip.", nil, nil)
 	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
 	sentDesc        = prometheus.NewDesc("crier_sent_bytes_total", "Bytes written to connections.", nil, nil)
-	backlogDesc     = prometheus.NewDesc("crier_backlog_bytes", "Memory that holds messages for those who have yet to read them.", nil, nil)
+	backlogDesc     = prometheus.NewDesc("crier_backlog_bytes", "Memory that holds messages for those who may have yet to read them.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,8 +18,10 @@ func newMan() *cobra.Command {
 		Args:   cobra.ExactArgs(1),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			epoch := time.Unix(0, 0).UTC() // the same program writes the same pages
-			header := &doc.GenManHeader{Section: "1", Source: "crier", Manual: "crier", Date: &epoch}
+			// The same sources make the same pages. https://reproducible-builds.org/specs/source-date-epoch/
+			seconds, _ := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
+			date := time.Unix(seconds, 0).UTC()
+			header := &doc.GenManHeader{Section: "1", Source: "crier", Manual: "crier", Date: &date}
 			if err := doc.GenManTree(cmd.Root(), header, args[0]); err != nil {
 				return fmt.Errorf("man: %w", err)
 			}

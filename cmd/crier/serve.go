@@ -31,7 +31,7 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
-		Long: `Serve all of crier's apps to WebSockets, until ctrl-C or SIGTERM.
+		Long: `Serve all of crier's apps to WebSockets, until ctrl-C, SIGTERM or SIGHUP.
 
 Then nobody new gets in, and those who are there are told to go, one after the
 other over the time of --drain, so that they do not all come back at once. A

@@ -21,8 +21,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the go command wrote into the binary: a release's tag, or the commit it was built from.
+// release is what packaging/release has built.
+var release string
+
+// version is the release, or what the go command wrote into the binary: a tag, or the commit it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

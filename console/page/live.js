@@ -159,7 +159,7 @@ export function showServer(tell) {
   async function showTopics(now) {
     const rows = await list(`topics?limit=${mostTopics}`);
     fill(topics, rows, (row) => row.app + "\n" + row.topic, topicRow, (tr, row) => (tr.cells[2].textContent = compact(row.members)));
-    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `${mostTopics} of ${compact(now.topics)}.` : "";
+    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `The ${mostTopics} largest of ${compact(now.topics)}.` : "";
   }
 
   function topicRow({ app, topic }) {
