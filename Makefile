@@ -19,6 +19,11 @@ release:
 
 test: deps check unit race fuzz
 
+# What is tested is what is released; only the race detector needs cgo.
+check unit race fuzz: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
+check unit fuzz: export CGO_ENABLED := 0
+race: export CGO_ENABLED := 1
+
 # gcc is for the race detector; Node, Python, curl and the npm packages are the clients and handlers that tests drive.
 deps:
 	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 curl:curl chromium:"chromium fonts-liberation"; do \
@@ -33,7 +38,7 @@ check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w $$unformatted"; exit 1; }
 	go vet ./...
 	GOOS=windows go vet ./...
-	GOOS=darwin go vet ./...
+	GOOS=darwin go vet ./transport ./lambda ./serve
 	go tool -modfile=tools/go.mod staticcheck ./...
 
 unit:
