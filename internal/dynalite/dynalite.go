@@ -4,9 +4,9 @@ package dynalite
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,9 +23,8 @@ process.stdin.on('end', () => process.exit()).resume();`
 // Start runs a DynamoDB until the test ends and returns its address.
 func Start(t testing.TB) (endpoint string) {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
 	cmd := exec.Command("node", "-e", script)
-	cmd.Dir = filepath.Join(filepath.Dir(file), "../../examples/lambda")
+	cmd.Dir = filepath.Join(root(t), "examples", "lambda")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +44,23 @@ func Start(t testing.TB) (endpoint string) {
 		t.Fatalf("dynalite does not start (%v): run make test, or npm ci in examples/lambda", err)
 	}
 	return endpoint
+}
+
+// root returns the directory of the module, in one of whose directories tests run.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	t.Fatalf("no go.mod above %q, %v", dir, err)
+	return ""
 }
 
 // Client returns a client of a DynamoDB at an endpoint, whoever plays it.
