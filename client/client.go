@@ -49,9 +49,8 @@ type Options struct {
 	// Heartbeat is after how much silence to ask for a sign of life. 0: 30 s; less: never.
 	Heartbeat time.Duration
 
-	// Message, State and Drop are told what is heard, each new state, and each message that is lost or may be. They hold up what
-	// follows, and must not call Close. Message and State are called one at a time; Drop, too, but also by each Send whose message
-	// is dropped at once. Without Message, Messages yields what is heard.
+	// Message, State and Drop are told what is heard, each new state, and each message that was taken and is lost, or may be. They
+	// are called one at a time, hold up what follows, and must not call Close. Without Message, Messages yields what is heard.
 	Message func(*Client, Message)
 	State   func(*Client, Status)
 	Drop    func(*Client, Drop)
@@ -115,7 +114,7 @@ type Drop struct {
 	Data   []byte
 	Binary bool
 	Fate   Fate   // Unsure or Dropped
-	Why    string // "full", "closed", "not UTF-8", "lost" or "skipped"
+	Why    string // "lost" with the connection, "skipped" by the server, "failed" on API Gateway, or "closed": the client is
 }
 
 const (

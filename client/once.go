@@ -89,7 +89,7 @@ func parseID(id string) (name string, count uint64, ok bool) {
 		return "", 0, false
 	}
 	count, err := strconv.ParseUint(digits, 10, 64)
-	return name, count, err == nil
+	return name, count, err == nil && len(digits) <= 15 // as many as JavaScript's numbers have
 }
 
 func newName() string { return strings.ToLower(rand.Text()[:8]) }

@@ -40,7 +40,7 @@ type outbox struct {
 }
 
 // Send says text, which must be UTF-8, to everyone, now or when there is a connection, and returns at once. What became of it
-// comes on the channel, of which nobody need take it.
+// comes on the channel, of which nobody need take it. It is there at once if the message was not taken: Dropped.
 func (c *Client) Send(text string) <-chan Fate { return c.send([]byte(text), false) }
 
 // SendBinary is like Send. The client takes a copy.
@@ -49,21 +49,13 @@ func (c *Client) SendBinary(data []byte) <-chan Fate { return c.send(bytes.Clone
 func (c *Client) send(data []byte, binary bool) <-chan Fate {
 	m := &message{data: data, binary: binary, fate: make(chan Fate, 1)}
 	c.mu.Lock()
-	why := ""
-	switch {
-	case c.leaving.Err() != nil:
-		why = "closed"
-	case !binary && !utf8.Valid(data):
-		why = "not UTF-8"
-	case !c.put(m, c.status.State == Open):
-		why = "full"
-	}
+	taken := c.leaving.Err() == nil && (binary || utf8.Valid(data)) && c.put(m, c.status.State == Open)
 	c.mu.Unlock()
-	if why != "" {
-		c.tell([]Drop{m.dropped(Dropped, why)})
-		return m.fate
+	if taken {
+		c.signal(c.wake)
+	} else {
+		m.fate <- Dropped
 	}
-	c.signal(c.wake)
 	return m.fate
 }
 

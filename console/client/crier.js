@@ -241,7 +241,7 @@ export class Crier extends EventTarget {
   }
 
   #again(json) {
-    const [, name, digits] = /^(\w+)-(\d+)$/.exec(json?._id) ?? [];
+    const [, name, digits] = /^(\w+)-(\d{1,15})$/.exec(json?._id) ?? [];
     const count = +digits;
     const own = name === this.#name;
     if (!name || (own && count > this.#count)) return false;

@@ -497,9 +497,10 @@ test("with once, who says one's own ids does not silence one", async (t) => {
   crier.addEventListener("message", ({ json }) => ids.push(json._id));
   await crier.send("hi");
   const thief = join(t, home.url);
-  await thief.send(`{"_id":"${ids[0].replace(/-.*/, "-999999")}"}`);
+  for (const count of ["999999", "999999999999999", "1" + "0".repeat(400)]) await thief.send(`{"_id":"${ids[0].replace(/-.*/, "-" + count)}"}`);
+  await thief.send(`{"_id":"thief-${"9".repeat(400)}"}`);
   assert.equal(await crier.send("still there"), "confirmed");
-  assert.equal(ids.length, 3);
+  assert.equal(ids.length, 6);
 });
 
 test("what is said first goes before what waited, on each connection", async (t) => {
