@@ -1,7 +1,6 @@
-# make run    serves on localhost:8080
-# make test   installs what the tests need and runs all of them
-
-# make release  builds what is given to others into dist/
+# make run      serves on localhost:8080
+# make test     installs what the tests need and runs all of them
+# make release  builds release archives into dist/
 
 .PHONY: release run test deps check unit race fuzz
 .DEFAULT_GOAL := run

@@ -58,7 +58,7 @@ func checkArchive(t *testing.T, dist, sums string) {
 		t.Errorf("want %s in %s", line, sums)
 	}
 	files := unpack(t, archives[0])
-	for _, name := range []string{"README.md", "LICENSE", "crier.service", "man/crier.1", "man/crier-gateway-init.1", "completions/crier.bash", "completions/_crier", "completions/crier.fish", "completions/crier.ps1", "docs/wire.md", "examples/chat/index.html", "console/client/README.md"} {
+	for _, name := range []string{"README.md", "LICENSE", "packaging/crier.service", "man/crier.1", "man/crier-gateway-init.1", "completions/crier.bash", "completions/_crier", "completions/crier.fish", "completions/crier.ps1", "docs/wire.md", "examples/chat/index.html", "console/client/README.md"} {
 		if len(files[name]) == 0 {
 			t.Errorf("no %s in the archive", name)
 		}

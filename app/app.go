@@ -59,14 +59,6 @@ type Conn struct {
 	Silent bool     // set by the app at Connect: it does not want to hear itself
 }
 
-// Name is how others know the connection: its user, or its id if it told none.
-func (c *Conn) Name() string {
-	if c.User != "" {
-		return c.User
-	}
-	return c.ID
-}
-
 // Everyone is the topic that a plain connection is in.
 const Everyone = ""
 

@@ -93,7 +93,7 @@ func (r Result) Check() error {
 func (c Config) check() error {
 	switch {
 	case c.Subscribers < 1 || c.Publishers < 1 || c.Publishers > c.Subscribers:
-		return errors.New("there must be at least one publisher, and as many subscribers")
+		return errors.New("there must be at least one publisher, and no more publishers than subscribers")
 	case c.Publishers > maxPublishers:
 		return fmt.Errorf("at most %d publishers", maxPublishers)
 	case (c.Rate > 0) == (c.Window > 0):

@@ -39,7 +39,7 @@ type Options struct {
 	// Queue is how many messages wait for a connection. 0: 1,000; less: none.
 	Queue int
 
-	// Retry is how long to wait before the second try, at most, and before any. 0: 500 ms and 30 s.
+	// Retry is the longest wait before the second try, and the longest before any. 0: 500 ms and 30 s.
 	Retry [2]time.Duration
 	// ComeBack decides after each end of a connection, and each that could not be made, whether to try again. An error has a
 	// [ws.Close] or a *[Refused] in it, or is the network's. nil: [ComesBack].

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Where says which account and Region is meant. What is empty comes from where AWS's own programs have it from: the
@@ -57,6 +58,7 @@ func Open(ctx context.Context, where Where, tell func(Event)) (*Client, error) {
 	if where.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(where.Profile))
 	}
+	load = append(load, config.WithLogger(logging.Nop{})) // what fails is told once, by us
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
 		return nil, fmt.Errorf("there is no profile %q; to see which there are: aws configure list-profiles", missing.Profile)

@@ -21,9 +21,6 @@ type Code struct {
 	architecture string // as Lambda calls it: arm64 or x86_64
 }
 
-// Architecture is what the code was built for, as Lambda calls it: arm64 or x86_64.
-func (c Code) Architecture() string { return c.architecture }
-
 const bootstrap = "bootstrap"
 
 // maxCode is what Lambda takes unpacked: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -32,8 +32,8 @@ func write(t *testing.T, content []byte) (path string) {
 func TestPackBinary(t *testing.T) {
 	for machine, want := range map[elf.Machine]string{elf.EM_AARCH64: "arm64", elf.EM_X86_64: "x86_64"} {
 		code, err := PackBinary(write(t, program(machine)))
-		if err != nil || code.Architecture() != want {
-			t.Errorf("%s: %q, %v; want %q", machine, code.Architecture(), err, want)
+		if err != nil || code.architecture != want {
+			t.Errorf("%s: %q, %v; want %q", machine, code.architecture, err, want)
 		}
 	}
 	_, err := PackBinary(write(t, program(elf.EM_RISCV)))
@@ -65,8 +65,8 @@ func zipOf(t *testing.T, name string, mode os.FileMode, content []byte) []byte {
 func TestReadZip(t *testing.T) {
 	packed := zipOf(t, "bootstrap", 0o755, program(elf.EM_AARCH64))
 	code, err := ReadZip(write(t, packed))
-	if err != nil || code.Architecture() != "arm64" || !bytes.Equal(code.zip, packed) {
-		t.Errorf("%q, %v; want the zip as it was", code.Architecture(), err)
+	if err != nil || code.architecture != "arm64" || !bytes.Equal(code.zip, packed) {
+		t.Errorf("%q, %v; want the zip as it was", code.architecture, err)
 	}
 	for want, content := range map[string][]byte{
 		"not a zip":                      []byte("PK"),

@@ -136,8 +136,7 @@ func (g *Gateway) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal
 	case errors.As(err, &tooLarge):
 		return nil, &TooLarge
 	case err != nil:
-		no := BadQuery.Saying("the request ended early")
-		return nil, &no
+		return nil, &CutShort
 	}
 	return data, nil
 }

@@ -43,6 +43,7 @@ var (
 	MethodNotAllowed = Refusal{Name: "method-not-allowed", Status: 405, Say: "this path does not know this method", Why: "See the header Allow."}
 	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
 	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}
+	CutShort         = Refusal{Name: "cut-short", Status: 400, Say: "the request ended early", Type: "BadRequestException", Why: "The connection ended in the middle of a body."}
 	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes."}
 	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB, or two of the largest messages, wait."}
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
@@ -68,7 +69,7 @@ var (
 func Refusals() []Refusal {
 	return []Refusal{
 		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, ShuttingDown,
-		Unauthorized, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, TooLarge, Full, Busy, BadQuery,
+		Unauthorized, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
 		ProtocolError, InvalidUTF8, MessageTooBig, FellBehind, Flooded, IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete,
 	}
 }

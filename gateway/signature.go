@@ -116,8 +116,7 @@ func (c Credentials) signingKey(scope []string) []byte {
 func payloadHash(r *http.Request, limit int) (string, *Refusal) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	if err != nil {
-		no := BadQuery.Saying("the request ended early")
-		return "", &no
+		return "", &CutShort
 	}
 	rest := r.Body
 	r.Body = struct {

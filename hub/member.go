@@ -104,7 +104,7 @@ type Member struct {
 	conn    Conn // nil before Join and after Leave
 	cursors []*cursor
 	news    []*cursor // those with something to read, a heap by seq while planning
-	out     *outbox   // never nil after Join, but not to be written to unless writable returned it
+	out     *outbox   // never nil after Join; what is written to comes from outbox()
 
 	queued   bool // in shard.queue
 	posted   bool // in shard.posted
@@ -359,16 +359,6 @@ func (m *Member) commit() {
 	}
 }
 
-// More reports whether Pending would return something.
-func (m *Member) More() bool {
-	m.shard.mu.Lock()
-	defer m.shard.mu.Unlock()
-	if len(m.out.rest) > 0 || len(m.news) > 0 {
-		return true
-	}
-	return len(m.out.own) > 0 && m.out.own[0].seq <= m.shard.cut
-}
-
 // Behind reports whether Pending would return ErrBehind.
 func (m *Member) Behind() bool {
 	m.shard.mu.Lock()
@@ -424,9 +414,6 @@ func (m *Member) Unread() int {
 	n := 0
 	for _, c := range m.news {
 		n += int(c.visible() - c.next)
-	}
-	if m.out == nil {
-		return n
 	}
 	for _, p := range m.out.own {
 		if p.post && !p.quiet {

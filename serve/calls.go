@@ -214,7 +214,9 @@ func (c *caller) Closed(cause error) {
 		c.expiry.Stop()
 	}
 	c.server.dismiss(c.about.ID)
-	c.server.metrics.closed(endName(cause))
+	how := endName(cause)
+	c.server.metrics.closed(how)
+	c.server.config.Log.Debug("disconnected", "connection", c.about.ID, "why", how, "cause", cause)
 	c.disconnect(c.goodbye(cause))
 }
 

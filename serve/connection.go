@@ -88,7 +88,7 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 		return nil, &gateway.Busy
 	}
 	s.register(id, c)
-	s.config.Log.Debug("connected", "id", id, "app", c.mount.Name, "remote", r.RemoteAddr)
+	s.config.Log.Debug("connected", "connection", id, "app", c.mount.Name, "remote", r.RemoteAddr)
 	return c, nil
 }
 
@@ -154,7 +154,7 @@ func (c *connection) Closed(cause error) {
 	c.mount.server.dismiss(c.state.ID)
 	how := endName(cause)
 	c.mount.server.metrics.closed(how)
-	c.mount.server.config.Log.Debug("disconnected", "id", c.state.ID, "why", how, "cause", cause)
+	c.mount.server.config.Log.Debug("disconnected", "connection", c.state.ID, "why", how, "cause", cause)
 }
 
 // Explain implements transport.Receiver.

@@ -89,7 +89,7 @@ func (c Config) check() error {
 	case c.MaxConnections < 1:
 		return errors.New("at least one connection must be allowed")
 	case c.Backlog < 8*c.MaxMessage:
-		return fmt.Errorf("a backlog of %d bytes is too small for messages of %d bytes: it must be at least eight times as large", c.Backlog, c.MaxMessage)
+		return fmt.Errorf("--backlog: %d bytes are too few for messages of %d bytes (--max-message): it must be at least eight times as large", c.Backlog, c.MaxMessage)
 	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0:
 		return errors.New("a time must not be negative")
 	case c.Log == nil:
@@ -107,7 +107,7 @@ func (c Config) check() error {
 // told so, and who cannot even be accepted is not.
 func (c *Config) fit(files int) {
 	if most := files - min(files/2, 256); most < c.MaxConnections {
-		c.Log.Info("fewer connections than --max-connections: the process may not open more files (ulimit -n)", "connections", most, "files", files)
+		c.Log.Info("the process may not open more files (ulimit -n): it takes fewer connections", "connections", most, "files", files)
 		c.MaxConnections = most
 	}
 }
@@ -121,7 +121,7 @@ const allBacklogs = 256 << 20
 // maxPosts is how many bytes posted to one connection wait for it, if the largest message is not larger.
 const maxPosts = 256 << 10
 
-// A Server is a node that serves the built-in apps.
+// A Server serves the built-in apps, an API of the user's own, or both.
 type Server struct {
 	config    Config // set once
 	listeners []net.Listener

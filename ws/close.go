@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The close codes in use.
+// The close codes of the RFC and of its registry.
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 // https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
 const (

@@ -54,7 +54,6 @@ them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 			}
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second ctrl-C ends it at once
 			return b.run(ctx)
 		},
 	}
@@ -64,9 +63,9 @@ them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 	f.IntVar(&b.Publishers, "publishers", 100, "how many of them speak")
 	f.Float64Var(&b.Rate, "rate", 10, "messages a second of each publisher")
 	f.IntVar(&b.Window, "window", 0, "instead of --rate: messages under way at once, of all publishers together")
-	f.IntVar(&b.Size, "size", 64, "`BYTES` of a message")
+	f.IntVar(&b.Size, "size", 64, "`BYTES` of a message; at least 39")
 	f.DurationVar(&b.Duration, "duration", 10*time.Second, "how long to measure")
-	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long not to, before")
+	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long to run before that")
 	f.StringVar(&b.Topic, "topic", "", "speak in topic `T` (adds ?topic=T)")
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
 	return cmd

@@ -70,7 +70,6 @@ what was on its way when the connection was lost may be.`,
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			// A second signal ends the process, should nobody be reading the output.
-			context.AfterFunc(ctx, stop)
 			return c.run(ctx)
 		},
 	}

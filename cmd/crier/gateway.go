@@ -57,7 +57,7 @@ are told to trust.`,
 		Example: `  crier gateway init                   # writes crier.yaml
   crier gateway                        # serves it
   crier gateway --watch --events       # while you write handlers
-  crier gateway invoke --route sendMessage --body '{"data":"hi"}'
+  crier gateway invoke --body hello
   crier gateway --aws-limits           # as strict as the service`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,9 +66,9 @@ are told to trust.`,
 				o.file = args[0]
 			}
 			config.Log = newLog(cmd.ErrOrStderr(), level)
+			config.Backlog = max(config.Backlog, 8*config.MaxMessage)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process
 			return o.serve(ctx, config, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -79,9 +79,9 @@ are told to trust.`,
 	f.BoolVar(&o.events, "events", false, "print every event as JSON")
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
-	f.StringVar(&o.secretKey, "secret-key", "", "and this `SECRET`; without the two, programs on this machine may sign as they like")
+	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without the two, programs on this machine may sign as they like")
 	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
 	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
@@ -224,7 +224,9 @@ func newGatewayInit() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [FILE]",
 		Short: "Write a commented crier.yaml, and a handler to begin with",
-		Args:  cobra.MaximumNArgs(1),
+		Example: `  crier gateway init
+  crier gateway init chat/crier.yaml`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "crier.yaml"
 			if len(args) == 1 {
@@ -259,9 +261,10 @@ func writeNew(path string, data []byte) error {
 
 func newGatewaySchema() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON schema of crier.yaml, for editors",
-		Args:  cobra.NoArgs,
+		Use:     "schema",
+		Short:   "Print the JSON schema of crier.yaml, for editors",
+		Example: "  crier gateway schema > crier.schema.json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(api.Schema)
 			return err
@@ -282,7 +285,7 @@ If crier gateway runs meanwhile at --domain, the handler can post to its
 connections. Without --route, the body selects the route, as a message would.
 The exit code is 1 if the handler fails.`,
 		Example: `  crier gateway invoke --route '$connect'
-  crier gateway invoke --route sendMessage --body '{"action":"sendMessage","data":"hi"}'
+  crier gateway invoke --body hello
   crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -335,6 +338,8 @@ func (o own) try(ctx context.Context, c *api.Connection, route string, body []by
 	}
 	defer a.Close()
 	answer, report := a.Try(ctx, c, route, body)
-	options.Report(report)
+	if _, ok := file.Routes[route]; ok {
+		options.Report(report)
+	}
 	return answer, report.Cause
 }

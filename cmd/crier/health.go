@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,22 +21,30 @@ func newHealth() *cobra.Command {
 		Use:   "health [URL]",
 		Short: "Ask a server whether it is well",
 		Long: `Ask a server whether it is well: the exit code is 0 if it is, 1 if not. It is for
-containers and scripts where there is no curl. The URL is
-http://localhost:8080/healthz if none is given; /readyz in its place also tells
-whether newcomers are wanted.`,
+containers and scripts where there is no curl. If no URL is given it is /healthz
+of the server that the environment describes, as for crier serve: CRIER_LISTEN,
+and https with CRIER_TLS_CERT or CRIER_DOMAIN; without them localhost:8080.
+/readyz also tells whether new clients are wanted. Certificates are not checked.`,
 		Example: `  crier health
+  crier health :8080
   crier health https://localhost:8443/readyz`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			url := "http://localhost:8080/healthz"
+			url, err := httpAddress(environmentsServer())
 			if len(args) == 1 {
-				url = args[0]
+				url, err = httpAddress(args[0])
+			}
+			if err != nil {
+				return fmt.Errorf("health: %w", err)
+			}
+			if strings.Trim(url.Path, "/") == "" {
+				url.Path = "/healthz"
 			}
 			// A server on this machine is asked by a name that is not in its certificate.
 			client := http.Client{Timeout: healthTimeout, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-			resp, err := client.Get(url)
+			resp, err := client.Get(url.String())
 			if err != nil {
-				return fmt.Errorf("health: %w", err)
+				return fmt.Errorf("health: %w", unreachable(url, err))
 			}
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
@@ -41,4 +53,17 @@ whether newcomers are wanted.`,
 			return nil
 		},
 	}
+}
+
+// environmentsServer returns the address of the server that crier serve would be, by its environment.
+func environmentsServer() string {
+	host, port, err := net.SplitHostPort(cmp.Or(os.Getenv("CRIER_LISTEN"), "localhost:8080"))
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	scheme := "http"
+	if os.Getenv("CRIER_TLS_CERT")+os.Getenv("CRIER_DOMAIN") != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, cmp.Or(port, "8080"))
 }

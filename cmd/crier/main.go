@@ -41,13 +41,15 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 }
 
 // untilStopped returns a context that is done when somebody wants the program to end: with ctrl-C, politely, or by closing the
-// terminal, unless it was started to survive that, as nohup does.
+// terminal, unless it was started to survive that, as nohup does. A second time ends the program at once.
 func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
 		signals = append(signals, syscall.SIGHUP)
 	}
-	return signal.NotifyContext(ctx, signals...)
+	ctx, stop := signal.NotifyContext(ctx, signals...)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func newRoot() *cobra.Command {

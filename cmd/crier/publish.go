@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,7 +58,7 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	message, err := p.message(ctx, args)
+	message, err := p.message(args)
 	if err != nil {
 		return err
 	}
@@ -91,17 +90,13 @@ var publishClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-func (p *publish) message(ctx context.Context, args []string) ([]byte, error) {
+func (p *publish) message(args []string) ([]byte, error) {
 	if len(args) > 0 && !(len(args) == 1 && args[0] == "-") {
 		return []byte(strings.Join(args, " ")), nil
 	}
-	defer context.AfterFunc(ctx, func() { p.in.Close() })()
 	message, err := io.ReadAll(p.in)
-	if ctx.Err() != nil {
-		return nil, errors.New("interrupted")
-	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the message: %w", err)
+		return nil, fmt.Errorf("read the message: %w", err)
 	}
 	// As the shell does with $(…): the newline ends the line, it is not of the message.
 	if line, ended := bytes.CutSuffix(message, []byte("\n")); ended {

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"crier/certs"
@@ -33,8 +30,8 @@ func newServe() *cobra.Command {
 		Short: "Serve every app to WebSockets, until ctrl-C",
 		Long: `Serve all of crier's apps to WebSockets, until ctrl-C, SIGTERM or SIGHUP.
 
-Then nobody new gets in, and those who are there are told to go, one after the
-other over the time of --drain, so that they do not all come back at once. A
+When it stops no new client gets in, and those that are there are told to go, one
+after the other over the time of --drain, so that they do not all come back at once. A
 second ctrl-C ends the server at once.
 
 Other programs on this machine may use the management API (/publish, /topics,
@@ -43,16 +40,18 @@ Other programs on this machine may use the management API (/publish, /topics,
   crier serve --listen :8080 --admin-key "$KEY"        # for other machines, too
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
-  crier serve --max-message 32768 --idle-timeout 10m   # as API Gateway has it
+  crier serve --idle-timeout 10m                       # close who is silent, as API Gateway does
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Skip = slow == "skip"
+			if !cmd.Flags().Changed("backlog") {
+				config.Backlog = max(config.Backlog, 8*config.MaxMessage)
+			}
 			config.Console = bool(page)
 			config.Log = newLog(cmd.ErrOrStderr(), level)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process
 			if o.file == "" {
 				return serveUntil(ctx, config, id, cmd.OutOrStdout())
 			}
@@ -69,7 +68,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
 	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
 	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "most connections at once")
 	f.IntVar(&config.Backlog, "backlog", config.Backlog, "`BYTES` of messages kept for the slowest reader of a topic")
@@ -78,7 +77,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after this long without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
 	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
-	f.StringVar(&id.key, "tls-key", "", "and its key in `FILE` (PEM)")
+	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
 	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
 	f.Var(&page, "console", "show browsers a page at /: `on or off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
@@ -166,7 +165,9 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 		return fmt.Errorf("serve: %w", err)
 	}
 	if err := listening(); err != nil {
-		return fmt.Errorf("serve: %w", err)
+		over, end := context.WithCancel(ctx)
+		end()
+		return fmt.Errorf("serve: %w", errors.Join(err, s.Run(over)))
 	}
 	fmt.Fprint(out, banner(id.url(s), s.Mounts(), config.Console))
 	config.Log.Info("serving", "url", s.URL())
@@ -192,45 +193,4 @@ func banner(url string, mounts []gateway.Mount, page bool) string {
 		fmt.Fprintf(&b, "or in a browser:\n\n  http%s\n\n", strings.TrimPrefix(url, "ws"))
 	}
 	return b.String()
-}
-
-// newLog writes for people on a terminal, and JSON for everybody else.
-func newLog(out io.Writer, level slog.Level) *slog.Logger {
-	if asTerminal(out) == nil {
-		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: readable}))
-	}
-	return slog.New(forPeople(out, level, os.Getenv("NO_COLOR") == ""))
-}
-
-func forPeople(out io.Writer, level slog.Level, colours bool) slog.Handler {
-	return tint.NewTextHandler(out, &tint.Options{
-		Level:       level,
-		TimeFormat:  time.TimeOnly,
-		NoColor:     !colours,
-		ReplaceAttr: harmless,
-	})
-}
-
-// harmless shows control characters as escapes: what is logged may come from anybody, and a terminal would obey it.
-func harmless(_ []string, a slog.Attr) slog.Attr {
-	switch value := a.Value.Any().(type) {
-	case string:
-		a.Value = slog.StringValue(oneLine.Replace(printable(value)))
-	case error, fmt.Stringer, []string:
-		if a.Value.Kind() == slog.KindAny && a.Key != slog.LevelKey {
-			a.Value = slog.StringValue(oneLine.Replace(printable(fmt.Sprint(value))))
-		}
-	}
-	return a
-}
-
-// oneLine does not write \x1b, which tint turns back into the character.
-var oneLine = strings.NewReplacer("\n", `\n`, "\t", `\t`, `\x1b`, `\u001b`)
-
-// readable has durations written as 1m30s, and not in nanoseconds.
-func readable(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
 }

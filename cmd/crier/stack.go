@@ -33,7 +33,6 @@ func (s *stack) command(cmd *cobra.Command, run func(ctx context.Context) error)
 		}
 		ctx, stop := untilStopped(cmd.Context())
 		defer stop()
-		context.AfterFunc(ctx, stop) // a second signal ends the process
 		return run(ctx)
 	}
 	return cmd

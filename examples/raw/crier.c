@@ -1,5 +1,5 @@
 // What a microcontroller needs to talk to crier: a socket, and these lines. No library, no allocation, one small buffer.
-// Every line of the input is said, every message that is heard is a line of the output.
+// Every line of the input, of at most 500 bytes, is said, every message that is heard is a line of the output.
 //
 //   cc -o crier crier.c && ./crier 127.0.0.1 8080 "/?topic=sensors"
 #include <netdb.h>

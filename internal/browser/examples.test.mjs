@@ -121,6 +121,13 @@ test("game: two play, a third watches, and who reloads goes on", async (t) => {
   assert.equal(await eve.locator("#board").textContent(), "XXXOO");
   await bob.getByRole("button", { name: "Play again" }).click();
   await bob.getByText("Your turn: X").waitFor();
+  await ann.getByText("Their turn.").waitFor();
+  await bob.close();
+  await ann.getByRole("button", { name: "Play again" }).click();
+  await ann.getByText("Waiting for somebody").waitFor();
+  await eve.reload();
+  await ann.getByText("Your turn: X").waitFor();
+  await eve.getByText("Their turn.").waitFor();
 });
 
 test("dashboard: a shell script feeds it", async (t) => {
