@@ -12,8 +12,8 @@
 // # What it measures
 //
 // Deliveries per second, and the time from when a message was to be sent to when a subscriber has read it: with a rate,
-// a publisher that is held up does not make the numbers better, nor does what arrives when the time is over. The load takes processor time, too: if the server is on
-// the same machine, give each its own cores.
+// a publisher that is held up does not make the numbers better, nor does what arrives when the time is over. The load takes
+// processor time, too: if the server is on the same machine, give each its own cores.
 package bench
 
 import (

@@ -216,7 +216,8 @@ var unmarked = regexp.MustCompile(`/(bridge|chat|rooms|directory)/?$`)
 func ComesBack(ended error) bool {
 	if how, ok := errors.AsType[ws.Close](ended); ok {
 		switch {
-		case how.Code == ws.NormalClosure, how.Code == ws.ProtocolError, how.Code == ws.UnsupportedData, how.Code > ws.Abnormal && how.Code < ws.InternalError:
+		case how.Code == ws.NormalClosure, how.Code == ws.ProtocolError, how.Code == ws.UnsupportedData,
+			how.Code > ws.Abnormal && how.Code < ws.InternalError:
 			return false
 		}
 		return how.Code < 3000
@@ -254,8 +255,9 @@ func (c *Client) Pending() int {
 	return len(c.kept) + len(c.batch)
 }
 
-// Close leaves for good, as soon as what is on its way has come back, or after Options.Timeout, and returns when nothing of the client is left but what
-// Messages has yet to yield. What waits for a connection is dropped, and what is heard after the call need not be told.
+// Close leaves for good, as soon as what is on its way has come back, or after Options.Timeout. It returns when nothing of the
+// client is left but what Messages has yet to yield. What waits for a connection is dropped, and what is heard after the call
+// need not be told.
 func (c *Client) Close() {
 	c.leave()
 	<-c.over

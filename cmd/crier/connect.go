@@ -40,7 +40,7 @@ func newConnect() *cobra.Command {
 		Long: `Connect to a WebSocket server, send what is typed and show what arrives.
 
 In a terminal every line is sent when Enter is pressed, the arrow keys edit it
-and bring back earlier ones, and Ctrl-C or Ctrl-D says goodbye. In a pipe every
+and bring back earlier ones, and ctrl-C or ctrl-D says goodbye. In a pipe every
 line of the input is one message, every message received is one line of the
 output, and nothing is added to either.
 
@@ -203,7 +203,7 @@ func unreachable(server *url.URL, err error) error {
 
 func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *url.URL) error {
 	style := lookOf(c.streams, c.json)
-	fmt.Fprintln(c.out, style.paint(dim, "connected to "+server.Redacted()+" (Ctrl-C says goodbye)"))
+	fmt.Fprintln(c.out, style.paint(dim, "connected to "+server.Redacted()+" (ctrl-C says goodbye)"))
 	p, err := openPrompt(c.streams)
 	if err != nil {
 		return err

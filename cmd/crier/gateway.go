@@ -83,7 +83,7 @@ are told to trust.`,
 	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
 	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
-	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over this time")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())
 	return cmd
