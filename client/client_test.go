@@ -968,8 +968,8 @@ func TestIDs(t *testing.T) {
 		count uint64
 		first bool
 	}{{"a", 1, true}, {"a", 1, false}, {"b", 1, true}, {"a", 3, true}, {"a", 2, true}, {"a", 2, false}, {"a", 4, true}, {"a", 4, false},
-		{"c", 2000, true}, {"c", 977, true}, {"c", 976, false}, {"c", 977, false}, {"c", 1999, true}, {"c", 2001, true}, {"c", 977, false},
-		{"c", 978, true}, {"c", 5000, true}, {"c", 2001, false}, {"c", 3977, true}, {"c", 4999, true}, {"c", 5000, false},
+		{"c", 9000, true}, {"c", 809, true}, {"c", 808, false}, {"c", 809, false}, {"c", 8999, true}, {"c", 9001, true}, {"c", 809, false},
+		{"c", 810, true}, {"c", 30000, true}, {"c", 9001, false}, {"c", 21809, true}, {"c", 29999, true}, {"c", 30000, false},
 		{"d", 1<<64 - 1, true}, {"d", 1<<64 - 1, false}, {"d", 1<<64 - 2, true}, {"d", 7, false}, {"a", 5, true}} {
 		if got := s.remember(c.name, c.count); got != c.first {
 			t.Errorf("%d: %v", i, got)

@@ -21,7 +21,7 @@
 //
 // When a connection is lost without a word, what was on its way is [Unsure], and not sent again; with [Options].Once it is,
 // each message with an id by which clients with that option, also those of crier.js, deliver it once. They trust those who speak:
-// who sends another's ids has them pass over its messages. And they remember the last 1,024 ids of each of 1,000 senders.
+// who sends another's ids has them pass over its messages. And they remember the last 8,192 ids of each of 1,000 senders.
 //
 // On API Gateway messages of one client may overtake each other, and one may be published twice. With Once still nothing is lost
 // and nothing doubled. Without, Confirmed says how many were published, and not always which. In apps other than broadcast say

@@ -11,8 +11,10 @@ import (
 	"crier/stamp"
 )
 
-// mostSenders is of how many senders ids are remembered, of each the last inFlight.
-const mostSenders = 1000
+const (
+	mostSenders = 1000 // whose ids are remembered
+	mostIDs     = 8192 // of each: many more than can be on their way, as they may take their time
+)
 
 // ids are those that were heard.
 type ids struct {
@@ -23,8 +25,8 @@ type ids struct {
 // heard are the ids of one sender. On API Gateway they overtake each other.
 type heard struct {
 	name  string
-	count uint64                // the last
-	seen  [inFlight / 64]uint64 // bit count%inFlight is of count, for those from count-inFlight+1 on
+	count uint64               // the last
+	seen  [mostIDs / 64]uint64 // bit n%mostIDs is of n, for those from count-mostIDs+1 on
 }
 
 func newIDs() ids { return ids{last: make(map[string]*list.Element)} }
@@ -66,15 +68,15 @@ func (s *ids) remember(name string, count uint64) bool {
 
 // note notes a count, and reports whether it is new.
 func (h *heard) note(count uint64) bool {
-	if count < h.count && h.count-count >= inFlight {
+	if count < h.count && h.count-count >= mostIDs {
 		return false // nobody knows any more
 	}
-	for n := max(h.count, count-min(count, inFlight)); n < count; {
+	for n := max(h.count, count-min(count, mostIDs)); n < count; {
 		n++
-		h.seen[n%inFlight/64] &^= 1 << (n % 64)
+		h.seen[n%mostIDs/64] &^= 1 << (n % 64)
 	}
 	h.count = max(h.count, count)
-	bit := &h.seen[count%inFlight/64]
+	bit := &h.seen[count%mostIDs/64]
 	if *bit>>(count%64)&1 == 1 {
 		return false
 	}

@@ -1,6 +1,7 @@
 // A WebSocket that comes back: see README.md and crier.d.ts.
 
-const inFlight = 1024; // so many messages, and ids of each sender
+const inFlight = 1024;
+const mostIds = 8192; // of a sender
 const mostBytes = 16 << 20;
 const mostUnread = 10_000;
 const mostSenders = 1000;
@@ -254,8 +255,8 @@ export class Crier extends EventTarget {
     // Bit i of heard is of id last - i: on API Gateway messages overtake each other.
     let { last, heard } = this.#last.get(name) ?? { last: count, heard: 0n };
     const late = last - count;
-    if (late >= inFlight || (late >= 0 && (heard >> BigInt(late)) & 1n)) return true;
-    if (late < 0) heard = late > -inFlight ? BigInt.asUintN(inFlight, heard << BigInt(-late)) : 0n;
+    if (late >= mostIds || (late >= 0 && (heard >> BigInt(late)) & 1n)) return true;
+    if (late < 0) heard = late > -mostIds ? BigInt.asUintN(mostIds, heard << BigInt(-late)) : 0n;
     heard |= 1n << BigInt(Math.max(0, late));
     this.#last.delete(name);
     this.#last.set(name, { last: Math.max(last, count), heard });
