@@ -43,5 +43,6 @@
 // 1 s, 2 s … 30 s. A connection that lasted five seconds begins anew.
 //
 // It notices that a connection is dead when there is no sign of life for Options.Timeout though one is due: a message of its
-// own that has not come back, one that the server does not take, or the answer to a ping, which it sends in silence.
+// own that has not come back, one that the server does not take, or the answer to a ping, which it sends in silence. A message that
+// has not come back for four times as long will not, whatever else is heard.
 package client

@@ -311,6 +311,8 @@ func TestCheckOrigin(t *testing.T) {
 	for origin, good := range map[string]bool{
 		"*": true, "null": true, "https://game.example.com": true, "https://game.example.com/": true, "http://localhost:3000": true, "capacitor://localhost": true,
 		"": false, "game.example.com": false, "game.example.com:443": false, "https://": false, "https://game.example.com/path": false,
+		"https://*.example.com": false, "wss://game.example.com": false, "https://bücher.example": false, "https://game.example.com?": false,
+		"https://game.example.com#": false, "HTTPS://Game.example.com": true, "https://xn--bcher-kva.example": true,
 		"https://u:p@game.example.com": false, "https://game.example.com?x": false, "https://*.example.com:x": false,
 	} {
 		if err := CheckOrigin(origin); (err == nil) != good {

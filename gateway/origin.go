@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // CheckOrigin reports what is wrong with one of Config.AllowOrigins: it must be a scheme and a host, such as
@@ -18,7 +19,8 @@ func CheckOrigin(origin string) error {
 	switch {
 	case origin == "*" || origin == "null":
 		return nil
-	case err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(u.Path, "/") != "" || u.User != nil || u.RawQuery+u.Fragment != "":
+	case err != nil || u.Host == "" || !strings.EqualFold(u.Scheme+"://"+u.Host, strings.TrimSuffix(origin, "/")),
+		u.Scheme == "ws" || u.Scheme == "wss" || strings.ContainsFunc(u.Host, func(r rune) bool { return r == '*' || r > unicode.MaxASCII }):
 		return fmt.Errorf("%q is no origin of pages: want a scheme and a host, such as https://game.example.com, or *", origin)
 	}
 	return nil

@@ -243,7 +243,7 @@ func newGatewayInit() *cobra.Command {
 			if err := writeNew(handler, api.ExampleHandler); err != nil {
 				return fmt.Errorf("gateway init: %w", err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s and %s; next: crier gateway --watch\n", path, handler)
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s and %s; next: crier gateway --watch%s\n", path, handler, strings.TrimSuffix(" "+path, " crier.yaml"))
 			return nil
 		},
 	}

@@ -10,7 +10,7 @@ const slept = 90_000;
 
 const forGood = /^(100[0237-9]|1010|[34]...)$/;
 
-// With these it closes behind all that it has published.
+// Behind all that was published.
 const settled = /^(the server is going away|no message for too long|Connection Closed Normally)$/;
 
 const unmarked = /\/(bridge|chat|rooms|directory)\/?$/;
@@ -302,6 +302,7 @@ export class Crier extends EventTarget {
     this.#socket = null;
     this.ended = { code, reason };
     if (!settled && !this.#o.once) this.#take(0, this.#sent, "unsure", "lost");
+    if (this.state === "closed") return;
     this.#sent = 0;
     if (forGood.test(code) || this.#leaving.length) return this.#quit();
     if (this.#opened && now - this.#opened > stable) this.#tries = 0;

@@ -385,6 +385,20 @@ test("what cannot be sent does no harm", async (t) => {
   await crier.close();
 });
 
+test("who closes because something was dropped has closed", async (t) => {
+  const home = await Home.open(t);
+  const network = await Network.open(t, home);
+  const crier = join(t, network.url, { retry: [1, 1] });
+  await becomes(crier, "open");
+  const states = [];
+  crier.addEventListener("state", () => states.push(crier.state));
+  crier.addEventListener("drop", () => crier.close());
+  network.freeze();
+  assert.equal(await crier.send("hi"), "unsure");
+  await new Promise((resolve) => setTimeout(resolve, 50)); // much longer than it would wait
+  assert.deepEqual(states, ["closed"]);
+});
+
 test("who says again at once whatever is dropped does not go round in circles", async (t) => {
   const home = await Home.open(t);
   await home.stop();
@@ -532,7 +546,7 @@ test("it works in Deno, from the server's own address, through a restart", async
   const home = await Home.open(t);
   const dir = mkdtempSync(path.join(tmpdir(), "deno-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
-  const deno = spawn("node_modules/.bin/deno", ["run", `--allow-net=127.0.0.1`, `--allow-import=127.0.0.1:${home.port}`, "-"], {
+  const deno = spawn("node_modules/.bin/deno", ["run", "--no-lock", "--allow-net=127.0.0.1", `--allow-import=127.0.0.1:${home.port}`, "-"], {
     env: { ...process.env, DENO_NO_UPDATE_CHECK: "1", DENO_DIR: dir, NO_COLOR: "1" },
     stdio: ["pipe", "pipe", "pipe"],
   });
