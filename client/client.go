@@ -100,7 +100,7 @@ type Fate int
 const (
 	Confirmed Fate = iota // the server has published it: its own copy came back
 	Sent                  // it was handed to a connection, in an app that tells no more, or it is binary
-	Unsure                // its connection ended before its copy came back; it may have been published
+	Unsure                // its connection ended, or skipped, or told of an error, before its copy came back; it may have been published
 	Dropped               // it was never handed to a connection
 )
 

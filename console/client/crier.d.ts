@@ -1,7 +1,8 @@
 /** What became of a message:
  * - `confirmed`: the server has published it; its own copy came back.
  * - `sent`: it was handed to a connection, in an app that tells no more, or it is binary.
- * - `unsure`: it was handed to a connection that ended before its copy came back. It may have been published.
+ * - `unsure`: it was handed to a connection that ended, or skipped, or told of an error, before its copy came back. It may have
+ *   been published.
  * - `dropped`: it was never handed to a connection. */
 export type Fate = "confirmed" | "sent" | "unsure" | "dropped";
 
