@@ -126,6 +126,7 @@ type Config struct {
 type Gateway struct {
 	config Config
 	mounts map[string]Mount
+	pages  []string     // Config.AllowOrigins, as browsers send them
 	told   atomic.Int64 // when the log told of a page that was refused, in nanoseconds since 1970
 }
 
@@ -134,6 +135,9 @@ func New(config Config) *Gateway {
 	g := &Gateway{config: config, mounts: make(map[string]Mount)}
 	for _, m := range config.Mounts {
 		g.mounts[m.Path] = m
+	}
+	for _, origin := range config.AllowOrigins {
+		g.pages = append(g.pages, serialized(origin))
 	}
 	return g
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -43,10 +44,8 @@ func (g *Gateway) originAllowed(r *http.Request) bool {
 	if origin == "" {
 		return true // not a browser
 	}
-	for _, allowed := range g.config.AllowOrigins {
-		if allowed == "*" || serialized(allowed) == serialized(origin) {
-			return true
-		}
+	if slices.Contains(g.pages, "*") || slices.Contains(g.pages, serialized(origin)) {
+		return true
 	}
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {

@@ -213,10 +213,7 @@ func (c *caller) Closed(cause error) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
-	c.server.dismiss(c.about.ID)
-	how := endName(cause)
-	c.server.metrics.closed(how)
-	c.server.config.Log.Debug("disconnected", "connection", c.about.ID, "why", how, "cause", cause)
+	c.server.ended(c.about.ID, cause)
 	c.disconnect(c.goodbye(cause))
 }
 

@@ -121,6 +121,14 @@ func (s *Server) dismiss(id string) {
 	s.admitted--
 }
 
+// ended dismisses a connection that was served, and tells why it has ended.
+func (s *Server) ended(id string, cause error) {
+	s.dismiss(id)
+	how := endName(cause)
+	s.metrics.closed(how)
+	s.config.Log.Debug("disconnected", "connection", id, "why", how, "cause", cause)
+}
+
 // Protocol implements gateway.Socket: the apps have no subprotocols.
 func (c *connection) Protocol() string { return "" }
 
@@ -151,10 +159,7 @@ func (c *connection) Message(data []byte, binary bool) error {
 // Closed implements transport.Receiver.
 func (c *connection) Closed(cause error) {
 	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
-	c.mount.server.dismiss(c.state.ID)
-	how := endName(cause)
-	c.mount.server.metrics.closed(how)
-	c.mount.server.config.Log.Debug("disconnected", "connection", c.state.ID, "why", how, "cause", cause)
+	c.mount.server.ended(c.state.ID, cause)
 }
 
 // Explain implements transport.Receiver.
