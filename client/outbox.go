@@ -104,11 +104,7 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 			continue
 		}
 		o.batch = append(o.batch, m)
-		if o.sent == 0 {
-			o.shift()
-		} else { // only where text and binary are mixed
-			o.kept = slices.Delete(o.kept, o.sent, o.sent+1)
-		}
+		o.remove(o.sent)
 	}
 	if o.ping {
 		dst, o.ping = ws.AppendMaskedFrame(dst, ws.Ping, newMask(), nil), false
@@ -132,19 +128,25 @@ func (o *outbox) handed() {
 // empty reports whether nothing waits, is being written, or has yet to come back.
 func (o *outbox) empty() bool { return len(o.kept)+len(o.batch) == 0 }
 
-// shift removes the first message, and lets go of it.
-func (o *outbox) shift() *message {
-	m := o.kept[0]
-	o.kept[0] = nil
-	o.kept = o.kept[1:]
+// remove removes message i, mostly the first, and lets go of it.
+func (o *outbox) remove(i int) *message {
+	m := o.kept[i]
+	if i == 0 {
+		o.kept[0] = nil
+		o.kept = o.kept[1:]
+	} else {
+		o.kept = slices.Delete(o.kept, i, i+1)
+	}
 	return m
 }
 
-// take removes the first message for good.
-func (o *outbox) take() *message {
-	m := o.shift()
+// take removes message i for good.
+func (o *outbox) take(i int) *message {
+	m := o.remove(i)
 	o.bytes -= len(m.data)
-	o.sent = max(0, o.sent-1)
+	if i < o.sent {
+		o.sent--
+	}
 	if o.sent == 0 {
 		o.waiting = time.Time{}
 	}
@@ -157,7 +159,7 @@ func (o *outbox) confirm() {
 	case o.firsts > 0:
 		o.firsts--
 	case o.sent > 0:
-		o.take().fate <- Confirmed
+		o.take(0).fate <- Confirmed
 	}
 }
 
@@ -166,28 +168,18 @@ func (o *outbox) confirm() {
 func (o *outbox) confirmID(id uint64) {
 	back := func(m *message) bool { return m.id == id || o.plain && m.id != 0 && m.id < id }
 	for i := 0; i < len(o.kept); {
-		m := o.kept[i]
-		switch {
-		case !back(m):
+		if back(o.kept[i]) {
+			o.take(i).fate <- Confirmed
+		} else {
 			i++
-			continue
-		case i == 0:
-			o.take()
-		default:
-			o.kept = slices.Delete(o.kept, i, i+1)
-			o.bytes -= len(m.data)
-			if i < o.sent {
-				o.sent--
-			}
 		}
-		m.fate <- Confirmed
 	}
 }
 
 // doubt gives up the first n of what has yet to come back.
 func (o *outbox) doubt(n int, why string) (drops []Drop) {
 	for range min(n, o.sent) {
-		drops = append(drops, o.take().dropped(Unsure, why))
+		drops = append(drops, o.take(0).dropped(Unsure, why))
 	}
 	return drops
 }
@@ -217,7 +209,7 @@ func (c *Client) part(settled bool) (drops []Drop) {
 // giveUp ends all that is kept.
 func (o *outbox) giveUp() (drops []Drop) {
 	for len(o.kept) > 0 {
-		m, fate := o.take(), Dropped
+		m, fate := o.take(0), Dropped
 		if m.tried {
 			fate = Unsure
 		}
