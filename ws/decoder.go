@@ -63,6 +63,7 @@ type partial struct {
 	head  [maxHeader]byte // that much of it
 	frame header          // all of it. Invariant: got < frame.length in phase inPayload
 	got   int             // how much of its payload has come
+	empty uint16          // how many of the message's fragments had none
 
 	// The message. Invariant: valid <= len(data) <= MaxMessage.
 	op    Opcode // Continuation while there is none
@@ -73,6 +74,11 @@ type partial struct {
 	// waiting in data for its next fragment.
 	control []byte
 }
+
+// maxEmpty is how many empty fragments a message may have. The RFC has no such
+// limit; without one, eight bytes a fragment keep a processor busy for ever and
+// never become a message.
+const maxEmpty = 1000
 
 // Next takes n bytes from the start of b and returns the message that they
 // complete, if ok. If not, all of b has been taken, and more is needed.
@@ -223,12 +229,30 @@ func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 		}
 		return m, true, nil
 	case !p.frame.fin:
+		if p.frame.length == 0 {
+			p.empty++
+		}
+		if p.empty > maxEmpty {
+			return Message{}, false, errTooManyEmpty
+		}
 		return Message{}, false, nil
 	case p.op == Text && p.valid < len(p.data):
 		return Message{}, false, errNotText // it ends amid a character
 	}
 	d.part = nil
 	return Message{p.op, p.data}, true, nil
+}
+
+// partialSize is what a partial takes beside what it has collected, in bytes.
+const partialSize = 144
+
+// Held is how many bytes of memory the Decoder holds for a message that is not
+// complete; 0 if there is none.
+func (d *Decoder) Held() int {
+	if d.part == nil {
+		return 0
+	}
+	return partialSize + cap(d.part.data) + cap(d.part.control)
 }
 
 func (d *Decoder) phase() phase {

@@ -403,3 +403,48 @@ func BenchmarkDecoder(b *testing.B) {
 		})
 	}
 }
+
+// TestEmptyFragments: they may be many, but not without end.
+func TestEmptyFragments(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		empty int
+		fault error
+	}{
+		{"as many as may be", maxEmpty, nil},
+		{"one too many", maxEmpty + 1, errTooManyEmpty},
+	} {
+		stream := frames("text:a- " + strings.Repeat("cont:- ping:x ", test.empty) + "cont:b text:next")
+		got, err := decode(t, new(Decoder), stream, inPieces(rand.New(rand.NewPCG(1, 1))))
+		if err != test.fault {
+			t.Errorf("%s: %v, want %v", test.name, err, test.fault)
+		}
+		if want := test.empty + 2; test.fault == nil && (len(got) != want || string(got[want-2].Data) != "ab") {
+			t.Errorf("%s: %d messages, want %d", test.name, len(got), want)
+		}
+	}
+}
+
+// TestHeld: what a message that is not complete takes is known, to within a
+// small part.
+func TestHeld(t *testing.T) {
+	var d Decoder
+	if d.Held() != 0 {
+		t.Errorf("a fresh decoder holds %d bytes", d.Held())
+	}
+	stream := frames("binary:" + strings.Repeat("x", 100_000))
+	for n := 1; n < len(stream); n += 10_000 {
+		d = Decoder{}
+		d.Next(bytes.Clone(stream[:n]))
+		if held := d.Held(); held < n || held > 2*n+1000 {
+			t.Errorf("of %d bytes %d are held", n, held)
+		}
+	}
+	if d = (Decoder{}); unsafe.Sizeof(*new(partial)) > partialSize {
+		t.Errorf("a partial has %d bytes", unsafe.Sizeof(partial{}))
+	}
+	decode(t, &d, stream, oneByOne)
+	if d.Held() != 0 {
+		t.Errorf("after the message %d bytes are held", d.Held())
+	}
+}

@@ -16,6 +16,7 @@ var (
 	errLongerForm        = Close{ProtocolError, "the length is not written in its shortest form"}
 	errHighBit           = Close{ProtocolError, "the highest bit of a length must be zero"}
 	errNotText           = Close{InvalidPayload, "text must be valid UTF-8"}
+	errTooManyEmpty      = Close{PolicyViolation, fmt.Sprintf("a message has at most %d empty fragments", maxEmpty)}
 
 	errHalfCode    = Close{ProtocolError, "a close code is two bytes long"}
 	errCloseReason = Close{InvalidPayload, "the reason in a close frame must be valid UTF-8"}
