@@ -17,6 +17,7 @@ package app
 import (
 	"net/http"
 	"net/url"
+	"unicode/utf8"
 )
 
 // An App is the rules of one protocol.
@@ -62,10 +63,11 @@ type Conn struct {
 // Everyone is the topic that a plain connection is in.
 const Everyone = ""
 
-// Limits that keep what a connection can make its home remember small.
+// Limits that keep small what a connection can make its home remember and do.
 const (
 	MaxTopics = 1024 // subscriptions of one connection
 	MaxName   = 256  // bytes of a topic's or user's name
+	MaxReach  = 64   // topics that one message goes to
 )
 
 // Action is what an effect asks for.
@@ -139,17 +141,22 @@ func reject(dst []Effect, sentence string) []Effect {
 	return dst
 }
 
-// queryTopics returns the topics that a connection's query asks for, each once, and what is wrong with them if anything is.
+// queryTopics returns the topics that a connection's query asks for, each once,
+// and what is wrong with them if anything is.
 func queryTopics(query url.Values) (topics []string, wrong string) {
+	seen := make(map[string]bool)
 	for _, key := range [...]string{"topic", "topicName"} {
 		for _, name := range query[key] {
 			switch {
-			case name == "" || has(topics, name):
+			case name == "" || seen[name]:
 			case len(name) > MaxName:
 				return nil, "a topic's name has at most 256 bytes"
+			case !utf8.ValidString(name):
+				return nil, "a topic's name is UTF-8"
 			case len(topics) == MaxTopics:
 				return nil, "a connection is in at most 1024 topics"
 			default:
+				seen[name] = true
 				topics = append(topics, name)
 			}
 		}

@@ -7,8 +7,8 @@ import "crier/stamp"
 //	hi there  →  {"data":"hi there","_now":1561016329388,"_me":true}    to the sender
 //	             {"data":"hi there","_now":1561016329388,"_me":false}   to the others
 //
-// ?topic=a, which may be repeated, narrows a connection to rooms: it speaks to them and hears only them.
-// ?echo=0 leaves out the sender's own copy. Binary messages are relayed as they are.
+// ?topic=a, which may be repeated, narrows a connection to rooms: it speaks to them and hears only them. In more
+// than 64 rooms it can only listen. ?echo=0 leaves out the sender's own copy. Binary messages are relayed as they are.
 type Broadcast struct{}
 
 // Handle implements App.
@@ -37,7 +37,13 @@ func joinRooms(dst []Effect, ev Event) []Effect {
 	return dst
 }
 
+// tooFar is what a connection is told whose message would go to too many topics.
+const tooFar = "a message goes to at most 64 topics"
+
 func say(dst []Effect, ev Event) []Effect {
+	if len(ev.Conn.Topics) > MaxReach {
+		return reject(dst, tooFar)
+	}
 	dst, e := add(dst, Publish)
 	e.Topics = ev.Conn.Topics
 	if ev.Binary {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"crier/stamp"
 )
@@ -43,6 +44,9 @@ func identify(dst []Effect, ev Event) []Effect {
 	}
 	if len(user) > MaxName {
 		return reject(dst, "a user's name has at most 256 bytes")
+	}
+	if !utf8.ValidString(user) {
+		return reject(dst, "a user's name is UTF-8")
 	}
 	ev.Conn.User = user
 	return dst

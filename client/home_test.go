@@ -91,6 +91,8 @@ func openNetwork(t *testing.T, to *home) *network {
 			if err != nil {
 				return
 			}
+			// Some systems let it grow to tens of megabytes, and then nothing gets stuck.
+			near.(*net.TCPConn).SetReadBuffer(64 << 10)
 			far, err := net.Dial("tcp", to.address)
 			if err != nil {
 				near.Close()

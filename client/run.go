@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +22,17 @@ var (
 	errGoodbye  = ws.Close{Code: ws.NormalClosure}
 )
 
-// settled are the words with which crier closes a connection behind all that it has published: what has not come back by then
-// was not published.
-var settled = map[string]bool{"the server is going away": true, "no message for too long": true, "Connection Closed Normally": true}
+// settled reports whether crier closes a connection with that reason after all
+// that it has published: what has not come back by then was not published. A
+// reason begins with the name of the end, which is followed by a sentence for
+// people; the one of API Gateway is a sentence alone.
+func settled(reason string) bool {
+	switch name, _, _ := strings.Cut(reason, ": "); name {
+	case "going-away", "idle", "topic-removed", "Connection Closed Normally":
+		return true
+	}
+	return false
+}
 
 // run keeps the client connected until it is closed. What else runs for it, it waits for.
 func (c *Client) run(ctx context.Context) {
@@ -94,7 +103,7 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	writing.Wait()
 	watching.Wait()
 	how, _ := errors.AsType[ws.Close](err)
-	c.tell(c.part(settled[how.Reason]))
+	c.tell(c.part(settled(how.Reason)))
 	switch {
 	case ctx.Err() != nil:
 		err = c.why(ctx)

@@ -81,7 +81,8 @@ type Topics interface {
 	// Remove ends all subscriptions to a topic and returns how many topics of that name there were.
 	Remove(app, topic string) int
 	// Publish stamps a message and sends it to the topics of the request's query; to everyone if it names none.
-	Publish(r *http.Request, data []byte) *Refusal
+	// It returns how many connections get it.
+	Publish(r *http.Request, data []byte) (heard int, no *Refusal)
 }
 
 // A Topic is a topic in a list.
@@ -96,7 +97,7 @@ type Stats struct {
 	Now         int64          `json:"now"`         // milliseconds since 1970
 	Connections map[string]int `json:"connections"` // open, by app
 	Topics      int            `json:"topics"`      // that have members
-	Messages    uint64         `json:"messages"`    // that clients sent
+	Messages    uint64         `json:"messages"`    // that clients sent, or that were published over HTTP
 	Deliveries  uint64         `json:"deliveries"`  // messages handed to connections
 	BytesIn     uint64         `json:"bytesIn"`     // read from connections
 	BytesOut    uint64         `json:"bytesOut"`    // written to connections

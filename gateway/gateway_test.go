@@ -85,8 +85,8 @@ func (h *home) Topics(app string) []Topic {
 
 func (h *home) Remove(app, topic string) int { h.ask("remove", app, topic); return 1 }
 
-func (h *home) Publish(r *http.Request, data []byte) *Refusal {
-	return h.ask("publish", r.URL.RawQuery, string(data))
+func (h *home) Publish(r *http.Request, data []byte) (int, *Refusal) {
+	return 7, h.ask("publish", r.URL.RawQuery, string(data))
 }
 
 func newGateway(h *home) *Gateway {
@@ -159,7 +159,7 @@ func TestManagement(t *testing.T) {
 		{"GET /@connections", 200, "[" + older + "," + older + "," + listed + "]\n", "connections  <all>"},
 		{"GET /@connections?topic=a%2Fb&app=chat", 200, "[" + older + "," + older + "," + listed + "]\n", "connections chat a/b"},
 		{"GET /@connections?topic=", 200, "[" + older + "," + older + "," + listed + "]\n", "connections  "},
-		{"POST /publish?topic=a\nhello", 200, `{"ok":true}` + "\n", "publish topic=a hello"},
+		{"POST /publish?topic=a\nhello", 200, `{"ok":true,"heard":7}` + "\n", "publish topic=a hello"},
 		{"POST /publish\nmore than ten", 413, `{"message":"the message is larger than the limit"}` + "\n", ""},
 		{"GET /publish", 405, "this path does not know this method\n", ""},
 		{"GET /topics", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2},{"app":"rooms","topic":"b","members":1}]` + "\n", "topics "},

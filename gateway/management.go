@@ -265,13 +265,17 @@ func (g *Gateway) topic(name string) methods {
 }
 
 func (g *Gateway) publish(w http.ResponseWriter, r *http.Request) {
+	heard := 0
 	data, no := g.body(w, r)
 	if no == nil {
-		no = g.config.Topics.Publish(r, data)
+		heard, no = g.config.Topics.Publish(r, data)
 	}
 	if no != nil {
 		g.refuse(w, r, *no)
 		return
 	}
-	answer(w, map[string]bool{"ok": true})
+	answer(w, struct {
+		OK    bool `json:"ok"`
+		Heard int  `json:"heard"`
+	}{true, heard})
 }

@@ -15,6 +15,7 @@ type Refusal struct {
 	Status int    // of the HTTP answer; 0 if it closes a connection
 	Code   uint16 // of the close frame; 0 if it answers a request
 	Say    string // what the client is told, unless the occasion has more to say
+	AWS    bool   // of a close: Say is API Gateway's sentence, and stands alone
 	Type   string // x-amzn-ErrorType, for clients of the management API
 	Why    string // for docs/limits.md
 	Body   []byte // JSON that the client is told instead
@@ -52,6 +53,11 @@ var (
 
 // Ends of connections.
 var (
+	EmptyFragments = Refusal{Name: "empty-fragments", Code: ws.PolicyViolation, Say: "a message has at most 1000 empty fragments", Why: "A message of more than 1,000 fragments in which there is nothing."}
+	ControlFlood   = Refusal{Name: "control-flood", Code: ws.PolicyViolation, Say: "a client may send 100000 pings and pongs in a second", Why: "More than 100,000 control frames came from the client within a second."}
+	MessageTimeout = Refusal{Name: "message-timeout", Code: ws.PolicyViolation, Say: "the message took too long to arrive", Why: "`--message-timeout` passed between the first byte of a message and its last."}
+	NoMemory       = Refusal{Name: "no-memory", Code: ws.TryAgainLater, Say: "the server has no memory for the rest of this message; reconnect", Why: "Messages of which a part has come take a quarter of `--memory`."}
+	TopicRemoved   = Refusal{Name: "topic-removed", Code: ws.NormalClosure, Say: "the topic of this connection was removed", Why: "DELETE on the last topic of the connection's address."}
 	ProtocolError  = Refusal{Name: "protocol-error", Code: ws.ProtocolError, Say: "the WebSocket protocol was not followed", Why: "RFC 6455 was not followed; the reason says which rule."}
 	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be valid UTF-8", Why: "A text message or a close reason is not UTF-8."}
 	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "messages are limited to 131072 bytes", Why: "A message of more than `--max-message` bytes, which the reason names, also in fragments."}
@@ -61,8 +67,8 @@ var (
 	NoPong         = Refusal{Name: "no-pong", Code: ws.InternalError, Say: "no answer to a ping", Why: "Nothing came from the client for twice `--ping-interval`."}
 	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}
 	BinaryRefused  = Refusal{Name: "binary", Code: ws.UnsupportedData, Say: "binary messages are not supported", Why: "`--aws-limits`: API Gateway takes text only."}
-	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", Why: "`--aws-limits`: the connection is two hours old."}
-	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", Why: "DELETE on the management API."}
+	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", AWS: true, Why: "`--aws-limits`: the connection is two hours old."}
+	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", AWS: true, Why: "DELETE on the management API."}
 )
 
 // Refusals returns the whole table, in the order of the documentation.
@@ -70,7 +76,8 @@ func Refusals() []Refusal {
 	return []Refusal{
 		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, ShuttingDown,
 		Unauthorized, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
-		ProtocolError, InvalidUTF8, MessageTooBig, FellBehind, Flooded, IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete,
+		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
+		IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
 	}
 }
 
@@ -80,8 +87,15 @@ func (r Refusal) Saying(sentence string) Refusal {
 	return r
 }
 
-// Close is the refusal as the end of a connection.
-func (r Refusal) Close() ws.Close { return ws.Close{Code: r.Code, Reason: r.Say} }
+// Close is the refusal as the end of a connection. Its reason begins with the
+// refusal's name, so that programs need not read sentences, unless it is API
+// Gateway's.
+func (r Refusal) Close() ws.Close {
+	if r.AWS {
+		return ws.Close{Code: r.Code, Reason: r.Say}
+	}
+	return ws.Close{Code: r.Code, Reason: r.Name + ": " + r.Say}
+}
 
 // refuse answers a request: with plain text for people, with API Gateway's form for its clients.
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {

@@ -8,22 +8,19 @@ import (
 // sink is a member that takes everything at once, as a socket with room does.
 type sink struct {
 	Member
-	bufs  [][]byte
+	mem   Memory
 	bytes int
 }
 
 func (s *sink) Wake() {
 	for {
-		s.bufs, _ = s.Pending(s.bufs[:0], 256<<10)
-		if len(s.bufs) == 0 {
+		batch, _ := s.Pending(&s.mem, 256<<10)
+		if batch.Bytes == 0 {
 			return
 		}
-		n := 0
-		for _, b := range s.bufs {
-			n += len(b)
-		}
-		s.bytes += n
-		s.Advance(n)
+		s.bytes += batch.Bytes
+		s.Advance(batch, batch.Bytes)
+		s.mem.Reset()
 	}
 }
 
@@ -46,18 +43,19 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, window := range []int{1, 64} {
 		for _, mine := range []bool{false, true} {
 			b.Run(fmt.Sprintf("window=%d/mine=%v", window, mine), func(b *testing.B) {
-				h := New(Limits{})
+				h := New(Config{})
 				s := newShard(h)
 				topic := names("a")
 				all := sinks(s, members, topic...)
-				var copy []byte
+				p := Publication{Topics: topic, Frame: frame}
 				if mine {
-					copy = frame
+					p.Echo, p.Own = EchoOwn, frame
 				}
 				b.ReportAllocs()
 				for i := 0; i < b.N; i += members * window {
 					for k := range window {
-						h.Publish(&all[k].Member, topic, frame, copy)
+						p.From = &all[k].Member
+						h.Publish(p)
 					}
 					settle(s)
 				}
@@ -71,7 +69,7 @@ func BenchmarkManyTopics(b *testing.B) {
 	frame := make([]byte, 66)
 	for _, topics := range []int{1, 1000, 100_000} {
 		b.Run(fmt.Sprint("topics=", topics), func(b *testing.B) {
-			h := New(Limits{})
+			h := New(Config{})
 			s := newShard(h)
 			list := make([]Topic, topics)
 			for i := range list {
@@ -81,7 +79,7 @@ func BenchmarkManyTopics(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				h.Publish(nil, list[i*7919%topics:][:1], frame, nil)
+				h.Publish(Publication{Topics: list[i*7919%topics:][:1], Frame: frame})
 				settle(s)
 			}
 		})
@@ -92,7 +90,7 @@ func BenchmarkManyTopics(b *testing.B) {
 func BenchmarkSubscribe(b *testing.B) {
 	for _, topics := range []int{1, 1000} {
 		b.Run(fmt.Sprint("topics=", topics), func(b *testing.B) {
-			h := New(Limits{})
+			h := New(Config{})
 			s := newShard(h)
 			m := sinks(s, 1)[0]
 			for i := range topics - 1 {

@@ -4,8 +4,8 @@ package hub
 func (m *Member) More() bool {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	if len(m.out.rest) > 0 || len(m.news) > 0 {
+	if len(m.out.rest)+len(m.news)+m.missed > 0 {
 		return true
 	}
-	return len(m.out.own) > 0 && m.out.own[0].seq <= m.shard.cut
+	return min(first(m.out.own), first(m.out.control)) <= m.shard.cut
 }

@@ -3,394 +3,310 @@ package hub
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // A Topic names an audience. App keeps the topics of different apps apart.
 type Topic struct{ App, Name string }
 
-// Limits bound what the hub keeps, in bytes. Zero means the default.
-type Limits struct {
-	Topic int // one topic's log; at least eight times the largest frame. Default 1 MiB.
-	Total int // all logs together. Default 256 MiB.
-	Posts int // what is posted to one member and not yet written. Default 256 KiB.
+// Config bounds what a hub keeps, in bytes, and says what becomes of readers
+// that are too slow. A zero means the default.
+type Config struct {
+	// Backlog is what one topic's log holds for its slowest reader: at least
+	// eight times the largest frame. Default 1 MiB.
+	Backlog int
+	// Memory is what everything together may take: half of it is for logs, a
+	// quarter for posts and senders' own copies, a quarter for what callers
+	// of Reserve collect. Default 256 MiB.
+	Memory int
+	// Posts is what may be posted to one member and not yet written.
+	// Default 256 KiB.
+	Posts int
+	// Skipped returns the frame that tells a member how many messages it has
+	// missed. A member that falls behind then continues with the newest
+	// message. Without it, Pending returns ErrBehind.
+	Skipped func(messages int) []byte
 }
 
 var (
-	// ErrBehind says that the logs no longer hold what a member has yet to get.
-	ErrBehind = errors.New("hub: the member fell behind the log")
+	// ErrBehind means that the logs no longer hold what a member has yet to
+	// get.
+	ErrBehind = errors.New("hub: the member fell behind")
 
-	// ErrBusy says that a publish would put members behind that take what they are offered.
-	// Nothing was published. Wait for Hub.Relief and try again.
-	ErrBusy = errors.New("hub: the topic's members have yet to be offered what was published before")
+	// ErrBusy means that publishing now would overrun members that are
+	// keeping up, or needs memory that others are using. Nothing was
+	// published. Wait for Hub.Retry and try again.
+	ErrBusy = errors.New("hub: no room for the message until others have read")
 
-	// ErrFull says that a member's posts would exceed Limits.Posts. Nothing was posted.
+	// ErrFull means that a member's posts would exceed Config.Posts. Nothing
+	// was posted.
 	ErrFull = errors.New("hub: too much is posted to the member already")
 
-	// ErrGone says that a member has left or been finished.
+	// ErrGone means that a member has left, or that its last frame is queued.
 	ErrGone = errors.New("hub: the member is gone")
 )
 
-// A Hub holds topics, their logs and their members. All methods may be called from any goroutine.
+// A Hub holds topics, their logs and their members. All methods may be called
+// from any goroutine.
 //
-// Lock order: Shard.mu before Hub.mu. No two shards are locked at once.
+// Lock order: Shard.mu before Hub.mu. No two shards are locked at once. While
+// Hub.mu is held nothing is allocated that grows with a message, and nobody is
+// woken.
 type Hub struct {
-	limits Limits // set once
+	config   Config // set once
+	logLimit int    // set once
+	private  budget // of private frames
+	reserved budget
+	starving atomic.Bool // a member was refused for lack of private
 
 	mu     sync.Mutex
 	seq    uint64 // the number of the last publish or post
+	mark   uint64 // the number of the last publish that was tried
 	topics map[Topic]*topic
 	shards []*Shard
-	relief chan struct{} // closed when a shard has caught up; nil if nobody waits
-	eager  []*Shard      // to be woken then: members of theirs were refused
+	due    []*Shard // to be woken as soon as mu is unlocked
 
-	// All chunks by age: the oldest goes first when the logs exceed limits.Total.
-	oldest, newest *chunk
-	size           int // footprint of all chunks. Invariant: size <= limits.Total, or one chunk is left
-}
+	retry   chan struct{} // closed when there may be room again; nil if nobody waits
+	refused []*Shard      // to be woken then: their members were told ErrBusy
 
-// A topic is a log and the members who read it, grouped by shard.
-type topic struct {
-	name   Topic
-	log    log
-	groups []*group // those that have members
+	logBytes int // footprint of all chunks
+	dropped  int // bytes of chunks that were ever dropped
+	weighed  int // dropped, when members were last compared by what they hold
+	expelled int // members that must give up what they hold, and have not yet
+
+	// Topics whose logs nobody needs any more, the oldest of them first. Each
+	// keeps its last chunk for its next frame, unless another log needs the
+	// memory.
+	spentFirst, spentLast *topic
 }
 
 // New returns a hub without shards.
-func New(limits Limits) *Hub {
-	if limits.Topic == 0 {
-		limits.Topic = 1 << 20
+func New(config Config) *Hub {
+	if config.Backlog == 0 {
+		config.Backlog = 1 << 20
 	}
-	if limits.Total == 0 {
-		limits.Total = 256 << 20
+	if config.Memory == 0 {
+		config.Memory = 256 << 20
 	}
-	if limits.Posts == 0 {
-		limits.Posts = 256 << 10
+	if config.Posts == 0 {
+		config.Posts = 256 << 10
 	}
-	return &Hub{limits: limits, topics: make(map[Topic]*topic)}
+	h := &Hub{config: config, logLimit: config.Memory / 2, topics: make(map[Topic]*topic), weighed: -config.Memory}
+	h.private.limit = int64(config.Memory / 4)
+	h.reserved.limit = int64(config.Memory / 4)
+	return h
 }
+
+// A Publication is a message on its way to everyone in its topics. Publish
+// keeps none of its slices.
+type Publication struct {
+	From   *Member // nil: the message is no member's
+	Topics []Topic
+	Frame  []byte // what everyone gets
+	Echo   Echo
+	Own    []byte // what From gets instead, with EchoOwn
+}
+
+// An Echo says what the sender of a message gets if it is in one of its topics.
+type Echo uint8
+
+const (
+	EchoSame Echo = iota // what everyone gets
+	EchoOwn              // a copy of its own
+	EchoNone             // nothing
+)
 
 // Publish appends a frame to the log of each topic that has members.
 //
-// If from is a member of one of the topics it gets mine instead: nil means the same as the others,
-// an empty frame means nothing at all. from may be nil. Neither slice is kept.
-// It returns ErrBusy, ErrGone or nil; it never waits. After ErrBusy from's shard is woken when it is worth trying again.
-// After from's last frame nothing of it is published: a client that has got that frame has got its copies of all that was.
-func (h *Hub) Publish(from *Member, topics []Topic, others, mine []byte) error {
-	if from == nil {
-		return h.publish(nil, topics, others, nil)
+// It returns ErrBusy, ErrGone or nil, and never waits. After ErrBusy the shard
+// of p.From is woken when it is worth trying again.
+//
+// Once a member's last frame is queued (see Member.Finish), Publish returns
+// ErrGone for it. So by the time a client receives its last frame, it has its
+// copy of everything it published.
+func (h *Hub) Publish(p Publication) error {
+	var spare spares
+	for {
+		err := h.tryPublish(&p, &spare)
+		if err != errNoChunk {
+			return err
+		}
+		spare.allocate()
 	}
-	from.shard.mu.Lock()
-	defer from.shard.mu.Unlock()
-	if from.last {
+}
+
+// errNoChunk means that a log needs a chunk, to be allocated while no lock is
+// held.
+var errNoChunk = errors.New("hub: no chunk")
+
+func (h *Hub) tryPublish(p *Publication, spare *spares) error {
+	var buf [wakeable]*Shard
+	if p.From == nil {
+		h.mu.Lock()
+		_, err := h.append(p, nil, spare)
+		due := h.takeDue(buf[:0])
+		h.mu.Unlock()
+		wake(due)
+		return err
+	}
+	s := p.From.shard
+	s.mu.Lock()
+	if p.From.stage != present {
+		s.mu.Unlock()
 		return ErrGone
 	}
-	return h.publish(from, topics, others, mine)
+	due, err := p.From.publish(p, spare, buf[:0])
+	s.mu.Unlock()
+	wake(due)
+	return err
 }
 
-// refuse returns ErrBusy. It requires the hub to be locked.
-func (h *Hub) refuse(from *Member) error {
-	if from != nil && !from.shard.eager {
-		from.shard.eager = true
-		h.eager = append(h.eager, from.shard)
-	}
-	return ErrBusy
-}
-
-// relieve tells those who wait that a shard has caught up. It requires the hub to be locked.
-func (h *Hub) relieve() {
-	if h.relief != nil {
-		close(h.relief)
-		h.relief = nil
-	}
-	for i, s := range h.eager {
-		s.eager = false
-		s.wake()
-		h.eager[i] = nil
-	}
-	h.eager = h.eager[:0]
-}
-
-// publish requires from's shard to be locked.
-func (h *Hub) publish(from *Member, topics []Topic, others, mine []byte) error {
+// append appends p's frame to the logs of its topics: those in known, and for
+// each nil there, or beyond, the topic of that name. It returns the number of
+// the message. It requires h.mu, and From's shard to be locked.
+func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64, err error) {
 	var buf [16]*topic
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	audience := buf[:0]
-	for _, name := range topics {
-		if t := h.topics[name]; t != nil && !seen(audience, t) {
-			if !h.reserve(t, len(others)) {
-				return h.refuse(from)
-			}
-			audience = append(audience, t)
-		}
-	}
+	audience := h.audience(buf[:0], p.Topics, known)
 	if len(audience) == 0 {
-		return nil
+		return h.seq, nil
 	}
-	for _, t := range audience {
-		if t.log.room(len(others)) == nil {
-			return h.refuse(from) // making room for one took another's: the total limit is smaller than this message needs
+	if err := h.makeRoomIn(audience, len(p.Frame), spare); err != nil {
+		if err == ErrBusy {
+			h.refuse(p.From)
 		}
+		return 0, err
 	}
 	h.seq++
 	for _, t := range audience {
-		t.log.append(t.log.room(len(others)), h.seq, others)
-		t.stir()
+		t.log.append(h.seq, p.Frame)
+		h.announce(t)
 	}
-	if mine != nil && from != nil && from.inAny(audience) {
-		out := from.outbox()
-		out.own = append(out.own, private{seq: h.seq, frame: append(make([]byte, 0, len(mine)), mine...)})
-	}
-	return nil
+	return h.seq, nil
 }
 
-func seen(topics []*topic, t *topic) bool {
-	for _, other := range topics {
-		if other == t {
-			return true
+// audience appends to dst each topic that has members, once. It requires h.mu.
+func (h *Hub) audience(dst []*topic, names []Topic, known []*topic) []*topic {
+	h.mark++
+	for i, name := range names {
+		var t *topic
+		if i < len(known) {
+			t = known[i]
+		}
+		if t == nil {
+			t = h.topics[name]
+		}
+		if t != nil && t.mark != h.mark {
+			t.mark = h.mark
+			dst = append(dst, t)
 		}
 	}
-	return false
+	return dst
 }
 
-// reserve makes room for a frame of size bytes at the head of the topic's log, dropping the oldest chunks where a limit
-// asks for it. It reports false, and drops nothing more, where that would take what a shard has yet to offer its members.
-//
-// Half the topic's limit is for that; the other half is for members whose sockets are slower than the rest.
-func (h *Hub) reserve(t *topic, size int) bool {
-	if t.log.room(size) != nil {
-		return true
-	}
-	c := t.log.nextChunk(size, min(maxChunk, h.limits.Topic/8))
-	if ahead := t.log.behind(t.offered()); ahead > 0 && ahead+c.footprint() > h.limits.Topic/2 {
-		return false
-	}
-	for len(t.log.chunks) > 0 && t.log.size+c.footprint() > h.limits.Topic {
-		h.drop(t.log.chunks[0])
-	}
-	for h.oldest != nil && h.size+c.footprint() > h.limits.Total {
-		other := h.oldest.log.topic
-		if other.offered() < h.oldest.end() {
-			return false
-		}
-		other.stir() // let its shards see that the chunk is gone
-		h.drop(h.oldest)
-	}
-	h.add(c)
-	return true
-}
-
-// offered is the ordinal of the first entry that a shard may have yet to offer its members.
-func (t *topic) offered() uint64 {
-	ord := t.log.head
+// announce puts the topic's groups on their shards' lists of what is new.
+func (h *Hub) announce(t *topic) {
 	for _, g := range t.groups {
-		ord = min(ord, g.offered)
-	}
-	return ord
-}
-
-func (h *Hub) add(c *chunk) {
-	l := c.log
-	l.chunks = append(l.chunks, c)
-	l.size += c.footprint()
-	h.size += c.footprint()
-	c.older = h.newest
-	if h.newest != nil {
-		h.newest.newer = c
-	} else {
-		h.oldest = c
-	}
-	h.newest = c
-}
-
-// drop removes c, which must be the oldest chunk of its log.
-func (h *Hub) drop(c *chunk) {
-	l := c.log
-	l.chunks = append([]*chunk(nil), l.chunks[1:]...)
-	l.size -= c.footprint()
-	h.size -= c.footprint()
-	if c.older != nil {
-		c.older.newer = c.newer
-	} else {
-		h.oldest = c.newer
-	}
-	if c.newer != nil {
-		c.newer.older = c.older
-	} else {
-		h.newest = c.older
-	}
-	c.older, c.newer = nil, nil
-}
-
-// trim drops the chunks that every member has read, all but the last: the next frame may fit there.
-func (h *Hub) trim(t *topic) {
-	tail := t.log.head
-	for _, g := range t.groups {
-		tail = min(tail, g.tail)
-	}
-	for len(t.log.chunks) > 1 && t.log.chunks[1].first <= tail {
-		h.drop(t.log.chunks[0])
-	}
-}
-
-// stir puts the topic's groups on their shards' lists of those that have news.
-func (t *topic) stir() {
-	for _, g := range t.groups {
-		if !g.dirty {
-			g.dirty = true
-			g.shard.dirty = append(g.shard.dirty, g)
+		if g.fresh {
+			continue
 		}
-		g.shard.wake()
-	}
-}
-
-// join requires m's shard and the hub to be locked.
-func (h *Hub) join(m *Member, name Topic) *cursor {
-	t := h.topics[name]
-	if t == nil {
-		t = &topic{name: name}
-		t.log.topic = t
-		h.topics[name] = t
-	}
-	g := t.group(m.shard)
-	if g == nil {
-		g = &group{topic: t, shard: m.shard, view: t.log.view(), offered: t.log.head, seen: t.log.head, tail: t.log.head}
-		t.groups = append(t.groups, g)
-	}
-	c := &cursor{member: m, group: g, next: t.log.head, until: forever, slot: len(g.members)}
-	g.members = append(g.members, c)
-	return c
-}
-
-// part requires c's shard and the hub to be locked.
-func (h *Hub) part(c *cursor) {
-	g := c.group
-	last := len(g.members) - 1
-	g.members[c.slot] = g.members[last]
-	g.members[c.slot].slot = c.slot
-	g.members[last] = nil
-	g.members = g.members[:last]
-	if last > 0 {
-		g.shard.unsettle(g) // the log may have been waiting for this one
-		return
-	}
-	t := g.topic
-	for i := range t.groups {
-		if t.groups[i] == g {
-			t.groups = append(t.groups[:i], t.groups[i+1:]...)
-			break
+		g.fresh = true
+		if len(g.shard.fresh) == 0 {
+			h.call(g.shard)
 		}
+		g.shard.fresh = append(g.shard.fresh, g)
 	}
-	if len(t.groups) > 0 {
-		h.trim(t)
-		return
-	}
-	for len(t.log.chunks) > 0 {
-		h.drop(t.log.chunks[0])
-	}
-	delete(h.topics, t.name)
 }
 
-func (t *topic) group(s *Shard) *group {
-	for _, g := range t.groups {
-		if g.shard == s {
-			return g
-		}
+// refuse remembers whom to wake when there may be room again.
+func (h *Hub) refuse(from *Member) {
+	if from != nil && !from.shard.refused {
+		from.shard.refused = true
+		h.refused = append(h.refused, from.shard)
 	}
-	return nil
 }
 
-// Relief returns a channel that is closed when a shard has next caught up.
-func (h *Hub) Relief() <-chan struct{} {
+// starve remembers to wake m's shard when private frames give memory back, of
+// which m needs n bytes. It appends to due the shards that the caller must wake.
+func (h *Hub) starve(m *Member, n int, due []*Shard) []*Shard {
+	h.starving.Store(true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.relief == nil {
-		h.relief = make(chan struct{})
+	h.refuse(m)
+	if h.private.used.Load()+int64(n) <= h.private.limit { // given back before it was known that m starves
+		h.reconsider()
 	}
-	return h.relief
+	return h.takeDue(due)
 }
 
-// Stats is a picture of the hub.
-type Stats struct {
-	Topics    int    // that have members
-	LogBytes  int    // footprint of all logs
-	Delivered uint64 // messages handed to members, posts included
-}
-
-// Stats returns the current numbers.
-func (h *Hub) Stats() Stats {
-	h.mu.Lock()
-	st := Stats{Topics: len(h.topics), LogBytes: h.size}
-	shards := h.shards
-	h.mu.Unlock()
-	for _, s := range shards {
-		s.mu.Lock()
-		st.Delivered += s.delivered
-		s.mu.Unlock()
-	}
-	return st
-}
-
-// Topics calls yield with every topic that has members and their number, in no order, until it returns false.
-func (h *Hub) Topics(yield func(name Topic, members int) bool) {
-	counts := make(map[Topic]int)
-	h.mu.Lock()
-	shards := h.shards
-	for name := range h.topics {
-		counts[name] = 0
-	}
-	h.mu.Unlock()
-	for _, s := range shards {
-		s.mu.Lock()
+// tellStarving lets those try again who were refused for lack of private. The
+// hub must not be locked.
+func (h *Hub) tellStarving() {
+	if h.starving.CompareAndSwap(true, false) {
 		h.mu.Lock()
-		for name := range counts {
-			if t := h.topics[name]; t != nil {
-				if g := t.group(s); g != nil {
-					counts[name] += g.subscribed()
-				}
-			}
-		}
-		h.mu.Unlock()
-		s.mu.Unlock()
-	}
-	for name, n := range counts {
-		if n > 0 && !yield(name, n) {
-			return
-		}
+		h.reconsider()
+		h.unlock()
 	}
 }
 
-// Members calls yield with the members of a topic, in no order, until it returns false.
-// yield must not call the hub.
-func (h *Hub) Members(name Topic, yield func(Conn) bool) {
-	h.eachGroup(name, func(g *group) bool {
-		for _, c := range g.members {
-			if c.until == forever && !yield(c.member.conn) {
-				return false
-			}
-		}
-		return true
-	})
+// reconsider wakes everyone who was refused: there may be room now.
+// It requires h.mu.
+func (h *Hub) reconsider() {
+	if h.retry != nil {
+		close(h.retry)
+		h.retry = nil
+	}
+	for i, s := range h.refused {
+		s.refused = false
+		h.call(s)
+		h.refused[i] = nil
+	}
+	h.refused = h.refused[:0]
 }
 
-// eachGroup calls f with the topic's groups, each with its shard and the hub locked.
-func (h *Hub) eachGroup(name Topic, f func(*group) bool) {
+// Retry returns a channel that is closed when it may be worth repeating a
+// publish that was refused with ErrBusy. To miss nothing, ask for the channel
+// before trying to publish.
+func (h *Hub) Retry() <-chan struct{} {
 	h.mu.Lock()
-	shards := h.shards
+	defer h.mu.Unlock()
+	if h.retry == nil {
+		h.retry = make(chan struct{})
+	}
+	return h.retry
+}
+
+// call has s woken when the hub is unlocked. It requires h.mu.
+func (h *Hub) call(s *Shard) {
+	if !s.called {
+		s.called = true
+		h.due = append(h.due, s)
+	}
+}
+
+// wakeable is how many shards can be woken without allocating.
+const wakeable = 32
+
+// takeDue appends to dst the shards to be woken once h.mu is unlocked.
+func (h *Hub) takeDue(dst []*Shard) []*Shard {
+	for i, s := range h.due {
+		s.called = false
+		dst = append(dst, s)
+		h.due[i] = nil
+	}
+	h.due = h.due[:0]
+	return dst
+}
+
+// unlock unlocks the hub and wakes whoever has something to do now.
+func (h *Hub) unlock() {
+	var buf [wakeable]*Shard
+	due := h.takeDue(buf[:0])
 	h.mu.Unlock()
-	more := true
-	for _, s := range shards {
-		s.mu.Lock()
-		h.mu.Lock()
-		if t := h.topics[name]; t != nil {
-			if g := t.group(s); g != nil {
-				more = f(g)
-			}
-		}
-		h.mu.Unlock()
-		s.mu.Unlock()
-		if !more {
-			return
-		}
+	wake(due)
+}
+
+func wake(due []*Shard) {
+	for _, s := range due {
+		s.wake()
 	}
 }

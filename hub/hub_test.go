@@ -1,12 +1,6 @@
 package hub
 
-import (
-	"bytes"
-	"fmt"
-	"math/rand/v2"
-	"sync"
-	"testing"
-)
+import "testing"
 
 // reader is a connection that reads as much as a test lets it.
 type reader struct {
@@ -14,25 +8,40 @@ type reader struct {
 	name   string
 	woken  bool
 	stream []byte // all bytes it was given
-	bufs   [][]byte
+	mem    Memory
+	batch  Batch // offered, and not taken yet
 }
 
 func (r *reader) Wake() { r.woken = true }
 
-// read takes at most n bytes, as a socket that is almost full would.
+// offer asks for a batch.
+func (r *reader) offer(max int) (err error) {
+	r.mem.Reset()
+	r.batch, err = r.Pending(&r.mem, max)
+	return err
+}
+
+// take takes the first n bytes of the batch, as a socket that is almost full
+// would.
+func (r *reader) take(n int) (messages int, finished bool) {
+	n = min(n, r.batch.Bytes)
+	left := n
+	for _, frame := range r.batch.Frames {
+		frame = frame[:min(len(frame), left)]
+		r.stream = append(r.stream, frame...)
+		left -= len(frame)
+	}
+	batch := r.batch
+	r.batch = Batch{}
+	return r.Advance(batch, n)
+}
+
+// read takes at most n bytes.
 func (r *reader) read(n int) error {
-	var err error
-	r.bufs, err = r.Pending(r.bufs[:0], n)
-	if err != nil {
+	if err := r.offer(n); err != nil {
 		return err
 	}
-	took := 0
-	for _, b := range r.bufs {
-		b = b[:min(len(b), n-took)]
-		r.stream = append(r.stream, b...)
-		took += len(b)
-	}
-	r.Advance(took)
+	r.take(n)
 	return nil
 }
 
@@ -83,22 +92,24 @@ func (r *reader) want(t *testing.T, why, stream string) {
 }
 
 func TestPublish(t *testing.T) {
-	h := New(Limits{})
+	h := New(Config{})
 	s, other := newShard(h), newShard(h)
 	ann := join(s, "ann", "a", "b")
 	bob := join(s, "bob", "a", "b")
 	cat := join(other, "cat", "b")
 	publish := func(from *reader, others, mine string, topics ...string) {
 		t.Helper()
-		var m *Member
+		p := Publication{Topics: names(topics...), Frame: []byte(others), Echo: EchoOwn, Own: []byte(mine)}
 		if from != nil {
-			m = &from.Member
+			p.From = &from.Member
 		}
-		own := []byte(mine)
-		if mine == "same" {
-			own = nil
+		switch mine {
+		case "same":
+			p.Echo = EchoSame
+		case "":
+			p.Echo = EchoNone
 		}
-		if err := h.Publish(m, names(topics...), []byte(others), own); err != nil {
+		if err := h.Publish(p); err != nil {
 			t.Fatal(err)
 		}
 		settle(s, other)
@@ -140,12 +151,12 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPostsKeepTheirPlace(t *testing.T) {
-	h := New(Limits{Posts: 10})
+	h := New(Config{Posts: 10})
 	s := newShard(h)
 	ann := join(s, "ann", "a")
-	h.Publish(&ann.Member, names("a"), []byte("others"), []byte("[mine]"))
+	h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoOwn, Own: []byte("[mine]")})
 	ann.Post([]byte("[ack]"))
-	h.Publish(nil, names("a"), []byte("[later]"), nil)
+	h.Publish(Publication{Topics: names("a"), Frame: []byte("[later]")})
 	if err := ann.Post([]byte("123456")); err != ErrFull {
 		t.Errorf("a post beyond the limit: %v, want ErrFull", err)
 	}
@@ -155,30 +166,30 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 		t.Errorf("after reading there is room again: %v", err)
 	}
 	ann.Finish([]byte("[bye]"), false)
-	if err := h.Publish(&ann.Member, names("a"), []byte("others"), []byte("[mine]")); err != ErrGone {
+	if err := h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoOwn, Own: []byte("[mine]")}); err != ErrGone {
 		t.Errorf("a publish after the last frame: %v, want ErrGone", err)
 	}
-	h.Publish(nil, names("a"), []byte("[too late]"), nil)
+	h.Publish(Publication{Topics: names("a"), Frame: []byte("[too late]")})
 	if err := ann.Post(nil); err != ErrGone {
 		t.Errorf("a post after the last frame: %v, want ErrGone", err)
 	}
 	settle(s)
 	ann.want(t, "nothing comes after the last frame", "123456[bye]")
-	if _, finished := ann.Advance(0); !finished {
+	if _, finished := ann.Advance(Batch{}, 0); !finished {
 		t.Error("the last frame is written, and Advance does not say so")
 	}
 }
 
 // TestUnread counts what a member has yet to be given: of its topics what its shard has seen, and posts.
 func TestUnread(t *testing.T) {
-	h := New(Limits{})
+	h := New(Config{})
 	s := newShard(h)
 	ann := join(s, "ann", "a", "b")
 	if n := ann.Unread(); n != 0 {
 		t.Errorf("at first %d messages are unread", n)
 	}
-	h.Publish(nil, names("a"), []byte("[1]"), nil)
-	h.Publish(nil, names("b"), []byte("[2]"), nil)
+	h.Publish(Publication{Topics: names("a"), Frame: []byte("[1]")})
+	h.Publish(Publication{Topics: names("b"), Frame: []byte("[2]")})
 	ann.Post([]byte("[3]"))
 	ann.PostControl([]byte("[no message]"))
 	settle(s)
@@ -188,388 +199,5 @@ func TestUnread(t *testing.T) {
 	ann.want(t, "all of it", "[1][2][3][no message]")
 	if n := ann.Unread(); n != 0 {
 		t.Errorf("at last %d messages are unread", n)
-	}
-}
-
-func TestFallingBehind(t *testing.T) {
-	h := New(Limits{Topic: 8 << 10})
-	s := newShard(h)
-	slow, fast := join(s, "slow", "a"), join(s, "fast", "a")
-	frame := bytes.Repeat([]byte("x"), 100)
-	h.Publish(nil, names("a"), frame, nil)
-	settle(s)
-	slow.read(30) // stuck in the middle of a frame
-	for range 200 {
-		if err := h.Publish(nil, names("a"), frame, nil); err != nil {
-			t.Fatal(err)
-		}
-		settle(s)
-		if err := fast.readAll(); err != nil {
-			t.Fatalf("the fast one: %v", err)
-		}
-	}
-	if err := slow.read(1); err != ErrBehind {
-		t.Fatalf("the slow one: %v, want ErrBehind", err)
-	}
-	if h.Stats().LogBytes > 8<<10 {
-		t.Errorf("the logs hold %d bytes, more than the limit", h.Stats().LogBytes)
-	}
-	slow.Finish([]byte("[1013]"), true)
-	settle(s)
-	slow.want(t, "the frame under way is completed, then the last one comes", string(frame)+"[1013]")
-	if got := len(fast.stream); got != 201*100 {
-		t.Errorf("the fast one got %d bytes, want %d", got, 201*100)
-	}
-}
-
-func TestSkip(t *testing.T) {
-	h := New(Limits{Topic: 8 << 10})
-	s := newShard(h)
-	slow := join(s, "slow", "a")
-	frame := bytes.Repeat([]byte("x"), 100)
-	h.Publish(&slow.Member, names("a"), frame, []byte("[mine]"))
-	settle(s)
-	slow.read(3)
-	for range 100 {
-		h.Publish(nil, names("a"), frame, nil)
-		settle(s)
-	}
-	if err := slow.read(1); err != ErrBehind {
-		t.Fatalf("got %v, want ErrBehind", err)
-	}
-	slow.Post([]byte("[post]"))
-	settle(s)
-	slow.Post([]byte("[later]")) // behind the cut
-	h.Publish(nil, names("a"), []byte("[next]"), nil)
-	slow.Skip(func(messages int) []byte { return fmt.Appendf(nil, "[%d skipped]", messages) })
-	settle(s)
-	slow.want(t, "it goes on at the head, after the frame under way", "[mine][post][100 skipped][later][next]")
-}
-
-func TestBusy(t *testing.T) {
-	h := New(Limits{Topic: 8 << 10})
-	woken := 0
-	s, lazy := h.NewShard(func() { woken++ }), newShard(h)
-	ann, bob := join(s, "ann", "a"), join(lazy, "bob", "a")
-	frame := bytes.Repeat([]byte("x"), 1000)
-	sent := 0
-	for h.Publish(nil, names("a"), frame, nil) == nil {
-		sent++
-		settle(s)
-		ann.readAll()
-	}
-	settle(s)
-	if err := h.Publish(&ann.Member, names("a"), frame, nil); err != ErrBusy {
-		t.Fatalf("the second refusal is %v", err)
-	}
-	relief, before := h.Relief(), woken
-	settle(s)
-	if woken != before {
-		t.Error("the refused member's shard is woken for nothing")
-	}
-	settle(lazy)
-	<-relief
-	if woken == before {
-		t.Error("the refused member's shard is not woken when the lazy one has caught up")
-	}
-	if err := h.Publish(nil, names("a"), frame, nil); err != nil {
-		t.Errorf("after the lazy shard caught up: %v", err)
-	}
-	settle(lazy)
-	bob.want(t, "a member that takes what it is offered loses nothing", string(bytes.Repeat(frame, sent+1)))
-}
-
-func TestTotalLimit(t *testing.T) {
-	h := New(Limits{Topic: 8 << 10, Total: 64 << 10})
-	s := newShard(h)
-	var stuck []*reader
-	for i := range 100 {
-		r := join(s, fmt.Sprint(i), fmt.Sprint(i))
-		h.Publish(nil, names(r.name), make([]byte, 2000), nil)
-		settle(s)
-		stuck = append(stuck, r)
-	}
-	if got := h.Stats().LogBytes; got > 64<<10 {
-		t.Errorf("the logs hold %d bytes, more than the limit", got)
-	}
-	if err := stuck[0].read(1); err != ErrBehind {
-		t.Errorf("the oldest reader: %v, want ErrBehind", err)
-	}
-	if err := stuck[99].read(1); err != nil {
-		t.Errorf("the newest reader: %v", err)
-	}
-	for _, r := range stuck {
-		r.Leave()
-	}
-	if st := h.Stats(); st.LogBytes != 0 || st.Topics != 0 {
-		t.Errorf("when all have left: %+v", st)
-	}
-}
-
-func TestReadersLeaveNoBacklog(t *testing.T) {
-	h := New(Limits{})
-	s := newShard(h)
-	ann := join(s, "ann", "a")
-	for range 50 {
-		for range 50 {
-			h.Publish(nil, names("a"), make([]byte, 3000), nil)
-		}
-		settle(s)
-		ann.readAll()
-		settle(s)
-		if got := h.Stats().LogBytes; got > 2*maxChunk {
-			t.Fatalf("everything is read, and the log holds %d bytes", got)
-		}
-	}
-}
-
-// model is the hub written the dumb way: every member has a list of all it shall receive.
-type model struct {
-	topics map[string]map[*reader]bool
-	want   map[*reader][]byte
-	last   map[*reader]bool
-}
-
-func (m *model) publish(from *reader, topics []string, others, mine []byte) {
-	heard := map[*reader]bool{}
-	for _, t := range topics {
-		for r := range m.topics[t] {
-			if heard[r] || m.last[r] {
-				continue
-			}
-			heard[r] = true
-			if r == from && mine != nil {
-				m.want[r] = append(m.want[r], mine...)
-			} else {
-				m.want[r] = append(m.want[r], others...)
-			}
-		}
-	}
-}
-
-// TestModel runs random interleavings of everything a hub can do beside the model.
-func TestModel(t *testing.T) {
-	for seed := range uint64(300) {
-		runModel(t, rand.New(rand.NewPCG(seed, 1)), 1500)
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
-	}
-}
-
-// FuzzModel lets the fuzzer choose what happens.
-func FuzzModel(f *testing.F) {
-	f.Add([]byte("\x00\x30\x60\x90 who does what to which topic, and how much of it"))
-	f.Fuzz(func(t *testing.T, choices []byte) {
-		runModel(t, rand.New(&chooser{choices, rand.NewPCG(1, 1)}), min(len(choices), 1500))
-	})
-}
-
-// A chooser makes random numbers of bytes, as long as there are any: each decides where in a range its number lies.
-type chooser struct {
-	choices []byte
-	rest    rand.Source
-}
-
-func (c *chooser) Uint64() uint64 {
-	n := c.rest.Uint64()
-	if len(c.choices) > 0 {
-		n = n>>8 | uint64(c.choices[0])<<56
-		c.choices = c.choices[1:]
-	}
-	return n
-}
-
-func runModel(t *testing.T, rnd *rand.Rand, steps int) {
-	const limit = 16 << 10
-	h := New(Limits{Topic: limit})
-	shards := []*Shard{newShard(h), newShard(h), newShard(h)}
-	m := model{map[string]map[*reader]bool{}, map[*reader][]byte{}, map[*reader]bool{}}
-	topics := []string{"a", "b", "c", "d"}
-	for _, name := range topics {
-		m.topics[name] = map[*reader]bool{}
-	}
-	var all []*reader
-	lazy := map[*reader]bool{} // reads a little now and then; may fall behind
-	behind := map[*reader]bool{}
-	for i := range 12 {
-		r := join(shards[i%3], fmt.Sprint("r", i))
-		lazy[r] = i%4 == 0
-		all = append(all, r)
-	}
-	check := func(r *reader) {
-		if !bytes.HasPrefix(m.want[r], r.stream) {
-			t.Errorf("%s got\n%q, want a beginning of\n%q", r.name, r.stream, m.want[r])
-		}
-	}
-	read := func(r *reader, n int) {
-		if behind[r] {
-			return
-		}
-		if err := r.read(n); err == ErrBehind {
-			if !lazy[r] {
-				t.Errorf("%s takes all it is offered and fell behind", r.name)
-			}
-			behind[r] = true
-		}
-		check(r)
-	}
-	turn := func(s *Shard) {
-		s.Turn(1 + rnd.IntN(5))
-		for _, r := range all {
-			if r.woken && !lazy[r] {
-				r.woken = false
-				for r.More() && !behind[r] {
-					read(r, 1+rnd.IntN(2000))
-				}
-			}
-		}
-	}
-	for step := range steps {
-		r := all[rnd.IntN(len(all))]
-		name := topics[rnd.IntN(len(topics))]
-		switch rnd.IntN(12) {
-		case 0:
-			if r.Subscribe(Topic{"app", name}) != (!m.topics[name][r] && !m.last[r]) {
-				t.Errorf("Subscribe disagrees with the model")
-			}
-			m.topics[name][r] = true
-		case 1:
-			r.Unsubscribe(Topic{"app", name})
-			delete(m.topics[name], r)
-		case 2, 3, 4, 5, 6:
-			to := topics[rnd.IntN(len(topics)):]
-			others := fmt.Appendf(nil, "[%d%s]", step, bytes.Repeat([]byte("o"), rnd.IntN(1<<rnd.IntN(12))))
-			var mine []byte
-			switch rnd.IntN(3) {
-			case 0:
-				mine = fmt.Appendf(nil, "[%d mine]", step)
-			case 1:
-				mine = []byte{}
-			}
-			err := h.Publish(&r.Member, names(to...), others, mine)
-			for ; err == ErrBusy; err = h.Publish(&r.Member, names(to...), others, mine) {
-				for _, s := range shards {
-					turn(s)
-				}
-			}
-			if gone := err == ErrGone; gone != m.last[r] {
-				t.Errorf("a publish says %v; the last frame is posted: %v", err, m.last[r])
-			} else if !gone {
-				m.publish(r, to, others, mine)
-			}
-		case 7:
-			post := fmt.Appendf(nil, "[%d post]", step)
-			if r.Post(post) == nil {
-				m.want[r] = append(m.want[r], post...)
-			}
-		case 8:
-			if rnd.IntN(100) == 0 && !m.last[r] {
-				r.Finish([]byte("[last]"), false)
-				m.want[r] = append(m.want[r], "[last]"...)
-				m.last[r] = true
-			}
-		case 9:
-			if lazy[r] {
-				read(r, rnd.IntN(500))
-			}
-		default:
-			turn(shards[rnd.IntN(3)])
-		}
-		if got := h.Stats().LogBytes; got > len(topics)*limit {
-			t.Errorf("the logs hold %d bytes", got)
-		}
-	}
-	for _, s := range shards {
-		for s.Turn(100) {
-		}
-	}
-	for _, r := range all {
-		for r.More() && !behind[r] {
-			read(r, 1000)
-		}
-		if !behind[r] && !bytes.Equal(r.stream, m.want[r]) {
-			t.Errorf("%s got %d bytes in all, want %d", r.name, len(r.stream), len(m.want[r]))
-		}
-		r.Leave()
-	}
-	if st := h.Stats(); st.Topics != 0 || st.LogBytes != 0 {
-		t.Errorf("when all have left: %+v", st)
-	}
-}
-
-// TestConcurrent has everything happen at once, for the race detector, and checks order per publisher.
-func TestConcurrent(t *testing.T) {
-	h := New(Limits{Topic: 64 << 10})
-	const publishers, messages = 4, 2000
-	var readers [2][]*reader
-	var loops, pubs sync.WaitGroup
-	stop := make(chan struct{})
-	for i := range 2 {
-		wake := make(chan struct{}, 1)
-		s := h.NewShard(func() {
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
-		})
-		for k := range 5 {
-			readers[i] = append(readers[i], join(s, fmt.Sprint(i, k), "a", "b"))
-		}
-		turn := func() {
-			for more := true; more; {
-				more = s.Turn(3)
-				for _, r := range readers[i] {
-					if err := r.readAll(); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			}
-		}
-		loops.Go(func() {
-			for {
-				select {
-				case <-wake:
-					turn()
-				case <-stop:
-					turn()
-					return
-				}
-			}
-		})
-	}
-	for p := range publishers {
-		pubs.Go(func() {
-			from := readers[p%2][p/2]
-			for n := range messages {
-				frame := []byte{byte(p), byte(n >> 8), byte(n)}
-				for {
-					relief := h.Relief()
-					if h.Publish(&from.Member, names("a", "b")[n%2:], frame, nil) == nil {
-						break
-					}
-					<-relief
-				}
-			}
-		})
-	}
-	pubs.Wait()
-	close(stop)
-	loops.Wait()
-	for _, r := range append(readers[0], readers[1]...) {
-		next := [publishers]int{}
-		for s := r.stream; len(s) > 0; s = s[3:] {
-			p, n := s[0], int(s[1])<<8|int(s[2])
-			if next[p] != n {
-				t.Fatalf("%s: publisher %d: message %d came when %d was due", r.name, p, n, next[p])
-			}
-			next[p]++
-		}
-		for p, n := range next {
-			if n != messages {
-				t.Errorf("%s: %d messages of publisher %d, want %d", r.name, n, p, messages)
-			}
-		}
 	}
 }

@@ -21,22 +21,29 @@ type entry struct {
 // A chunk is a run of a log: frames back to back, ready to be written.
 // Bytes and index entries below the head of any view never change, so views read them without a lock.
 type chunk struct {
-	// Set once.
-	log   *log
+	// Set before the chunk is part of a log.
 	first uint64 // ordinal of the first entry
 	buf   []byte
 	index []entry
 
 	// Guarded by Hub.mu.
-	n            int // entries
-	used         int // bytes
-	older, newer *chunk
+	n    int // entries
+	used int // bytes
 }
 
-// footprint is what the chunk counts against the limits, in bytes.
-func (c *chunk) footprint() int { return len(c.buf) + len(c.index)*entrySize }
+func newChunk(capacity int) *chunk {
+	return &chunk{buf: make([]byte, capacity), index: make([]entry, entries(capacity))}
+}
 
-// end is the ordinal behind the last entry so far.
+// entries is how many entries a chunk of that capacity has room for.
+func entries(capacity int) int { return max(capacity/bytesPerEntry, 1) }
+
+// footprint is what a chunk of that capacity takes, in bytes.
+func footprint(capacity int) int { return capacity + entries(capacity)*entrySize }
+
+func (c *chunk) footprint() int { return footprint(len(c.buf)) }
+
+// end is the ordinal after the last entry so far.
 func (c *chunk) end() uint64 { return c.first + uint64(c.n) }
 
 // start returns where entry i begins in buf.
@@ -51,7 +58,6 @@ func (c *chunk) start(i int) int {
 // Entries are known by their ordinal: the first ever published has 0.
 // Guarded by Hub.mu.
 type log struct {
-	topic  *topic
 	chunks []*chunk // replaced, never changed, when chunks go: views share it
 	head   uint64   // ordinal of the next entry
 	size   int      // footprint of chunks
@@ -69,9 +75,10 @@ func (l *log) room(size int) *chunk {
 	return c
 }
 
-// nextChunk makes the chunk that follows the last, with room for size bytes. A log that holds a backlog doubles
-// its chunks, up to limit; one that is read as fast as it is written keeps them small.
-func (l *log) nextChunk(size, limit int) *chunk {
+// nextCapacity returns how large the chunk after the last should be, with room
+// for size bytes. A log that holds a backlog doubles its chunks, up to limit;
+// one that is read as fast as it is written keeps them small.
+func (l *log) nextCapacity(size, limit int) int {
 	capacity := minChunk
 	if n := len(l.chunks); n > 0 {
 		capacity = len(l.chunks[n-1].buf)
@@ -79,17 +86,11 @@ func (l *log) nextChunk(size, limit int) *chunk {
 			capacity *= 2
 		}
 	}
-	capacity = max(min(capacity, limit), minChunk, size)
-	return &chunk{
-		log:   l,
-		first: l.head,
-		buf:   make([]byte, capacity),
-		index: make([]entry, max(capacity/bytesPerEntry, 1)),
-	}
+	return max(min(capacity, limit), minChunk, size)
 }
 
-// behind returns the footprint of the chunks that hold entries from ord on.
-func (l *log) behind(ord uint64) int {
+// sizeFrom returns the footprint of the chunks that hold entries from ord on.
+func (l *log) sizeFrom(ord uint64) int {
 	size := 0
 	for i := len(l.chunks) - 1; i >= 0 && l.chunks[i].end() > ord; i-- {
 		size += l.chunks[i].footprint()
@@ -97,7 +98,9 @@ func (l *log) behind(ord uint64) int {
 	return size
 }
 
-func (l *log) append(c *chunk, seq uint64, frame []byte) {
+// append requires room for the frame.
+func (l *log) append(seq uint64, frame []byte) {
+	c := l.chunks[len(l.chunks)-1]
 	copy(c.buf[c.used:], frame)
 	c.used += len(frame)
 	c.index[c.n] = entry{seq, uint32(c.used)}
@@ -145,25 +148,28 @@ func (v view) seq(ord uint64) uint64 {
 	return c.index[i].seq
 }
 
-// run returns entries of one chunk, from ord on, that come before number limit: the first in any case,
-// then as many as it takes to reach max bytes. next is the ordinal behind them, seq the number of the last.
-func (v view) run(ord, until, limit uint64, max int) (frames []byte, next, seq uint64) {
-	c, i := v.find(ord)
-	n := v.entries(c)
-	if c.first+uint64(n) > until {
-		n = int(until - c.first)
+// run returns the frames that the cursor reads next and makes p their piece:
+// entries of one chunk that come before number limit, the first in any case,
+// then as many as it takes to reach max bytes.
+func (c *cursor) run(p *piece, limit uint64, max int) (frames []byte) {
+	chunk, i := c.group.view.find(c.at)
+	n := c.group.view.entries(chunk)
+	if until := c.visible(); chunk.first+uint64(n) > until {
+		n = int(until - chunk.first)
 	}
-	start := c.start(i)
-	rest := c.index[i+1 : n]
-	if len(rest) > 0 && rest[len(rest)-1].seq >= limit {
-		rest = rest[:sort.Search(len(rest), func(k int) bool { return rest[k].seq >= limit })]
+	start := chunk.start(i)
+	more := chunk.index[i+1 : n]
+	if len(more) > 0 && more[len(more)-1].seq >= limit {
+		more = more[:sort.Search(len(more), func(k int) bool { return more[k].seq >= limit })]
 	}
-	if len(rest) > 0 && int(rest[len(rest)-1].end)-start > max {
-		// k is the first entry that begins at or behind the maximum.
-		k := sort.Search(len(rest), func(k int) bool { return c.start(i+1+k)-start >= max })
-		rest = rest[:k]
+	if len(more) > 0 && int(more[len(more)-1].end)-start > max {
+		// k is the first entry that begins at the maximum or after it.
+		k := sort.Search(len(more), func(k int) bool { return chunk.start(i+1+k)-start >= max })
+		more = more[:k]
 	}
-	last := i + len(rest)
-	end := c.index[last].end
-	return c.buf[start:end:end], c.first + uint64(last) + 1, c.index[last].seq
+	last := i + len(more)
+	p.chunk, p.from, p.to = chunk, uint32(i), uint32(last)+1
+	p.seq = chunk.index[last].seq
+	end := chunk.index[last].end
+	return chunk.buf[start:end:end]
 }

@@ -1,83 +1,68 @@
 package hub
 
-// plan merges the member's logs and its private queue by number and appends the frames to dst, until they are
-// max bytes or more; it always ends with a whole frame. What it took is in m.planned and the cursors' plan.
-//
-// The same state always gives the same plan, and news only ever adds to its end.
-func (m *Member) plan(dst [][]byte, max int) [][]byte {
-	m.planned = planned{got: m.got}
-	p := &m.planned
+// merge adds to b what m's logs and its private frames hold, by number, until
+// the batch has max bytes or more. It always ends with a whole frame. control is
+// a list of frames to be merged, too; merge returns what is left of it.
+func (m *Member) merge(b *batcher, control []private, max int) (left []private) {
+	own, cut := m.out.own, m.shard.cut
+	got := m.got
 	logs := m.openLogs()
 	for {
-		for len(logs) > 0 && logs[0].seq <= p.got { // it came as the member's own, or from another log
-			logs = logs.advance(logs[0].plan + 1)
+		for len(logs) > 0 && logs[0].seq <= got { // it came as m's own, or from another log
+			logs = logs.advance(logs[0].at + 1)
 		}
-		if p.bytes >= max {
-			return dst
+		if b.bytes >= max {
+			return control
 		}
-		own := m.nextOwn()
-		switch {
-		case own != nil && (len(logs) == 0 || own.seq <= logs[0].seq):
-			dst = m.takeOwn(dst, own)
-			if own.last {
-				return dst
+		nextLog, nextOwn, nextControl := uint64(forever), first(own), first(control)
+		if len(logs) > 0 {
+			nextLog = logs[0].seq
+		}
+		switch next := min(nextLog, nextOwn, nextControl); {
+		case next > cut:
+			return control
+		case next == nextControl:
+			b.addControl(control[:1])
+			control = control[1:]
+		case next == nextOwn:
+			p := &own[0]
+			own = own[1:]
+			got = p.seq
+			b.add(p.frame, &piece{
+				kind: ownFrame, place: p.place, seq: p.seq,
+				last: p.last, message: !p.quiet && len(p.frame) > 0, copy: !p.post && !p.last,
+			})
+			if p.last {
+				return nil
 			}
-		case len(logs) == 0:
-			return dst
 		default:
-			limit := logs.second()
-			if own != nil {
-				limit = min(limit, own.seq)
-			}
-			dst, logs = m.takeRun(dst, logs, limit, max-p.bytes)
+			p := piece{kind: run, cursor: logs[0]}
+			frames := logs[0].run(&p, min(logs.second(), nextOwn, nextControl), max-b.bytes)
+			got = p.seq
+			b.add(frames, &p)
+			logs = logs.advance(p.chunk.first + uint64(p.to))
 		}
 	}
 }
 
-// nextOwn returns the first private frame not yet planned, if the shard's cut has reached it.
-func (m *Member) nextOwn() *private {
-	if m.planned.own < len(m.out.own) {
-		if p := &m.out.own[m.planned.own]; p.seq <= m.shard.cut {
-			return p
-		}
+// first returns the number of the first frame in a list.
+func first(list []private) uint64 {
+	if len(list) == 0 {
+		return forever
 	}
-	return nil
+	return list[0].seq
 }
 
-func (m *Member) takeOwn(dst [][]byte, own *private) [][]byte {
-	p := &m.planned
-	p.own++
-	p.got = own.seq
-	if len(own.frame) == 0 {
-		return dst
-	}
-	p.bytes += len(own.frame)
-	if !own.quiet {
-		p.messages++
-	}
-	return append(dst, own.frame)
-}
-
-// takeRun takes entries from the log that is next: those before limit, or enough for max bytes.
-func (m *Member) takeRun(dst [][]byte, logs logHeap, limit uint64, max int) ([][]byte, logHeap) {
-	c := logs[0]
-	frames, next, seq := c.group.view.run(c.plan, c.visible(), limit, max)
-	p := &m.planned
-	p.got = seq
-	p.bytes += len(frames)
-	p.messages += int(next - c.plan)
-	return append(dst, frames), logs.advance(next)
-}
-
-// A logHeap holds cursors with something left to plan; the one with the lowest number is first.
+// A logHeap holds cursors with something left to take; the one with the lowest
+// number is first.
 type logHeap []*cursor
 
-// openLogs starts a plan: all cursors that have news, at the place they have read to.
+// openLogs returns all cursors that have news, at the place they have read to.
 func (m *Member) openLogs() logHeap {
 	logs := logHeap(m.news)
 	n := 0
 	for i, c := range logs {
-		c.plan = c.next
+		c.at = c.next
 		if c.next < c.visible() {
 			c.seq = c.group.view.seq(c.next)
 			logs[i], logs[n] = logs[n], c
@@ -91,12 +76,13 @@ func (m *Member) openLogs() logHeap {
 	return logs
 }
 
-// advance moves the first cursor's plan and restores the order; a cursor with nothing left goes.
-func (l logHeap) advance(plan uint64) logHeap {
+// advance moves the first cursor and restores the order; a cursor with nothing
+// left goes.
+func (l logHeap) advance(to uint64) logHeap {
 	c := l[0]
-	c.plan = plan
-	if plan < c.visible() {
-		c.seq = c.group.view.seq(plan)
+	c.at = to
+	if to < c.visible() {
+		c.seq = c.group.view.seq(to)
 	} else {
 		last := len(l) - 1
 		l[0], l[last] = l[last], c
@@ -106,7 +92,7 @@ func (l logHeap) advance(plan uint64) logHeap {
 	return l
 }
 
-// second returns the lowest number behind the first cursor's.
+// second returns the lowest number after the first cursor's.
 func (l logHeap) second() uint64 {
 	switch len(l) {
 	case 1:

@@ -153,7 +153,7 @@ func (c *caller) info() gateway.Info {
 		ID:         c.about.ID,
 		App:        ownMount,
 		Connected:  c.about.Connected,
-		LastActive: time.UnixMilli(c.Active()),
+		LastActive: c.Active(),
 		SourceIP:   c.about.SourceIP,
 		UserAgent:  c.about.UserAgent,
 		Unread:     c.Unread(),
@@ -223,12 +223,15 @@ func (c *caller) disconnect(how ws.Close) {
 	calls.start(func() { calls.api.Disconnect(calls.ctx, &c.about, how.Code, how.Reason) })
 }
 
-// Explain implements transport.Receiver.
+// Explain implements transport.Receiver. Like API Gateway's, its reasons are
+// sentences alone.
 func (c *caller) Explain(cause error) ws.Close {
+	no := explain(cause)
 	if errors.Is(cause, transport.ErrIdle) && c.server.calls.gateway.Limits {
-		return gateway.TooOld.Close() // what API Gateway says of both
+		no = gateway.TooOld // what API Gateway says of both
 	}
-	return explain(cause).Close()
+	no.AWS = true
+	return no.Close()
 }
 
 // lostClose is how handlers are told of a connection that ended without a close frame.

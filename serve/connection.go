@@ -27,12 +27,16 @@ type connection struct {
 	userAgent string
 	connected int64 // milliseconds since 1970
 
-	mu    sync.Mutex // before the hub's locks
-	state app.Conn
+	mu     sync.Mutex // before the hub's locks
+	state  app.Conn
+	listed int // bytes of lists that it got since it was last held
 }
 
-// errDeleted ends a connection at the wish of the management API.
-var errDeleted = errors.New("serve: deleted through the management API")
+// Causes of a connection's end that the management API has.
+var (
+	errDeleted      = errors.New("serve: the connection was deleted")
+	errTopicRemoved = errors.New("serve: the last topic of the connection was removed")
+)
 
 // A peer is a connection of whatever kind, as others on the server see it.
 type peer interface {
@@ -179,8 +183,16 @@ func explain(cause error) gateway.Refusal {
 		return gateway.NoPong
 	case errors.Is(cause, transport.ErrGoingAway):
 		return gateway.GoingAway
+	case errors.Is(cause, transport.ErrUnending):
+		return gateway.MessageTimeout
+	case errors.Is(cause, transport.ErrRestless):
+		return gateway.ControlFlood
+	case errors.Is(cause, transport.ErrNoMemory):
+		return gateway.NoMemory
 	case errors.Is(cause, errDeleted):
 		return gateway.ClosedByDelete
+	case errors.Is(cause, errTopicRemoved):
+		return gateway.TopicRemoved
 	case errors.Is(cause, errBinary):
 		return gateway.BinaryRefused
 	case errors.Is(cause, errTooOld):
@@ -189,6 +201,10 @@ func explain(cause error) gateway.Refusal {
 		return gateway.InvalidUTF8.Saying(fault.Reason)
 	case errors.As(cause, &fault) && fault.Code == ws.TooBig:
 		return gateway.MessageTooBig.Saying(fault.Reason)
+	case errors.As(cause, &fault) && fault.Code == ws.PolicyViolation:
+		return gateway.EmptyFragments.Saying(fault.Reason)
+	case errors.As(cause, &fault):
+		return gateway.ProtocolError.Saying(fault.Reason)
 	}
 	return gateway.ProtocolError.Saying(cause.Error())
 }
@@ -263,7 +279,7 @@ func (c *connection) do(m *scratch, e *app.Effect) error {
 	case app.Post:
 		return c.post(e.Data)
 	case app.PostMembers:
-		return c.post(c.members(e.Topic))
+		return c.postMembers(e.Topic)
 	case app.Reject:
 		return c.post(app.AppendErrorFrame(nil, string(e.Data), c.state.ID, gateway.NewID()))
 	}
@@ -273,16 +289,16 @@ func (c *connection) do(m *scratch, e *app.Effect) error {
 func (c *connection) publish(m *scratch, e *app.Effect) error {
 	m.topics = appendTopics(m.topics[:0], c.mount, e.Topics)
 	m.frame = ws.AppendFrame(m.frame[:0], opcode(e.Binary), e.Data)
-	var mine []byte
+	p := hub.Publication{From: &c.Member, Topics: m.topics, Frame: m.frame}
 	switch {
 	case e.Mine == nil:
 	case len(e.Mine) == 0:
-		mine = []byte{} // silence
+		p.Echo = hub.EchoNone
 	default:
 		m.mine = ws.AppendFrame(m.mine[:0], opcode(e.Binary), e.Mine)
-		mine = m.mine
+		p.Echo, p.Own = hub.EchoOwn, m.mine
 	}
-	return c.mount.server.hub.Publish(&c.Member, m.topics, m.frame, mine)
+	return c.mount.server.hub.Publish(p)
 }
 
 func appendTopics(dst []hub.Topic, m *mount, names []string) []hub.Topic {
@@ -340,6 +356,23 @@ func (c *connection) post(data []byte) error {
 // frameOf frames data as text if it is text.
 func frameOf(data []byte) []byte {
 	return ws.AppendFrame(make([]byte, 0, len(data)+10), opcode(!utf8.Valid(data)), data)
+}
+
+// What a list of members costs: a few bytes can ask for 125 kB, and for a walk
+// through everyone who is there. So a client gets listRate bytes of lists in a
+// second; if it asks for more it is not read for a while.
+const (
+	listRate  = 1 << 20
+	listBurst = 32 << 10 // bytes that it gets before it is held
+)
+
+func (c *connection) postMembers(topic string) error {
+	list := c.members(topic)
+	if c.listed += len(list); c.listed >= listBurst {
+		c.Hold(time.Duration(c.listed) * time.Second / listRate)
+		c.listed = 0
+	}
+	return c.post(list)
 }
 
 func (c *connection) members(topic string) []byte {

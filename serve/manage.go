@@ -53,7 +53,7 @@ func (c *connection) info() gateway.Info {
 		User:       c.state.User,
 		Topics:     c.state.Topics,
 		Connected:  time.UnixMilli(c.connected),
-		LastActive: time.UnixMilli(c.Active()),
+		LastActive: c.Active(),
 		SourceIP:   c.sourceIP,
 		UserAgent:  c.userAgent,
 		Unread:     c.Unread(),
@@ -136,7 +136,11 @@ func (s *Server) Remove(appName, topic string) int {
 		for _, c := range members {
 			c.mu.Lock()
 			c.unsubscribe(topic)
+			deaf := m.fixed && len(c.state.Topics) == 0
 			c.mu.Unlock()
+			if deaf {
+				c.socket().Close(errTopicRemoved)
+			}
 		}
 		if len(members) > 0 {
 			removed++
@@ -150,7 +154,7 @@ const publishTimeout = 5 * time.Second
 
 // Publish implements gateway.Topics: it says data as a client of the broadcast app would that connects with the
 // request's query.
-func (s *Server) Publish(r *http.Request, data []byte) *gateway.Refusal {
+func (s *Server) Publish(r *http.Request, data []byte) (heard int, no *gateway.Refusal) {
 	m := s.mountsNamed("broadcast")[0]
 	stranger := &app.Conn{}
 	var topics []string
@@ -158,7 +162,7 @@ func (s *Server) Publish(r *http.Request, data []byte) *gateway.Refusal {
 		switch e.Do {
 		case app.Reject:
 			no := gateway.BadQuery.Saying(string(e.Data))
-			return &no
+			return 0, &no
 		case app.Subscribe:
 			topics = append(topics, e.Topic)
 		}
@@ -169,24 +173,33 @@ func (s *Server) Publish(r *http.Request, data []byte) *gateway.Refusal {
 	defer cancel()
 	now := time.Now().UnixMilli()
 	for _, e := range m.app.Handle(nil, app.Event{Kind: app.Message, Conn: stranger, Now: now, Data: data, Binary: !utf8.Valid(data)}) {
-		frame := ws.AppendFrame(nil, opcode(e.Binary), e.Data)
-		if err := s.publishPatiently(ctx, appendTopics(nil, m, e.Topics), frame); err != nil {
-			return &gateway.Busy
+		if e.Do == app.Reject {
+			no := gateway.BadQuery.Saying(string(e.Data))
+			return 0, &no
 		}
+		p := hub.Publication{
+			Topics: appendTopics(nil, m, e.Topics),
+			Frame:  ws.AppendFrame(nil, opcode(e.Binary), e.Data),
+		}
+		if err := s.publishPatiently(ctx, p); err != nil {
+			return 0, &gateway.Busy
+		}
+		heard = s.hub.Audience(p.Topics)
 	}
-	return nil
+	s.metrics.messages.Add(1)
+	return heard, nil
 }
 
 // publishPatiently publishes, again while the hub is busy.
-func (s *Server) publishPatiently(ctx context.Context, topics []hub.Topic, frame []byte) error {
+func (s *Server) publishPatiently(ctx context.Context, p hub.Publication) error {
 	for {
-		relief := s.hub.Relief()
-		err := s.hub.Publish(nil, topics, frame, nil)
+		retry := s.hub.Retry()
+		err := s.hub.Publish(p)
 		if !errors.Is(err, hub.ErrBusy) {
 			return err
 		}
 		select {
-		case <-relief:
+		case <-retry:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

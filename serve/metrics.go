@@ -15,7 +15,6 @@ import (
 type metrics struct {
 	server   *Server
 	messages atomic.Uint64
-	skipped  atomic.Uint64
 	closes   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 }
@@ -57,7 +56,7 @@ func (m *metrics) handler() http.Handler {
 var (
 	connectionsDesc = prometheus.NewDesc("crier_connections", "Open connections, by app.", []string{"app"}, nil)
 	topicsDesc      = prometheus.NewDesc("crier_topics", "Topics that somebody is subscribed to.", nil, nil)
-	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent.", nil, nil)
+	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent, and that were published over HTTP.", nil, nil)
 	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
 	skippedDesc     = prometheus.NewDesc("crier_skipped_messages_total", "Messages that slow readers have missed, with --slow skip.", nil, nil)
 	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
@@ -85,7 +84,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(backlogDesc, float64(hub.LogBytes))
 	counter(messagesDesc, m.messages.Load())
 	counter(deliveriesDesc, hub.Delivered)
-	counter(skippedDesc, m.skipped.Load())
+	counter(skippedDesc, uint64(hub.Missed))
 	counter(receivedDesc, transport.BytesIn)
 	counter(sentDesc, transport.BytesOut)
 }

@@ -11,16 +11,17 @@ import (
 // A builtin is an app and where it is served.
 type builtin struct {
 	gateway.Mount
-	app app.App
+	app   app.App
+	fixed bool // a connection's topics are those of its address
 }
 
 // builtins are the apps that a server serves, in the order in which people are told.
 var builtins = []builtin{
-	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}},
-	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}},
-	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}},
-	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}},
-	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}},
+	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, true},
+	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, true},
+	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, true},
+	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, false},
+	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, true},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which people are told.

@@ -45,9 +45,11 @@ type Config struct {
 	MaxMessage     int           // bytes of one message
 	MaxConnections int           // open at once
 	Backlog        int           // bytes of messages kept for the slowest reader of a topic
+	Memory         int           // bytes of everything that is kept for somebody
 	Skip           bool          // a reader that falls behind goes on with the newest message, instead of being closed
 	Ping           time.Duration // silence after which a client is pinged; 0 never
 	Idle           time.Duration // time without a message after which a client is closed; 0 never
+	MessageTimeout time.Duration // time that a message may take to arrive; 0 as long as it likes
 	Drain          time.Duration // over which clients are sent away at the end
 	Console        bool          // show browsers the page
 	TLS            *tls.Config   // for wss and https only; nil: ws and http only
@@ -73,7 +75,9 @@ func Defaults() Config {
 		MaxMessage:     128 << 10,
 		MaxConnections: 100_000,
 		Backlog:        4 << 20,
+		Memory:         defaultMemory(),
 		Ping:           30 * time.Second,
+		MessageTimeout: 30 * time.Second,
 		Drain:          5 * time.Second,
 		Console:        true,
 		Log:            slog.New(slog.DiscardHandler),
@@ -90,7 +94,9 @@ func (c Config) check() error {
 		return errors.New("at least one connection must be allowed")
 	case c.Backlog < 8*c.MaxMessage:
 		return fmt.Errorf("--backlog: %d bytes are too few for messages of %d bytes (--max-message): it must be at least eight times as large", c.Backlog, c.MaxMessage)
-	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0:
+	case c.Backlog > c.Memory/2:
+		return fmt.Errorf("--memory: %d bytes are too few for a backlog of %d bytes (--backlog): it must be at least twice as large", c.Memory, c.Backlog)
+	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0 || c.MessageTimeout < 0:
 		return errors.New("a time must not be negative")
 	case c.Log == nil:
 		return errors.New("a log is needed")
@@ -114,9 +120,6 @@ func (c *Config) fit(files int) {
 
 // maxMaxMessage bounds what one connection can make the server remember.
 const maxMaxMessage = 16 << 20
-
-// allBacklogs is how many bytes of messages are kept for the slow readers of all topics together.
-const allBacklogs = 256 << 20
 
 // maxPosts is how many bytes posted to one connection wait for it, if the largest message is not larger.
 const maxPosts = 256 << 10
@@ -152,16 +155,20 @@ func Open(config Config) (*Server, error) {
 	}
 	config.fit(files())
 	s := &Server{
-		config:    config,
-		seed:      maphash.MakeSeed(),
-		listeners: listeners,
-		hub: hub.New(hub.Limits{
-			Topic: config.Backlog,
-			Total: max(allBacklogs, 4*config.Backlog),
-			Posts: max(maxPosts, 2*config.MaxMessage),
-		}),
+		config:      config,
+		seed:        maphash.MakeSeed(),
+		listeners:   listeners,
 		connections: make(map[string]peer),
 	}
+	keep := hub.Config{
+		Backlog: config.Backlog,
+		Memory:  config.Memory,
+		Posts:   max(maxPosts, 2*config.MaxMessage),
+	}
+	if config.Skip {
+		keep.Skipped = skipped
+	}
+	s.hub = hub.New(keep)
 	if config.Gateway != nil {
 		s.calls = newCalls(config.Gateway)
 	}
@@ -173,13 +180,11 @@ func Open(config Config) (*Server, error) {
 		MaxMessage: config.MaxMessage,
 		Ping:       config.Ping,
 		Idle:       config.Idle,
+		Message:    config.MessageTimeout,
 	}
 	if config.Gateway != nil && config.Gateway.Limits {
 		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
 		sockets.Ping, sockets.Idle = 0, awsIdle
-	}
-	if config.Skip {
-		sockets.Skipped = s.skipped
 	}
 	s.transport, err = transport.New(sockets)
 	if err != nil {
@@ -248,8 +253,7 @@ func (c Config) door(l net.Listener) net.Listener {
 }
 
 // skipped returns the frame that tells a client how many messages it has missed.
-func (s *Server) skipped(messages int) []byte {
-	s.metrics.skipped.Add(uint64(messages))
+func skipped(messages int) []byte {
 	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
 }
 

@@ -195,11 +195,15 @@ func TestEveryEndIsExplained(t *testing.T) {
 	explained := make(map[string]bool)
 	for _, cause := range []error{
 		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted, errBinary, errTooOld,
+		transport.ErrUnending, transport.ErrRestless, transport.ErrNoMemory, errTopicRemoved, ws.Close{Code: ws.PolicyViolation, Reason: "x"},
 		ws.Close{Code: ws.ProtocolError, Reason: "x"}, ws.Close{Code: ws.InvalidPayload, Reason: "x"}, ws.Close{Code: ws.TooBig, Reason: "x"},
 	} {
 		no := explain(fmt.Errorf("while testing: %w", cause))
 		if no.Code == 0 || no.Say == "" || explained[no.Name] {
 			t.Errorf("%v is explained as %+v", cause, no)
+		}
+		if how := no.Close(); len(how.Reason) > 123 || no.AWS != !strings.HasPrefix(how.Reason, no.Name+": ") || strings.Contains(how.Reason, "close 1") {
+			t.Errorf("%v: the client is told %q", cause, how.Reason)
 		}
 		explained[no.Name] = true
 	}
@@ -218,23 +222,23 @@ func TestEveryEndIsExplained(t *testing.T) {
 // TestPublishPatiently: a publish over HTTP waits for readers that have yet to be offered what was published before, but
 // not longer than its request.
 func TestPublishPatiently(t *testing.T) {
-	h := hub.New(hub.Limits{Topic: 8 << 10})
+	h := hub.New(hub.Config{Backlog: 8 << 10})
 	shard := h.NewShard(func() {})
 	topic := []hub.Topic{{App: "broadcast", Name: ""}}
 	var lazy hub.Member
 	shard.Join(&lazy, nobody{})
 	lazy.Subscribe(topic[0])
-	frame := make([]byte, 1000)
-	for h.Publish(nil, topic, frame, nil) == nil {
+	p := hub.Publication{Topics: topic, Frame: make([]byte, 1000)}
+	for h.Publish(p) == nil {
 	}
 	s := &Server{hub: h}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if err := s.publishPatiently(ctx, topic, frame); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.publishPatiently(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	published := make(chan error)
-	go func() { published <- s.publishPatiently(context.Background(), topic, frame) }()
+	go func() { published <- s.publishPatiently(context.Background(), p) }()
 	for {
 		shard.Turn(100)
 		select {

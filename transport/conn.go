@@ -11,6 +11,8 @@ import (
 )
 
 // A Conn is one WebSocket. The zero Conn is ready for Transport.Open.
+//
+// Times are those of Transport.now.
 type Conn struct {
 	hub.Member
 
@@ -20,11 +22,20 @@ type Conn struct {
 	cause  error        // why the connection ends; nil while it is open
 	full   atomic.Bool  // the socket takes no more for now
 	pinged atomic.Bool  // the client was pinged, and must give a sign of life
-	heard  atomic.Int64 // when it last gave one, in milliseconds since 1970
-	active atomic.Int64 // when a message last went in or out, in milliseconds since 1970
+	heard  atomic.Int64 // when it last gave one
+	active atomic.Int64 // when a message last went in or out
 
-	killed  bool       // before it had a socket
-	decoder ws.Decoder // owned by who reads
+	killed bool // before it had a socket
+
+	// Owned by the one who reads.
+	decoder  ws.Decoder
+	reserved int32  // bytes of the hub's memory, for what the decoder holds
+	controls uint32 // control frames in that second:
+	second   uint32
+	holdTill int64 // nothing is taken from the client before that
+
+	begun  atomic.Int64 // when the message that is coming began; 0 if there is none
+	closed atomic.Int64 // when it was first asked how long closing may take
 
 	// Set by Open.
 	transport *Transport
@@ -69,13 +80,25 @@ func (c *Conn) Wake() {
 // Receiver returns whom the connection belongs to.
 func (c *Conn) Receiver() Receiver { return c.receiver }
 
-// Active returns when the last message went in or out, in milliseconds since 1970.
-func (c *Conn) Active() int64 { return c.active.Load() }
+// Active returns when the last message went in or out.
+func (c *Conn) Active() time.Time {
+	ago := c.transport.now() - c.active.Load()
+	return time.Now().Add(-time.Duration(ago) * time.Millisecond)
+}
 
-// Close ends the connection because of cause, which the receiver explains to the client behind all that is pending;
-// a client that fell behind is told at once. Only the first call counts.
+// Hold takes nothing more from the client for a while. It may be called by
+// Receiver.Message only.
+func (c *Conn) Hold(d time.Duration) {
+	c.holdTill = c.transport.now() + d.Milliseconds()
+}
+
+// Close ends the connection. The client first gets everything pending, then a
+// close frame with the reason that Receiver.Explain gives for cause. A client
+// that fell behind, or does not answer, gets the close frame at once. Only the
+// first call counts.
 func (c *Conn) Close(cause error) {
-	c.end(cause, c.receiver.Explain(cause), errors.Is(cause, hub.ErrBehind))
+	atOnce := errors.Is(cause, hub.ErrBehind) || errors.Is(cause, ErrSilent)
+	c.end(cause, c.receiver.Explain(cause), atOnce)
 }
 
 // end ends the connection because of cause, with say as the last frame. With drop, what is pending is dropped.
@@ -118,24 +141,28 @@ func (c *Conn) ended() {
 	}
 	cause := c.cause
 	c.mu.Unlock()
+	c.transport.config.Hub.Release(int(c.reserved))
+	c.reserved = 0
 	c.Leave()
 	c.receiver.Closed(cause)
 	c.transport.forget(c)
 }
 
-// fallBehind follows the policy for a client whose log went on without it. The caller is the one who writes.
-func (c *Conn) fallBehind() {
-	if say := c.transport.config.Skipped; say != nil {
-		c.Skip(say)
-		return
-	}
-	c.Close(hub.ErrBehind)
+// closePatience is how many times as long as a client may take to answer a close
+// frame it may take, in all, to receive what is written before it.
+const closePatience = 6
+
+// timeToClose returns until when a connection that is closing may live if
+// nothing more happens to it.
+func (c *Conn) timeToClose(now int64) int64 {
+	c.closed.CompareAndSwap(0, now)
+	limit := c.transport.config.Close.Milliseconds()
+	return min(now+limit, c.closed.Load()+closePatience*limit)
 }
 
-// checkBehind ends a connection that has fallen behind while its socket is full. One that may skip does that when it can
-// be told.
+// checkBehind ends a connection that has fallen behind while its socket is full.
 func (c *Conn) checkBehind() {
-	if c.transport.config.Skipped == nil && c.Behind() {
+	if c.Behind() {
 		c.Close(hub.ErrBehind)
 	}
 }
@@ -148,34 +175,58 @@ func (c *Conn) alive(now int64) {
 	}
 }
 
-// check looks for silence and returns when to look again, in milliseconds since 1970.
-func (c *Conn) check(now int64) (next int64) {
-	ping, idle := c.transport.config.Ping.Milliseconds(), c.transport.config.Idle.Milliseconds()
+// check looks for silence, and for a message without an end. It returns when to
+// look again. held says that nothing is taken from the client at present, which
+// is not its fault.
+func (c *Conn) check(now int64, held bool) (next int64) {
+	config := &c.transport.config
 	next = now + farAhead.Milliseconds()
-	if idle > 0 {
+	if held {
+		c.alive(now)
+		if c.begun.Load() > 0 {
+			c.begun.Store(now)
+		}
+	}
+	if idle := config.Idle.Milliseconds(); idle > 0 {
 		until := c.active.Load() + idle
 		if until <= now {
 			c.Close(ErrIdle)
 		}
 		next = min(next, until)
 	}
-	if ping > 0 {
-		silent := now - c.heard.Load()
-		switch {
-		case silent < ping:
-		case !c.pinged.Swap(true):
-			c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
-			silent = ping // it has as long again to answer, even if we slept
-			c.heard.Store(now - silent)
-		case silent >= 2*ping:
-			c.Close(ErrSilent)
+	if most := config.Message.Milliseconds(); most > 0 {
+		until := now + most // for one that begins right after this
+		if begun := c.begun.Load(); begun > 0 {
+			until = begun + most
 		}
-		if silent >= ping {
-			silent -= ping
+		if until <= now {
+			c.Close(ErrUnending)
 		}
-		next = min(next, now-silent+ping)
+		next = min(next, until)
+	}
+	if config.Ping > 0 {
+		next = min(next, c.checkSilence(now, config.Ping.Milliseconds()))
 	}
 	return max(next, now+1)
+}
+
+// checkSilence pings a client that is silent, and closes one that stays so. It
+// returns when to look again.
+func (c *Conn) checkSilence(now, ping int64) (next int64) {
+	silent := now - c.heard.Load()
+	switch {
+	case silent < ping:
+	case !c.pinged.Swap(true):
+		c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
+		silent = ping // it has as long again to answer, even if we slept
+		c.heard.Store(now - silent)
+	case silent >= 2*ping:
+		c.Close(ErrSilent)
+	}
+	if silent >= ping {
+		silent -= ping
+	}
+	return now - silent + ping
 }
 
 // farAhead is when to look again at what needs no looking after.

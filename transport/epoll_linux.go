@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,8 @@ type poller struct {
 	fd     int
 	file   *os.File // owns fd
 	raw    syscall.RawConn
-	bell   int // an eventfd
+	bell   int       // an eventfd
+	till   time.Time // the deadline of file
 	events [256]unix.EpollEvent
 }
 
@@ -82,8 +84,13 @@ func (p *poller) ready() []unix.EpollEvent {
 	return p.events[:n]
 }
 
-// wait returns what has happened, and waits for it.
-func (p *poller) wait() (events []unix.EpollEvent) {
+// wait returns what has happened, and waits for it, but not beyond till if that
+// is a time.
+func (p *poller) wait(till time.Time) (events []unix.EpollEvent) {
+	if till != p.till {
+		p.till = till
+		p.file.SetReadDeadline(till)
+	}
 	p.raw.Read(func(uintptr) bool {
 		events = p.ready()
 		return len(events) > 0

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"time"
 
 	"crier/hub"
 	"crier/ws"
@@ -19,27 +20,45 @@ type pause uint8
 
 const (
 	none pause = iota
-	// untilRelief: the hub has no room for a message. The client is slowed down before anybody else loses anything.
-	untilRelief
-	// untilRead: the client has not read what it caused: its socket is full, or many answers wait.
+	// untilRetry: the hub has no room for a message. The client is slowed down
+	// before anybody else loses anything.
+	untilRetry
+	// untilRead: the client has not read what it caused: its socket is full,
+	// or many answers wait.
 	untilRead
+	// untilTime: Conn.holdTill has not come.
+	untilTime
 )
 
-// maxAnswers is how many bytes of answers a client may have waiting before it is read again.
+// maxAnswers is how many bytes of answers, or of its own copies, a client may
+// have waiting before it is read again.
 const maxAnswers = 64 << 10
 
-// errClosed says that the client's close frame has come: what it sends after that counts for nothing.
+// errClosed says that the client's close frame has come: what it sends after
+// that counts for nothing.
 var errClosed = errors.New("transport: the client has closed")
 
-// take handles messages until there are no more, one must wait, or the input ends: with errClosed, or a fault (a ws.Close).
-// When the connection is closing, all that counts is the client's close frame.
+// take handles messages until there are no more, one must wait, or the input
+// ends: with errClosed, ErrNoMemory, or a fault (a ws.Close). When the connection is closing,
+// all that counts is the client's close frame.
 func (c *Conn) take(in *input) (pause, error) {
+	wait, err := c.takeMessages(in)
+	if err == nil && !c.account() {
+		return none, ErrNoMemory
+	}
+	return wait, err
+}
+
+func (c *Conn) takeMessages(in *input) (pause, error) {
 	for {
 		closing := c.closing()
-		if closing {
+		switch {
+		case closing:
 			in.refused = false
-		} else if c.mustRead() {
+		case c.mustRead():
 			return untilRead, nil
+		case c.holdTill > 0 && c.holdTill > c.transport.now():
+			return untilTime, nil
 		}
 		if !in.refused {
 			if len(in.rest) == 0 {
@@ -54,6 +73,9 @@ func (c *Conn) take(in *input) (pause, error) {
 				continue
 			}
 			in.message = m
+			if !m.Op.IsControl() {
+				c.begun.Store(0)
+			}
 		}
 		if closing && in.message.Op != ws.CloseFrame {
 			continue
@@ -61,7 +83,7 @@ func (c *Conn) take(in *input) (pause, error) {
 		err := c.handle(in.message)
 		in.refused = errors.Is(err, hub.ErrBusy)
 		if in.refused {
-			return untilRelief, nil
+			return untilRetry, nil
 		}
 		if err != nil {
 			return none, err
@@ -69,18 +91,61 @@ func (c *Conn) take(in *input) (pause, error) {
 	}
 }
 
-// mustRead reports whether the client must read before more is taken from it.
-func (c *Conn) mustRead() bool { return c.full.Load() || c.Backlog() > maxAnswers }
+// account notes how much memory the message takes that is on its way, and when
+// it began. It reports false if there is no such memory.
+func (c *Conn) account() bool {
+	held := int32(c.decoder.Held())
+	switch {
+	case held == 0:
+		c.begun.Store(0)
+	case c.begun.Load() == 0:
+		c.begun.Store(c.heard.Load()) // it was heard just now
+	}
+	more := int(held - c.reserved)
+	switch {
+	case more < 0:
+		c.transport.config.Hub.Release(-more)
+	case more > 0 && !c.transport.config.Hub.Reserve(more):
+		return false
+	}
+	c.reserved = held
+	return true
+}
 
-// handle returns errClosed, a fault, or hub.ErrBusy: then nothing has happened yet.
+// When a connection is closing, what its client sends counts for nothing. Beyond
+// maxIgnored bytes it is read slowly, so that the client does not keep a
+// processor busy; it is read at all because a socket that is closed with unread
+// bytes takes the close frame with it.
+const (
+	maxIgnored  = 1 << 20
+	ignorePause = 50 * time.Millisecond // between two reads
+)
+
+// stopDecoding lets go of what the decoder holds: nothing that comes means
+// anything any more.
+func (c *Conn) stopDecoding() {
+	c.decoder = ws.Decoder{}
+	c.account()
+}
+
+// mustRead reports whether the client must read before more is taken from it.
+func (c *Conn) mustRead() bool { return c.full.Load() || c.Waiting() > maxAnswers }
+
+// handle returns errClosed, a fault, or hub.ErrBusy: then nothing has happened
+// yet.
 func (c *Conn) handle(m ws.Message) error {
+	if m.Op.IsControl() && c.restless() {
+		c.Close(ErrRestless)
+		return nil
+	}
 	switch m.Op {
 	case ws.CloseFrame:
 		how, err := ws.ParseClose(m.Data)
 		if err != nil {
 			return err
 		}
-		// "When sending a Close frame in response, the endpoint typically echos the status code it received."
+		// "When sending a Close frame in response, the endpoint typically echos
+		// the status code it received."
 		// https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
 		c.end(Goodbye{how}, ws.Close{Code: how.Code}, true)
 		return errClosed
@@ -92,6 +157,19 @@ func (c *Conn) handle(m ws.Message) error {
 		return c.deliver(m)
 	}
 	return nil
+}
+
+// maxControls is how many control frames a client may send in a second: many
+// more than any that means well, and too few to keep a processor busy.
+const maxControls = 100_000
+
+// restless counts a control frame, and reports whether those were too many.
+func (c *Conn) restless() bool {
+	if second := uint32(c.heard.Load() / 1000); second != c.second {
+		c.second, c.controls = second, 0
+	}
+	c.controls++
+	return c.controls > maxControls
 }
 
 func (c *Conn) deliver(m ws.Message) error {

@@ -10,7 +10,8 @@ import (
 	"crier/ws"
 )
 
-// A line drives a connection on a loop, which alone may touch it, but for closing and kill.
+// A line drives a connection on a loop, which alone may touch it, but for
+// closing and kill.
 type line struct {
 	conn *Conn
 	loop *loop
@@ -18,30 +19,43 @@ type line struct {
 
 	fd       int32  // negative when the socket is closed; changed with conn.mu held
 	interest uint32 // what the poller looks for
+	unacked  int32  // bytes that the client had yet to receive when it was last checked with a full socket
 	phase    phase
-	hungUp   bool // the client has sent its close frame, or the end of its stream: nothing more will come
-	deaf     bool // the client broke the protocol: what it sends after that means nothing
-	queued   bool // in loop.waiting
-	ready    bool // in loop.ready
+	pause    pause // why held must wait
+	hungUp   bool  // the client has sent its close frame, or the end of its stream: nothing more will come
+	deaf     bool  // the client broke the protocol: what it sends after that means nothing
+	muted    bool  // nothing is read for a while
+	ignored  int32 // bytes read since the connection is closing
+	queued   bool  // in loop.held
+	ready    bool  // in loop.ready
 
 	// For the wheel.
 	waits      bool // is on it
 	slot       uint8
 	prev, next *line
-	until      int64 // when a connection that is closing has had its time, in milliseconds since 1970
+	until      int64 // when a connection that is closing has had its time
 }
 
 // A phase is how far a connection has got.
+//
+//	          a cause              the last frame is written            the client hangs up
+//	opened -----------> closing -------------------------------> flushed ------------------> ended
+//	   |                   |                                        |                          ^
+//	   +-------------------+-- the socket fails, or time runs out --+--------------------------+
 type phase uint8
 
 const (
-	// opened: messages go both ways.
+	// opened: messages go both ways. Ends with Conn.Close, a fault, or the
+	// client's close frame (closing), or when the socket fails (ended).
 	opened phase = iota
-	// closing: there is a cause; what the client sends is ignored; the last frame is under way.
+	// closing: there is a cause. What the client sends is ignored, but for its
+	// close frame. Ends when the last frame is written (flushed; ended if the
+	// client has hung up), or when nothing was written for Config.Close.
 	closing
-	// flushed: the last frame is written; the client has yet to hang up.
+	// flushed: the last frame is written; the client has yet to hang up. Ends
+	// when it does, or after Config.Close.
 	flushed
-	// ended: the socket is closed.
+	// ended: the socket is closed, and Receiver.Closed was called.
 	ended
 )
 
@@ -58,9 +72,8 @@ func (l *line) open() {
 		return
 	}
 	loop.wheel.add(l, loop.now+1)
-	if held := l.held; held != nil {
-		l.held = nil
-		l.take(held)
+	if l.held != nil {
+		l.resume()
 	}
 	l.wake(l.conn.closing()) // there may have been news before there was a socket
 }
@@ -69,10 +82,8 @@ func (l *line) open() {
 func (l *line) event(what uint32) {
 	if what&writable != 0 {
 		l.conn.full.Store(false)
-		if l.held != nil {
-			l.conn.alive(l.loop.now) // a sign of life: its pongs wait in what is not read
-		}
-		l.write()
+		l.conn.alive(l.loop.now) // it has received some of what filled the socket
+		l.queueWrite()
 	}
 	switch {
 	case l.phase == ended:
@@ -83,7 +94,8 @@ func (l *line) event(what uint32) {
 	}
 }
 
-// read takes what one read gets: the rest is told of again in the next round, when the others have had theirs.
+// read makes a single read call. If more data is waiting, the poller reports it
+// again next round, so one busy client cannot starve the others.
 func (l *line) read() {
 	buf := l.loop.buf[:]
 	n, err := receive(int(l.fd), buf)
@@ -93,38 +105,68 @@ func (l *line) read() {
 		l.end()
 	case n == 0: // the last frame is still to be written
 		l.hungUp = true
-		l.poll()
+		l.updateInterest()
 	default:
 		l.loop.bytesIn.Add(uint64(n))
 		l.conn.alive(l.loop.now)
+		if l.phase != opened {
+			l.ignore(n)
+		}
 		if !l.deaf {
 			l.take(&input{rest: buf[:n]})
 		}
 	}
 }
 
+// ignore slows a client down that sends too much of what counts for nothing.
+func (l *line) ignore(n int) {
+	if l.ignored += int32(n); l.ignored > maxIgnored {
+		l.muted = true
+		l.loop.delays.add(l, l.loop.now+ignorePause.Milliseconds())
+		l.updateInterest()
+	}
+}
+
+// delayed is called when the time has come that the line was waiting for.
+func (l *line) delayed() {
+	l.muted = false
+	l.queueHeld()
+	l.updateInterest()
+}
+
 // take handles what the client sent, as far as it goes now.
 func (l *line) take(in *input) {
 	wait, err := l.conn.take(in)
-	if wait != none {
+	if l.pause = wait; wait != none {
 		l.held = in.clone()
-		if wait == untilRelief {
-			l.queue()
-		}
+	}
+	switch wait {
+	case untilRetry:
+		l.queueHeld()
+	case untilTime:
+		l.loop.delays.add(l, l.conn.holdTill)
 	}
 	var fault ws.Close
 	switch {
 	case errors.Is(err, errClosed):
 		l.hungUp = true
 	case errors.As(err, &fault):
-		l.deaf = true
-		l.conn.Close(fault)
+		l.goDeaf(fault)
+	case errors.Is(err, ErrNoMemory):
+		l.goDeaf(err)
 	}
 	if l.hungUp && l.phase == flushed {
 		l.end()
 		return
 	}
-	l.poll()
+	l.updateInterest()
+}
+
+// goDeaf closes the connection of a client that cannot be listened to any more.
+func (l *line) goDeaf(cause error) {
+	l.deaf = true
+	l.conn.stopDecoding()
+	l.conn.Close(cause)
 }
 
 // clone makes what must wait independent of the loop's buffer.
@@ -136,16 +178,16 @@ func (in *input) clone() *input {
 	return c
 }
 
-// queue has goOn called in this round, or the next.
-func (l *line) queue() {
-	if !l.queued {
+// queueHeld has the loop resume the line in this round, or the next.
+func (l *line) queueHeld() {
+	if !l.queued && l.held != nil {
 		l.queued = true
-		l.loop.waiting = append(l.loop.waiting, l)
+		l.loop.held = append(l.loop.held, l)
 	}
 }
 
-// goOn handles what was held.
-func (l *line) goOn() {
+// resume handles what was held.
+func (l *line) resume() {
 	l.queued = false
 	if held := l.held; held != nil && l.phase != ended {
 		l.held = nil
@@ -153,13 +195,13 @@ func (l *line) goOn() {
 	}
 }
 
-// poll has the poller look for what the line can make use of.
-func (l *line) poll() {
+// updateInterest tells the poller what the line can make use of.
+func (l *line) updateInterest() {
 	if l.phase == ended {
 		return
 	}
 	interest := uint32(0)
-	if l.held == nil && !l.hungUp {
+	if l.held == nil && !l.hungUp && !l.muted {
 		interest |= readable
 	}
 	if l.conn.full.Load() {
@@ -175,71 +217,67 @@ func (l *line) poll() {
 func (l *line) wake(isClosing bool) {
 	if isClosing && l.phase == opened {
 		l.phase = closing
-		if l.held != nil {
-			l.queue() // what the client has sent already may end with its close frame
-		}
-		l.until = l.loop.now + l.conn.transport.config.Close.Milliseconds()
-		if l.waits {
-			l.loop.wheel.remove(l)
-		}
-		l.loop.wheel.add(l, l.until)
-		l.poll()
+		l.queueHeld() // what the client has sent already may end with its close frame
+		l.giveTime()
+		l.updateInterest()
 	}
 	if l.conn.full.Load() {
 		l.conn.checkBehind()
 		return
 	}
-	l.write()
+	l.queueWrite()
 }
 
-// write has the loop write what is new, in this round.
-func (l *line) write() {
+// giveTime lets a connection that is closing live for a while longer.
+func (l *line) giveTime() {
+	l.until = l.conn.timeToClose(l.loop.now)
+	if l.waits {
+		l.loop.wheel.remove(l)
+	}
+	l.loop.wheel.add(l, l.until)
+}
+
+// queueWrite has the loop write what is new, in this round.
+func (l *line) queueWrite() {
 	if !l.ready && l.phase != ended {
 		l.ready = true
 		l.loop.ready = append(l.loop.ready, l)
 	}
 }
 
-// A draft is what a line is to write: bufs, of size bytes. sent is how much of it the socket took.
+// A draft is what a line is to write. sent is how much of it the socket took.
 type draft struct {
-	line *line
-	bufs [][]byte
-	size int
-	sent int
-	err  error
+	line  *line
+	batch hub.Batch
+	sent  int
+	err   error
 }
 
-// draft appends what there is to write to the loop's memory.
+// draft takes what there is to write.
 func (l *line) draft() draft {
 	l.ready = false
 	if l.phase == ended || l.conn.full.Load() {
 		return draft{line: l}
 	}
-	memory := l.loop.pending
-	bufs, err := l.conn.Pending(memory, maxWrite)
+	b, err := l.conn.Pending(&l.loop.memory, maxWrite)
 	if errors.Is(err, hub.ErrBehind) {
-		l.conn.fallBehind()
-		bufs, _ = l.conn.Pending(memory, maxWrite) // the rest of a frame, or the word that it has missed something
+		l.conn.Close(hub.ErrBehind)
+		b, _ = l.conn.Pending(&l.loop.memory, maxWrite) // the rest of a frame, and the last one
 	}
-	l.loop.pending = bufs
-	d := draft{line: l, bufs: bufs[len(memory):]}
-	for _, b := range d.bufs {
-		d.size += len(b)
-	}
-	return d
+	return draft{line: l, batch: b}
 }
 
 // send writes the draft, in one call if it can be.
 func (d *draft) send() {
 	fd, loop := int(d.line.fd), d.line.loop
-	switch len(d.bufs) {
+	switch frames := d.batch.Frames; len(frames) {
 	case 0:
 		return
 	case 1:
-		d.sent, d.err = send(fd, d.bufs[0])
+		d.sent, d.err = send(fd, frames[0])
 	default:
 		vectors := loop.vectors[:0]
-		for _, b := range d.bufs[:min(len(d.bufs), maxVectors)] {
+		for _, b := range frames[:min(len(frames), maxVectors)] {
 			vectors = append(vectors, unix.Iovec{Base: &b[0]})
 			vectors[len(vectors)-1].SetLen(len(b))
 		}
@@ -251,41 +289,46 @@ func (d *draft) send() {
 	}
 }
 
-// settle says what has become of the draft.
+// settle notes what has become of the draft.
 func (d *draft) settle() {
 	l := d.line
-	if l.phase == ended || d.size == 0 {
-		l.letRead()
+	if l.phase == ended || d.batch.Bytes == 0 {
+		l.resumeIfRead()
 		return
 	}
-	l.wrote(d.sent)
+	l.wrote(d)
 	switch {
 	case l.phase == ended:
 		return
 	case d.err != nil:
 		l.end()
 		return
-	case d.sent < d.size:
+	case d.sent < d.batch.Bytes:
 		l.conn.full.Store(true)
-	case d.size >= maxWrite:
-		l.write() // there may be more
+		l.unacked = 0
+	case d.batch.Bytes >= maxWrite:
+		l.queueWrite() // there may be more
 	}
-	l.letRead()
+	l.resumeIfRead()
 }
 
-// letRead goes on with input that waited until the client has read enough.
-func (l *line) letRead() {
-	if l.held != nil && !l.conn.mustRead() {
-		l.queue()
+// resumeIfRead continues with input that waited until the client has read
+// enough.
+func (l *line) resumeIfRead() {
+	if l.pause == untilRead && !l.conn.mustRead() {
+		l.queueHeld()
 	}
-	l.poll()
+	l.updateInterest()
 }
 
-func (l *line) wrote(n int) {
-	messages, finished := l.conn.Advance(n)
-	l.loop.sent += uint64(n)
+func (l *line) wrote(d *draft) {
+	messages, finished := l.conn.Advance(d.batch, d.sent)
+	l.loop.sent += uint64(d.sent)
 	if messages > 0 {
 		l.conn.active.Store(l.loop.now)
+	}
+	if l.phase == closing && d.sent > 0 {
+		l.giveTime()
 	}
 	if !finished {
 		return
@@ -298,17 +341,30 @@ func (l *line) wrote(n int) {
 	unix.Shutdown(int(l.fd), unix.SHUT_WR)
 }
 
-// look is called when the line's time on the wheel has come.
-func (l *line) look() {
+// onTimer is called when the line's time on the wheel has come.
+func (l *line) onTimer() {
 	now := l.loop.now
 	switch {
 	case l.phase == opened:
-		l.loop.wheel.add(l, l.conn.check(now))
+		if l.conn.full.Load() && l.receives() {
+			l.conn.alive(now)
+		}
+		held := l.held != nil && l.pause != untilRead
+		l.loop.wheel.add(l, l.conn.check(now, held))
 	case l.until <= now:
 		l.end()
 	default:
 		l.loop.wheel.add(l, l.until)
 	}
+}
+
+// receives reports whether a client whose socket is full has received something
+// since it was last checked. It may take minutes before the poller says so,
+// because that waits until a third of the socket's buffer is free.
+func (l *line) receives() bool {
+	before := l.unacked
+	l.unacked = unacked(int(l.fd))
+	return l.unacked < before
 }
 
 // end closes the socket.

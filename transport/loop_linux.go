@@ -5,43 +5,45 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"crier/hub"
 )
 
-// A loop serves the connections of one shard, all on one goroutine: it reads from the sockets that have something, has
-// the hub make its cut, and writes to everybody who has news. What is not in its inbox belongs to it alone.
+// A loop serves the connections of one shard, all on one goroutine: it reads
+// from the sockets that have something, takes the shard's turn, and writes to
+// every connection that has news. What is not in its inbox belongs to it alone.
 //
-//	wait ─▶ take in new sockets ─▶ read ─▶ the shard's turn: write ─▶ those who had to wait ─▶ those whose time has come
-//	 ▲                                                                                                      │
-//	 └──────────────────────────────────────────────────────────────────────────────────────────────────────┘
+//	wait ─▶ adopt new sockets ─▶ read ─▶ the shard's turn ─▶ flush ─▶ resume held input ─▶ timers
+//	 ▲                                                                                       │
+//	 └───────────────────────────────────────────────────────────────────────────────────────┘
 //
-// Messages that arrive while it writes are in the sockets or the logs when it comes round, and go out together. So
-// the fuller its hands, the fewer writes a message costs; when they are empty, every message is written at once.
+// Messages that arrive while it writes are in the sockets or the logs when it
+// comes round, and go out together. So the fuller its hands, the fewer writes a
+// message costs; when they are empty, every message is written at once.
 type loop struct {
 	transport *Transport
 	shard     *hub.Shard
 	poller    *poller
 
-	lines   []*line // by descriptor
-	wheel   wheel
-	now     int64   // milliseconds since 1970, read once a round
-	waiting []*line // with input that had to wait, and may go on
-	ready   []*line // may have something to write
-	more    bool    // the shard's turn is not over
+	lines  []*line // by descriptor
+	wheel  wheel
+	now    int64     // as Transport.now, read once a round
+	held   []*line   // with input that had to wait, and may go on
+	delays delayHeap // lines with input that waits for a time
+	ready  []*line   // may have something to write
+	more   bool      // the shard's turn is not over
 
 	// Memory for one read, or a batch of writes.
 	buf     [readSize]byte
 	drafts  [batch]draft
-	pending [][]byte
+	memory  hub.Memory
 	vectors []unix.Iovec
 	header  unix.Msghdr
 
-	// news and asleep are how others wake the loop: it says that it sleeps, then looks for news; they bring news,
-	// then look whether it sleeps.
+	// news and asleep are how others wake the loop: it says that it sleeps,
+	// then looks for news; they bring news, then look whether it sleeps.
 	news   atomic.Bool
 	asleep atomic.Bool
 	stop   atomic.Bool
@@ -65,13 +67,13 @@ func newLoop(t *Transport) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{transport: t, poller: p, now: time.Now().UnixMilli()}
+	l := &loop{transport: t, poller: p, now: t.now()}
 	l.wheel = newWheel(t.config.tick().Milliseconds(), l.now)
 	l.shard = t.config.Hub.NewShard(l.wake)
 	return l, nil
 }
 
-// wake has the loop come round. It may be called from any goroutine, and with locks of the hub held.
+// wake makes the loop come round. It may be called from any goroutine.
 func (l *loop) wake() {
 	l.news.Store(true)
 	if l.asleep.CompareAndSwap(true, false) {
@@ -88,17 +90,17 @@ func (l *loop) end() {
 func (l *loop) run() {
 	for !l.stop.Load() {
 		events := l.wait()
-		l.now = time.Now().UnixMilli()
-		l.takeIn()
+		l.now = l.transport.now()
+		l.adopt()
 		for i := range events {
 			if fd := int(events[i].Fd); fd < len(l.lines) && l.lines[fd] != nil { // it may have ended in this round
 				l.lines[fd].event(events[i].Events)
 			}
 		}
 		l.more = l.shard.Turn(turn)
-		l.write()
-		l.goOn()
-		l.wheel.advance(l.now, (*line).look)
+		l.flush()
+		l.resume()
+		l.wheel.advance(l.now, (*line).onTimer)
 		l.bytesOut.Add(l.sent)
 		l.sent = 0
 		if l.more {
@@ -108,7 +110,8 @@ func (l *loop) run() {
 	l.poller.close()
 }
 
-// wait returns what has happened to the sockets; it sleeps when there is nothing else to do.
+// wait returns what has happened to the sockets; it sleeps when there is
+// nothing else to do.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.more || l.news.Swap(false) {
 		return l.poller.ready()
@@ -118,7 +121,7 @@ func (l *loop) wait() []unix.EpollEvent {
 		l.asleep.Store(false)
 		return l.poller.ready()
 	}
-	events := l.poller.wait()
+	events := l.poller.wait(l.delays.next(l.transport.started))
 	l.asleep.Store(false)
 	l.news.Store(false)
 	return events
@@ -146,7 +149,8 @@ func (l *loop) serve(c *Conn, nc net.Conn, early []byte) bool {
 	return true
 }
 
-// descriptor returns a descriptor of the socket under nc that stays open when nc is closed.
+// descriptor returns a descriptor of the socket under nc that stays open when
+// nc is closed.
 func descriptor(nc net.Conn) (fd int, ok bool) {
 	var err error
 	switch nc := nc.(type) {
@@ -160,8 +164,8 @@ func descriptor(nc net.Conn) (fd int, ok bool) {
 	return fd, err == nil
 }
 
-// takeIn takes over the sockets in the inbox.
-func (l *loop) takeIn() {
+// adopt takes over the sockets in the inbox.
+func (l *loop) adopt() {
 	l.mu.Lock()
 	inbox := l.inbox
 	l.inbox = nil
@@ -174,10 +178,12 @@ func (l *loop) takeIn() {
 // batch is how many lines are written to together.
 const batch = 64
 
-// write writes what is new on all lines that are ready, a batch at a time. Each of its three steps goes through the whole
-// batch: between two calls of the kernel, which uses the processor's caches for itself, every line's state would have to be
-// fetched anew, one after the other; in a short loop they are fetched together.
-func (l *loop) write() {
+// flush writes what is new on all lines that are ready, a batch at a time. Each
+// of its three steps goes through the whole batch: between two calls of the
+// kernel, which uses the processor's caches for itself, every line's state would
+// have to be fetched anew, one after the other; in a short loop they are fetched
+// together.
+func (l *loop) flush() {
 	for len(l.ready) > 0 {
 		n := min(len(l.ready), batch)
 		drafts := l.drafts[:n]
@@ -192,16 +198,18 @@ func (l *loop) write() {
 			drafts[i].settle()
 		}
 		clear(drafts)
-		clear(l.pending)
-		l.pending = l.pending[:0]
+		l.memory.Reset()
 	}
 }
 
-// goOn handles input that had to wait.
-func (l *loop) goOn() {
-	waiting := l.waiting
-	l.waiting = nil // who has to wait again is put into a new list
-	for _, line := range waiting {
-		line.goOn()
+// resume handles input that had to wait.
+func (l *loop) resume() {
+	for len(l.delays) > 0 && l.delays[0].till <= l.now {
+		l.delays.pop().delayed()
+	}
+	held := l.held
+	l.held = nil // a line that has to wait again is put into a new list
+	for _, line := range held {
+		line.resume()
 	}
 }

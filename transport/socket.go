@@ -6,18 +6,47 @@ import (
 	"syscall"
 )
 
-// A socket is a net.Conn that can, where the system allows it, write without waiting and wait without a buffer.
+// A socket is a net.Conn that can, where the system allows it, write without
+// waiting and wait without a buffer.
 type socket struct {
 	net.Conn
-	raw syscall.RawConn // nil where it cannot
+	raw   syscall.RawConn // nil where it cannot
+	under syscall.RawConn // of the TCP connection, under whatever there is; nil if not known
 }
 
 func newSocket(nc net.Conn) socket {
-	s := socket{Conn: nc}
-	if sc, ok := nc.(syscall.Conn); ok && canTry {
-		s.raw, _ = sc.SyscallConn()
+	s := socket{Conn: nc, under: under(nc)}
+	if _, ok := nc.(syscall.Conn); ok && triable {
+		s.raw = s.under
 	}
 	return s
+}
+
+// canTry reports whether the socket can be written to without waiting.
+func (s *socket) canTry() bool { return s.raw != nil }
+
+// under looks for the system's socket under a net.Conn, such as under TLS.
+func under(nc net.Conn) syscall.RawConn {
+	for {
+		switch c := nc.(type) {
+		case syscall.Conn:
+			raw, _ := c.SyscallConn()
+			return raw
+		case interface{ NetConn() net.Conn }:
+			nc = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// unacked returns how many bytes the client has yet to receive of what was
+// written; 0 if that is not known.
+func (s *socket) unacked() (n int32) {
+	if s.under != nil {
+		s.under.Control(func(fd uintptr) { n = unacked(int(fd)) })
+	}
+	return n
 }
 
 // writeAll writes all of bufs, waiting as long as it takes.

@@ -2,7 +2,7 @@
 
 package transport
 
-const canTry = false
+const triable = false
 
 func (s *socket) read() (buffer, error) { return s.readWaiting() }
 

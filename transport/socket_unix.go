@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const canTry = true
+const triable = true
 
 // read returns what the client sent, waiting for it without holding a buffer. The buffer must be freed.
 func (s *socket) read() (buffer, error) {
@@ -46,11 +46,9 @@ func (s *socket) read() (buffer, error) {
 	return b, nil
 }
 
-// try writes what the socket takes at once. If that is not all it returns errFull.
+// try writes what the socket takes at once. If that is not all it returns
+// errFull. It requires canTry.
 func (s *socket) try(bufs [][]byte) (n int, err error) {
-	if s.raw == nil {
-		return 0, errFull
-	}
 	outer := s.raw.Write(func(fd uintptr) bool {
 		n, err = writeNow(int(fd), bufs)
 		return true

@@ -4,24 +4,31 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crier/hub"
 	"crier/ws"
 )
 
-// A stream drives a connection with goroutines: one reads; the shard's turn writes what the socket takes at once; when it
-// takes no more, another goroutine waits for it, until there is nothing left to write.
+// A stream drives a connection with goroutines: one reads; the shard's turn
+// writes what the socket takes at once; when it takes no more, another goroutine
+// waits for it, until there is nothing left to write.
 type stream struct {
 	conn   *Conn
 	socket socket
 
-	due     int64          // when to look for silence next; owned by Transport.watch
+	// Owned by Transport.watch.
+	due     int64 // when to check the connection next
+	unacked int32 // bytes that the client had yet to receive when it was last checked with a full socket
+
+	held    atomic.Bool    // nothing is taken from the client, which is not its fault
+	ignored int            // bytes read since the connection is closing; owned by serve
 	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
 	flushed chan struct{}  // closed when the last frame is written, or never will be
 
 	mu      sync.Mutex
-	writing bool          // somebody is writing; only that one may use Pending and Advance
+	writing bool          // somebody is writing: only that one may use Pending and Advance
 	again   bool          // there was news since
 	done    bool          // flushed is closed
 	until   time.Time     // how long the end may take; zero while the connection is open
@@ -41,8 +48,9 @@ func (s *stream) serve(early []byte) {
 	c := s.conn
 	err := s.read(early)
 	var fault ws.Close
-	if errors.As(err, &fault) {
-		c.Close(fault)
+	if errors.As(err, &fault) || errors.Is(err, ErrNoMemory) {
+		c.stopDecoding()
+		c.Close(err)
 		s.drain()
 	}
 	if c.closing() {
@@ -51,7 +59,8 @@ func (s *stream) serve(early []byte) {
 	s.finish()
 }
 
-// read reads until the client closes or breaks a rule, or the socket fails, and says which.
+// read reads until the client closes or breaks a rule, or the socket fails, and
+// says which.
 func (s *stream) read(early []byte) error {
 	if err := s.take(early); err != nil {
 		return err
@@ -62,7 +71,10 @@ func (s *stream) read(early []byte) error {
 			return err
 		}
 		s.conn.transport.bytesIn.Add(uint64(len(b.bytes)))
-		s.conn.alive(time.Now().UnixMilli())
+		s.conn.alive(s.conn.transport.now())
+		if s.conn.closing() {
+			s.ignore(len(b.bytes))
+		}
 		err = s.take(b.bytes)
 		b.free()
 		if err != nil {
@@ -71,56 +83,93 @@ func (s *stream) read(early []byte) error {
 	}
 }
 
-// drain reads and forgets: a socket closed with unread bytes would take the close frame with it.
+// drain reads and forgets: a socket closed with unread bytes would take the
+// close frame with it.
 func (s *stream) drain() {
 	for {
 		b, err := s.socket.read()
 		if err != nil {
 			return
 		}
+		s.ignore(len(b.bytes))
 		b.free()
+	}
+}
+
+// ignore slows a client down that sends too much of what counts for nothing.
+func (s *stream) ignore(n int) {
+	if s.ignored += n; s.ignored > maxIgnored {
+		time.Sleep(ignorePause)
 	}
 }
 
 // take handles what the client sent, and waits whenever it must.
 func (s *stream) take(b []byte) error {
 	in := input{rest: b}
-	var relief <-chan struct{}
+	var retry <-chan struct{}
 	for {
 		wait, err := s.conn.take(&in)
+		s.held.Store(wait == untilRetry || wait == untilTime)
 		switch {
 		case wait == none:
 			return err
 		case wait == untilRead:
-			s.breathe()
-		case relief == nil:
-			relief = s.conn.transport.config.Hub.Relief() // and try again: it may have come meanwhile
+			s.awaitRead()
+		case wait == untilTime:
+			s.awaitTime(s.conn.holdTill - s.conn.transport.now())
+		case retry == nil:
+			retry = s.conn.transport.config.Hub.Retry() // and try again: it may have come meanwhile
 		default:
-			<-relief
-			relief = nil
+			<-retry
+			retry = nil
 		}
 	}
 }
 
-// breathe waits until the client has read what it must, or never will.
-func (s *stream) breathe() {
+// awaitRead waits until the client has read what it must, or never will.
+func (s *stream) awaitRead() {
 	for {
 		s.mu.Lock()
 		if s.done || !s.conn.mustRead() || s.conn.closing() {
 			s.mu.Unlock()
 			return
 		}
-		if s.resume == nil {
-			s.resume = make(chan struct{})
-		}
-		resume := s.resume
+		resume := s.resumed()
 		s.mu.Unlock()
 		<-resume
 	}
 }
 
-// letRead has breathe look again. It requires s.mu.
-func (s *stream) letRead() {
+// awaitTime waits for some milliseconds, or until the connection is closing.
+func (s *stream) awaitTime(ms int64) {
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		resume := s.resumed()
+		s.mu.Unlock()
+		if s.conn.closing() {
+			return
+		}
+		select {
+		case <-timer.C:
+			return
+		case <-resume:
+		}
+	}
+}
+
+// resumed returns a channel that is closed when the reader should look again. It
+// requires s.mu.
+func (s *stream) resumed() <-chan struct{} {
+	if s.resume == nil {
+		s.resume = make(chan struct{})
+	}
+	return s.resume
+}
+
+// wakeReader makes the reader look again. It requires s.mu.
+func (s *stream) wakeReader() {
 	if s.resume != nil {
 		close(s.resume)
 		s.resume = nil
@@ -131,25 +180,40 @@ func (s *stream) letRead() {
 func (s *stream) closing() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.until.IsZero() {
-		s.until = time.Now().Add(s.conn.transport.config.Close)
-		s.socket.SetReadDeadline(s.until)
-	}
-	s.letRead()
+	s.giveTime()
+	s.wakeReader()
+}
+
+// giveTime lets a connection that is closing live for a while longer. It
+// requires s.mu.
+func (s *stream) giveTime() {
+	t := s.conn.transport
+	s.until = t.started.Add(time.Duration(s.conn.timeToClose(t.now())) * time.Millisecond)
+	s.socket.SetReadDeadline(s.until)
 }
 
 // kill implements driver.
 func (s *stream) kill() { s.socket.Close() } // the reader notices
 
-// awaitFlush waits until the last frame is written, but not longer than for the client's.
+// awaitFlush waits until the last frame is written, or time has run out.
 func (s *stream) awaitFlush() {
-	s.mu.Lock()
-	timeout := time.NewTimer(time.Until(s.until))
-	s.mu.Unlock()
-	defer timeout.Stop()
-	select {
-	case <-s.flushed:
-	case <-timeout.C:
+	for {
+		s.mu.Lock()
+		if s.until.IsZero() { // there is a cause, and closing has yet to be called
+			s.giveTime()
+		}
+		left := time.Until(s.until)
+		s.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		timeout := time.NewTimer(left)
+		select {
+		case <-s.flushed:
+			timeout.Stop()
+			return
+		case <-timeout.C: // there may be more time by now
+		}
 	}
 }
 
@@ -170,7 +234,7 @@ func (s *stream) wake(bool) {
 		return
 	}
 	for {
-		if full := s.write(s.socket.try); full {
+		if full := !s.socket.canTry() || s.write(s.socket.try, maxWrite); full {
 			s.conn.full.Store(true)
 			go s.writeWaiting()
 			return
@@ -181,28 +245,26 @@ func (s *stream) wake(bool) {
 	}
 }
 
-// writeWaiting writes until there is nothing left, waiting for the socket. finish waits for it.
+// writeWaiting writes until there is nothing left, waiting for the socket.
+// finish waits for it.
 func (s *stream) writeWaiting() {
-	send := func(bufs [][]byte) (int, error) {
-		n, err := s.socket.writeAll(bufs)
-		s.excuse()
-		return n, err
-	}
 	for {
-		s.write(send)
+		s.write(s.socket.writeAll, maxWrite)
 		if !s.stopWriting() {
 			return
 		}
 	}
 }
 
-// excuse takes it for a sign of life that the client has read something, if nobody listens to its pongs meanwhile.
-func (s *stream) excuse() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.resume != nil {
-		s.conn.alive(time.Now().UnixMilli())
+// check looks after the connection and notes when to do so next.
+func (s *stream) check(now int64) {
+	if s.conn.full.Load() {
+		before := s.unacked
+		if s.unacked = s.socket.unacked(); s.unacked < before {
+			s.conn.alive(now) // it has received something: its pongs may come late
+		}
 	}
+	s.due = s.conn.check(now, s.held.Load())
 }
 
 // startWriting makes the caller the one who writes, if nobody else does.
@@ -231,30 +293,31 @@ func (s *stream) stopWriting() (again bool) {
 	}
 	s.writing, s.again = false, false
 	s.conn.full.Store(false)
-	s.letRead()
+	s.wakeReader()
 	s.writers.Done()
 	return false
 }
 
-// write hands what is pending to send, until nothing is left or the socket is full.
-func (s *stream) write(send func([][]byte) (int, error)) (full bool) {
-	list := lists.Get().(*[][]byte)
+// write hands what is pending to send, max bytes or more at a time, until
+// nothing is left or the socket is full.
+func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
+	mem := memories.Get().(*hub.Memory)
 	defer func() {
-		clear((*list)[:cap(*list)])
-		lists.Put(list)
+		mem.Reset()
+		memories.Put(mem)
 	}()
 	for {
-		bufs, err := s.conn.Pending((*list)[:0], maxWrite)
-		*list = bufs
+		mem.Reset()
+		b, err := s.conn.Pending(mem, max)
 		if errors.Is(err, hub.ErrBehind) {
-			s.conn.fallBehind()
+			s.conn.Close(hub.ErrBehind)
+			b, _ = s.conn.Pending(mem, max) // the rest of a frame, and the last one
+		}
+		if b.Bytes == 0 {
 			return false
 		}
-		if len(bufs) == 0 {
-			return false
-		}
-		n, err := send(bufs)
-		s.wrote(n)
+		n, err := send(b.Frames)
+		s.wrote(b, n)
 		if errors.Is(err, errFull) {
 			return true
 		}
@@ -266,15 +329,20 @@ func (s *stream) write(send func([][]byte) (int, error)) (full bool) {
 	}
 }
 
-var lists = sync.Pool{New: func() any { return new([][]byte) }}
+var memories = sync.Pool{New: func() any { return new(hub.Memory) }}
 
-func (s *stream) wrote(n int) {
-	messages, finished := s.conn.Advance(n)
+func (s *stream) wrote(b hub.Batch, n int) {
+	messages, finished := s.conn.Advance(b, n)
 	if n > 0 {
 		s.conn.transport.bytesOut.Add(uint64(n))
 	}
 	if messages > 0 {
-		s.conn.active.Store(time.Now().UnixMilli())
+		s.conn.active.Store(s.conn.transport.now())
+	}
+	if n > 0 && s.conn.closing() {
+		s.mu.Lock()
+		s.giveTime()
+		s.mu.Unlock()
 	}
 	if finished {
 		s.socket.closeWrite()
@@ -290,5 +358,5 @@ func (s *stream) lastWritten() {
 		s.done = true
 		close(s.flushed)
 	}
-	s.letRead()
+	s.wakeReader()
 }

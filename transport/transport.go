@@ -41,45 +41,57 @@ import (
 	"crier/ws"
 )
 
-// Causes of a connection's end, beside a fault of the protocol (a ws.Close), hub.ErrBehind, what
-// Receiver.Message returned and what Conn.Close was given.
+// Causes of a connection's end, beside a fault of the protocol (a ws.Close),
+// hub.ErrBehind, what Receiver.Message returned and what Conn.Close was given.
 var (
 	ErrLost      = errors.New("transport: the connection was lost")
 	ErrIdle      = errors.New("transport: no message in either direction for too long")
 	ErrSilent    = errors.New("transport: the client does not answer pings")
 	ErrGoingAway = errors.New("transport: the server is going away")
 	ErrFlooded   = errors.New("transport: the client causes more answers than it reads")
+	ErrUnending  = errors.New("transport: a message took too long to arrive")
+	ErrRestless  = errors.New("transport: the client sends too many control frames")
+	ErrNoMemory  = errors.New("transport: no memory for what the client has begun to send")
 )
 
 // Goodbye is the client's close frame as the cause of a connection's end.
 type Goodbye struct{ ws.Close }
 
-// CloseTimeout is how long a client has to answer a close frame, unless the Config says otherwise.
+// CloseTimeout is how long a client has to answer a close frame, unless the
+// Config says otherwise.
 const CloseTimeout = 5 * time.Second
 
-// A Receiver is whoever a connection belongs to.
+// A Receiver is what a connection belongs to.
 type Receiver interface {
-	// Message is called with each complete message, one at a time. data is the receiver's until it returns.
-	// If it returns hub.ErrBusy nothing has happened yet, and it is called again with the same message later.
+	// Message is called with each complete message, one at a time. data is the
+	// receiver's until it returns. If it returns hub.ErrBusy nothing has
+	// happened yet, and it is called again with the same message later.
 	Message(data []byte, binary bool) error
-	// Explain returns what to tell the client when the connection must end because of cause.
+	// Explain returns what to tell the client when the connection must end
+	// because of cause.
 	Explain(cause error) ws.Close
-	// Closed says that the connection has ended, and why: a Goodbye, ErrLost, or a cause that was explained.
+	// Closed says that the connection has ended, and why: a Goodbye, ErrLost,
+	// or a cause that was explained.
 	Closed(cause error)
 }
 
 // Config is what a Transport needs to know. Hub and MaxMessage are required.
 type Config struct {
 	Hub        *hub.Hub
-	MaxMessage int           // bytes of a client's message
-	MaxFrame   uint32        // bytes of a client's frame; 0: as many
-	Ping       time.Duration // a client that is silent for this long is pinged; 0: never
-	Idle       time.Duration // a connection without a message for this long is closed; 0: never
-	Close      time.Duration // a client has this long to answer a close frame; 0: CloseTimeout
+	MaxMessage int    // bytes of a client's message
+	MaxFrame   uint32 // bytes of a client's frame; 0: as many
 
-	// Skipped, if not nil, returns the frame that tells a client which fell behind how many messages it has missed:
-	// it goes on with the newest. If nil it is closed, because of hub.ErrBehind.
-	Skipped func(messages int) []byte
+	// Ping is the silence after which a client is pinged. A client that is
+	// silent for twice as long is closed. 0: never.
+	Ping time.Duration
+	// Idle is the time without a message in either direction after which a
+	// connection is closed. 0: never.
+	Idle time.Duration
+	// Message is the time a message may take from its first byte to its last.
+	// 0: as long as it likes.
+	Message time.Duration
+	// Close is how long a client has to answer a close frame. 0: CloseTimeout.
+	Close time.Duration
 
 	pumps bool // for tests: workers as where there are no loops
 }
@@ -87,7 +99,7 @@ type Config struct {
 // tick is how exactly time-outs are kept.
 func (c Config) tick() time.Duration {
 	shortest := c.Close
-	for _, d := range []time.Duration{c.Ping, c.Idle} {
+	for _, d := range []time.Duration{c.Ping, c.Idle, c.Message} {
 		if d > 0 {
 			shortest = min(shortest, d)
 		}
@@ -101,7 +113,7 @@ type worker interface {
 	join(*Conn)
 	// serve gives a connection its socket and returns true, if the worker can drive it.
 	serve(c *Conn, nc net.Conn, early []byte) bool
-	// wake has the worker look up.
+	// wake wakes the worker, so that it notices the time.
 	wake()
 	// run returns after end, which is called when no connection is left.
 	run()
@@ -115,7 +127,8 @@ const turn = 256
 
 // A Transport owns connections. New starts it, Shutdown ends it.
 type Transport struct {
-	config  Config // set once
+	config  Config    // set once
+	started time.Time // set once; time is counted from then, by the monotonic clock
 	workers []worker
 	running sync.WaitGroup // workers, the watch
 	stop    chan struct{}
@@ -137,6 +150,7 @@ func New(config Config) (*Transport, error) {
 	}
 	t := &Transport{
 		config:  config,
+		started: time.Now().Add(-time.Millisecond), // so that no time is 0
 		stop:    make(chan struct{}),
 		conns:   make(map[*Conn]struct{}),
 		streams: make(map[*stream]struct{}),
@@ -168,7 +182,7 @@ func New(config Config) (*Transport, error) {
 func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	c.transport, c.receiver = t, r
 	c.decoder.MaxMessage, c.decoder.MaxFrame = t.config.MaxMessage, t.config.MaxFrame
-	now := time.Now().UnixMilli()
+	now := t.now()
 	c.heard.Store(now)
 	c.active.Store(now)
 	t.mu.Lock()
@@ -182,6 +196,10 @@ func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	t.workers[c.place].join(c)
 	return nil
 }
+
+// now is the time in milliseconds since the transport started. The clock on the
+// wall may be set back, and then no time-out would come for a while.
+func (t *Transport) now() int64 { return time.Since(t.started).Milliseconds() }
 
 // place returns the worker for a connection: the one that near stands for, unless that has a quarter more connections
 // than its share; then the one with the fewest. It requires t.mu.
@@ -309,7 +327,8 @@ func (t *Transport) Stats() Stats {
 	return st
 }
 
-// watch has the workers keep time, and looks after the streams itself.
+// watch wakes the workers, so that they keep time, and looks after the streams
+// itself.
 func (t *Transport) watch() {
 	ticker := time.NewTicker(t.config.tick())
 	defer ticker.Stop()
@@ -322,7 +341,7 @@ func (t *Transport) watch() {
 		for _, w := range t.workers {
 			w.wake()
 		}
-		t.checkStreams(time.Now().UnixMilli())
+		t.checkStreams(t.now())
 	}
 }
 
@@ -336,7 +355,7 @@ func (t *Transport) checkStreams(now int64) {
 	}
 	t.mu.Unlock()
 	for _, s := range due {
-		s.due = s.conn.check(now)
+		s.check(now)
 	}
 }
 

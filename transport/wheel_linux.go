@@ -1,17 +1,20 @@
 package transport
 
-// A wheel holds lines by when they are next to be looked at. Adding and removing take the same short time for any number of
-// lines; looking at one early does no harm, so times beyond the wheel's reach wait in its last slot.
+// A wheel holds lines by when they are next to be looked at. Adding and removing
+// take the same short time for any number of lines; looking at one early does no
+// harm, so times beyond the wheel's reach wait in its last slot.
 type wheel struct {
 	tick int64 // milliseconds
-	now  int64 // ticks since 1970: every slot before this has been emptied
-	// slots[i] is a list of the lines for ticks t with t%len(slots) == i, now < t < now+len(slots).
+	now  int64 // ticks: every slot before this has been emptied
+	// slots[i] is a list of the lines for ticks t with t%len(slots) == i,
+	// now < t < now+len(slots).
 	slots [64]*line
 }
 
 func newWheel(tick, now int64) wheel { return wheel{tick: tick, now: now / tick} }
 
-// add puts l where it is found when the clock has reached at, in milliseconds since 1970, or up to a tick later.
+// add puts l where it is found at the time at, in milliseconds, or up to a tick
+// later.
 func (w *wheel) add(l *line, at int64) {
 	t := min(max((at+w.tick-1)/w.tick, w.now+1), w.now+int64(len(w.slots))-1)
 	l.waits = true
@@ -37,17 +40,17 @@ func (w *wheel) remove(l *line) {
 	l.prev, l.next, l.waits = nil, nil, false
 }
 
-// advance takes out every line whose time has come and calls look with it.
-func (w *wheel) advance(now int64, look func(*line)) {
+// advance takes out every line whose time has come and calls do with it.
+func (w *wheel) advance(now int64, do func(*line)) {
 	target := now / w.tick
-	w.now = max(w.now, target-int64(len(w.slots))) // the clock may have leapt
+	w.now = max(w.now, target-int64(len(w.slots))) // the process may have been stopped
 	for w.now < target {
 		w.now++
 		slot := &w.slots[w.now%int64(len(w.slots))]
 		for *slot != nil {
 			l := *slot
 			w.remove(l)
-			look(l) // adds it for a later tick, if at all
+			do(l) // adds it for a later tick, if at all
 		}
 	}
 }

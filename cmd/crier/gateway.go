@@ -66,7 +66,7 @@ are told to trust.`,
 				o.file = args[0]
 			}
 			config.Log = newLog(cmd.ErrOrStderr(), level)
-			config.Backlog = max(config.Backlog, 8*config.MaxMessage)
+			config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return o.serve(ctx, config, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -82,7 +82,7 @@ are told to trust.`,
 	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without the two, programs on this machine may sign as they like")
 	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
-	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
+	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())

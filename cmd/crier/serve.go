@@ -46,7 +46,7 @@ Other programs on this machine may use the management API (/publish, /topics,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Skip = slow == "skip"
 			if !cmd.Flags().Changed("backlog") {
-				config.Backlog = max(config.Backlog, 8*config.MaxMessage)
+				config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			}
 			config.Console = bool(page)
 			config.Log = newLog(cmd.ErrOrStderr(), level)
@@ -69,16 +69,19 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
 	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
-	f.IntVar(&config.MaxMessage, "max-message", config.MaxMessage, "`BYTES` of the largest message")
+	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
-	f.IntVar(&config.Backlog, "backlog", config.Backlog, "`BYTES` of messages kept for the slowest reader of a topic")
+	f.Var((*size)(&config.Backlog), "backlog", "`SIZE` of the messages kept for the slowest reader of a topic")
+	f.Var((*size)(&config.Memory), "memory", "`SIZE` of everything kept for clients: messages, posts, parts of messages; by default a quarter of what the process may have, at most 256MiB")
 	f.Var(&slow, "slow", "`close|skip`: close readers that fall behind, or skip what they have yet to read and tell them how many messages they missed")
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for `DURATION`, and close it after twice as long; 0 never")
+	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "close a client whose message takes longer than `DURATION` from its first byte to its last; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after `DURATION` without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
 	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
 	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
 	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
+	f.Lookup("memory").DefValue = "" // it depends on the machine, and help must not
 	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")

@@ -11,7 +11,7 @@ const slept = 90_000;
 const forGood = /^(100[0237-9]|1010|[34]...)$/;
 
 // Behind all that was published.
-const settled = /^(the server is going away|no message for too long|Connection Closed Normally)$/;
+const settled = /^(going-away|idle|topic-removed|Connection Closed Normally)\b/;
 
 const unmarked = /\/(bridge|chat|rooms|directory)\/?$/;
 

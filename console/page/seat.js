@@ -108,7 +108,8 @@ export class Seat {
   // state shows how the connection is, and keeps a note of it among the frames.
   #state(first) {
     const { state, ended, retryAt } = this.#crier;
-    const why = ended && [ended.code === 1006 ? "" : ended.code, ended.reason].filter(Boolean).join(" ");
+    const sentence = ended?.reason.replace(/^[a-z-]+: /, ""); // without its name
+    const why = ended && [ended.code === 1006 ? "" : ended.code, sentence].filter(Boolean).join(" ");
     clearInterval(this.#countdown);
     const place = this.#find(".state");
     this.element.dataset.state = state;

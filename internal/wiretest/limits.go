@@ -12,7 +12,16 @@ const (
 	maxHeader  = 32 << 10
 	maxTopics  = 1024
 	maxName    = 256
+	maxReach   = 64
 )
+
+// topics returns a query with n topics.
+func topics(n int) (query string) {
+	for i := range n {
+		query += fmt.Sprintf("&topic=%d", i)
+	}
+	return query
+}
 
 func testMaxMessage(t *testing.T, s server) {
 	room := "/?topic=" + unique("big")
@@ -69,12 +78,6 @@ func testMaxHeader(t *testing.T, s server) {
 }
 
 func testMaxTopics(t *testing.T, s server) {
-	topics := func(n int) (query string) {
-		for i := range n {
-			query += fmt.Sprintf("&topic=%d", i)
-		}
-		return query
-	}
 	name := strings.Repeat("x", maxName)
 	for _, c := range []struct {
 		path   string
@@ -88,6 +91,9 @@ func testMaxTopics(t *testing.T, s server) {
 		{"/?topic=" + name, 101, ""},
 		{"/?topic=" + name + "x", 400, "a topic's name has at most 256 bytes\n"},
 		{"/bridge?topicName=" + name + "x", 400, "a topic's name has at most 256 bytes\n"},
+		{"/?topic=%ff", 400, "a topic's name is UTF-8\n"},
+		{"/bridge?topicName=%fe", 400, "a topic's name is UTF-8\n"},
+		{"/rooms?user=%ff", 400, "a user's name is UTF-8\n"},
 		{"/rooms?user=" + name, 101, ""},
 		{"/rooms?user=" + name + "x", 400, "a user's name has at most 256 bytes\n"},
 	} {
@@ -96,4 +102,20 @@ func testMaxTopics(t *testing.T, s server) {
 	c := s.dial(t, "/rooms")
 	c.say(`{"action":"subscribe","topic":"` + name + `x"}`)
 	c.hears("in rooms, too", `{"statusCode":500,"body":"A topic's name has at most 256 bytes"}`)
+}
+
+// testMaxReach: a message of broadcast goes to as many topics, and not to one
+// more: who is in more of them can listen.
+func testMaxReach(t *testing.T, s server) {
+	room := "/?topic=" + unique("reach")
+	listener, far, tooFar := s.dial(t, room), s.dial(t, room+topics(maxReach-1)), s.dial(t, room+topics(maxReach))
+	far.say("to 64 topics")
+	listener.hears("the most there may be", others("to 64 topics"))
+	tooFar.hears("it can listen", others("to 64 topics"))
+	tooFar.say("to 65 topics")
+	if got := tooFar.next(); !strings.HasPrefix(got, `{"message": "a message goes to at most 64 topics", `) {
+		t.Errorf("who says something to 65 topics hears %s", got)
+	}
+	listener.say("marker")
+	listener.hears("nothing of that", mine("marker"))
 }

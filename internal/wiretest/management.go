@@ -210,7 +210,7 @@ func testPublish(t *testing.T, s server) {
 	c, bridge := s.dial(t, "/?topic="+topic), s.dial(t, "/bridge?topicName="+topic)
 	everyone := s.dial(t, "/")
 	everyone.tag = topic
-	const ok = `{"ok":true}` + "\n"
+	const ok = `{"ok":true,"heard":1}` + "\n"
 	s.ask(t, "POST /publish?topic="+topic+"\nhi").wants(t, "publish", 200, ok)
 	c.hears("stamped, and nobody's own", others("hi"))
 	s.ask(t, "POST /publish?topicName="+topic+"\n"+`{"n":1.0}`).wants(t, "publish JSON", 200, ok)
@@ -221,14 +221,23 @@ func testPublish(t *testing.T, s server) {
 	c.hears("an empty message is one", others(""))
 	s.ask(t, "POST /publish?topic="+topic+"\n\xff\x00").wants(t, "publish binary", 200, ok)
 	c.hears("what is not text goes as binary", "binary ff00")
-	s.ask(t, "POST /publish\nto all of "+topic).wants(t, "publish to everyone", 200, ok)
+	a := s.ask(t, "POST /publish\nto all of "+topic)
+	a.is(t, "publish to everyone", 200) // others may be there
 	everyone.hears("everyone", others("to all of "+topic))
-	s.ask(t, "POST /publish?topic="+unique("nobody")+"\nhi").wants(t, "publish to nobody", 200, ok)
+	s.ask(t, "POST /publish?topic="+unique("nobody")+"\nhi").wants(t, "publish to nobody", 200, `{"ok":true,"heard":0}`+"\n")
+	both := s.dial(t, "/?topic="+topic+"&topic="+topic+"-2")
+	s.ask(t, "POST /publish?topic="+topic+"&topic="+topic+"-2\nwho hears").wants(t, "publish to two topics", 200, `{"ok":true,"heard":2}`+"\n")
+	both.hears("once", others("who hears"))
+	c.hears("and in one of them", others("who hears"))
 
-	a := s.ask(t, "POST /publish?topic="+topic+"\n"+strings.Repeat("x", maxMessage+1))
+	a = s.ask(t, "POST /publish?topic="+topic+"\n"+strings.Repeat("x", maxMessage+1))
 	a.wants(t, "too large", 413, `{"message":"the message is larger than the limit"}`+"\n")
 	a = s.ask(t, "POST /publish?topic="+strings.Repeat("x", maxName+1)+"\nhi")
 	a.wants(t, "a long name", 400, `{"message":"a topic's name has at most 256 bytes"}`+"\n")
+	a = s.ask(t, "POST /publish?topic=%ff\nhi")
+	a.wants(t, "a name that is no text", 400, `{"message":"a topic's name is UTF-8"}`+"\n")
+	a = s.ask(t, "POST /publish?"+topics(maxReach+1)+"\nhi")
+	a.wants(t, "too many topics", 400, `{"message":"a message goes to at most 64 topics"}`+"\n")
 	a.isError(t, "BadRequestException")
 	c.say("marker")
 	c.hears("nothing that was refused, nothing for everyone", mine("marker"))

@@ -67,7 +67,7 @@ func TestStubbornClient(t *testing.T) {
 	p := start(t, "--drain", "0s")
 	stubborn := p.raw(t, "/")
 	p.stop()
-	stubborn.gets("it is told", "close 1001 the server is going away")
+	stubborn.gets("it is told", "close 1001 going-away: the server is going away")
 	p.exits()
 }
 
@@ -107,7 +107,7 @@ func TestIdleTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if told.String() != "close 1001 no message for too long" {
+	if told.String() != "close 1001 idle: no message for too long" {
 		t.Errorf("told %v", told)
 	}
 	if waited := time.Since(began); waited < idle-10*time.Millisecond { // the server counts in milliseconds
@@ -132,7 +132,7 @@ func TestPingInterval(t *testing.T) {
 	began := time.Now()
 	silent := p.raw(t, "/?topic=b")
 	silent.gets("it is asked", "ping:")
-	silent.gets("once, and then it is over", "close 1011 no answer to a ping")
+	silent.gets("once, and then it is over", "close 1011 no-pong: no answer to a ping")
 	if waited := time.Since(began); waited < 2*interval-10*time.Millisecond {
 		t.Errorf("told after %v, want %v", waited, 2*interval)
 	}
@@ -230,7 +230,7 @@ func TestMaxMessageFlag(t *testing.T) {
 	for _, stream := range [][]byte{appendFrame(nil, true, opText, []byte(most+"x")), frames("text:" + most + "- cont:x")} {
 		c := p.raw(t, "/")
 		c.send(stream)
-		c.gets("one byte more", "close 1009 messages are limited to 1000 bytes")
+		c.gets("one byte more", "close 1009 message-too-big: messages are limited to 1000 bytes")
 	}
 	for _, path := range []string{"/publish", "/@connections/" + listener.id()} {
 		p.ask(t, "POST "+path+"\n"+most).is(t, path, 200)
@@ -275,7 +275,7 @@ func TestSlowReader(t *testing.T) {
 	for i := 0; ; i++ {
 		f, err := readFrame(slow.in)
 		if f.op == opClose {
-			if got := f.String(); got != "close 1013 you read too slowly: messages were lost; reconnect" {
+			if got := f.String(); got != "close 1013 fell-behind: you read too slowly: messages were lost; reconnect" {
 				t.Errorf("after %d of %d messages it is told %s", i, said, got)
 			}
 			break
@@ -330,7 +330,7 @@ func TestDraining(t *testing.T) {
 	p := start(t, "--drain", "0s")
 	last := p.raw(t, "/") // holds the server up: it does not answer the close frame until it is told to
 	p.stop()
-	last.gets("it is told", "close 1001 the server is going away")
+	last.gets("it is told", "close 1001 going-away: the server is going away")
 	p.ask(t, "GET /readyz").wants(t, "/readyz", 503, "draining\n")
 	p.ask(t, "GET /healthz").wants(t, "/healthz", 200, "ok\n")
 	a := p.get(t, p.request("/"))

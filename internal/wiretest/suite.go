@@ -94,6 +94,7 @@ var tests = []struct {
 	{"MaxMessage", testMaxMessage, serve},
 	{"MaxHeader", testMaxHeader, serve},
 	{"MaxTopics", testMaxTopics, serve},
+	{"MaxReach", testMaxReach, serve},
 
 	// badinput.go and nonsense.go: the protocol, broken.
 	{"BadInput", testBadInput, every},

@@ -1,0 +1,419 @@
+package hub
+
+import "sort"
+
+// A Batch is what a member should write next. It is a value: whatever happens
+// to the member before Advance, the batch says what was handed out.
+type Batch struct {
+	// Frames are to be written in this order. They must not be changed.
+	Frames [][]byte
+	// Bytes is their length.
+	Bytes int
+
+	pieces []piece
+}
+
+// Memory holds batches. It can be reused for others when none of those it holds
+// is needed any more, and Reset was called.
+type Memory struct {
+	frames [][]byte
+	pieces []piece
+}
+
+// Reset forgets all batches.
+func (mem *Memory) Reset() {
+	clear(mem.frames)
+	clear(mem.pieces)
+	mem.frames, mem.pieces = mem.frames[:0], mem.pieces[:0]
+}
+
+// A kind is where the bytes of a piece come from.
+type kind uint8
+
+const (
+	rest         kind = iota // what was left of a frame
+	notice                   // tells of messages that were missed
+	controlFrame             // of outbox.control
+	ownFrame                 // of outbox.own
+	run                      // frames of a log
+)
+
+// A piece is the part of a batch that comes from one place. There is one for
+// each delivery, so it is small.
+type piece struct {
+	kind    kind
+	last    bool   // of ownFrame: it is the member's last frame
+	message bool   // of ownFrame: it is a message
+	copy    bool   // of ownFrame: it is a copy of what the member published
+	bytes   uint32 // its length
+	place   uint32 // of controlFrame and ownFrame
+	missed  uint32 // of a notice: the messages that it tells of
+
+	seq      uint64  // of ownFrame and run: the number of the last message
+	cursor   *cursor // of a run
+	chunk    *chunk  // of a run: where it is
+	from, to uint32  // of a run: chunk.index[from:to] are its entries
+}
+
+// Pending returns what m should write next, in order: all there is, or at least
+// max bytes. An empty batch means that there is nothing now. The batch is kept
+// in mem, beside those that are there already.
+//
+// It returns ErrBehind if a log no longer holds what m needs: then call Finish
+// with drop. With Config.Skipped it does not; the batch begins with what that
+// returns.
+//
+// A batch must be given to Advance before the next call of Pending.
+func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	if m.isBehind() {
+		switch {
+		case m.stage == leaving:
+			m.dropButLast()
+		case m.shard.hub.config.Skipped == nil:
+			return Batch{}, ErrBehind
+		default:
+			m.skip()
+		}
+	}
+	b := batcher{mem: mem, frames: len(mem.frames), pieces: len(mem.pieces)}
+	if frame := m.out.rest; len(frame) > 0 {
+		b.add(frame, &piece{kind: rest})
+	}
+	if m.stage == left {
+		return b.batch(), nil
+	}
+	if m.missed > 0 {
+		b.add(m.shard.hub.config.Skipped(m.missed), &piece{kind: notice, missed: uint32(m.missed)})
+	}
+	left := m.out.control
+	if m.stuck {
+		left = b.addControl(left)
+	}
+	left = m.merge(&b, left, max)
+	if b.bytes >= max {
+		b.addControl(left) // there may be a long wait for the next batch
+	}
+	if b.bytes == 0 {
+		m.settleSilence(&b)
+	}
+	return b.batch(), nil
+}
+
+// settleSilence notes what m was given where that is nothing: messages of its
+// own, of which it wants no copy. Such a batch is not given to Advance.
+func (m *Member) settleSilence(b *batcher) {
+	for i := range b.mem.pieces[b.pieces:] {
+		m.give(&b.mem.pieces[b.pieces+i])
+	}
+	b.mem.pieces = b.mem.pieces[:b.pieces]
+	if m.updateNews() {
+		m.shard.wake()
+	}
+	m.unbox()
+	m.shard.hub.tellStarving()
+}
+
+// A batcher collects a batch.
+type batcher struct {
+	mem            *Memory
+	frames, pieces int // of mem, that belong to others
+	bytes          int
+}
+
+func (b *batcher) add(frame []byte, p *piece) {
+	p.bytes = uint32(len(frame))
+	b.bytes += len(frame)
+	b.mem.pieces = append(b.mem.pieces, *p)
+	if len(frame) > 0 {
+		b.mem.frames = append(b.mem.frames, frame)
+	}
+}
+
+// addControl adds all of a list of control frames. It returns an empty list.
+func (b *batcher) addControl(list []private) []private {
+	for i := range list {
+		b.add(list[i].frame, &piece{kind: controlFrame, place: list[i].place})
+	}
+	return nil
+}
+
+func (b *batcher) batch() Batch {
+	return Batch{b.mem.frames[b.frames:], b.bytes, b.mem.pieces[b.pieces:]}
+}
+
+// Advance says that n bytes of a batch have been written. It returns how many
+// messages began among them, and whether the last frame (see Finish) is written
+// now.
+func (m *Member) Advance(b Batch, n int) (messages int, finished bool) {
+	s := m.shard
+	s.mu.Lock()
+	waited := m.out.posts + m.out.copies
+	m.stuck = n < b.Bytes
+	frames := b.Frames
+	for i := range b.pieces {
+		p := &b.pieces[i]
+		if n == 0 && p.bytes > 0 {
+			break
+		}
+		if p.bytes == 0 {
+			messages += m.give(p)
+			continue
+		}
+		whole := n >= int(p.bytes)
+		left := p.cut(frames[0], n)
+		messages += m.give(p)
+		m.setRest(left)
+		if !whole {
+			break
+		}
+		n -= int(p.bytes)
+		frames = frames[1:]
+	}
+	if m.stage == left {
+		m.drop()
+	}
+	s.delivered += uint64(messages)
+	moved := m.updateNews()
+	freed := m.out.posts+m.out.copies < waited
+	finished = m.stage == left && len(m.out.rest) == 0
+	m.unbox()
+	s.mu.Unlock()
+	if moved {
+		s.wake()
+	}
+	if freed {
+		s.hub.tellStarving()
+	}
+	return messages, finished
+}
+
+// cut makes p end with the frame in which its first n bytes end. It returns
+// what is left of that frame; frames is the whole piece.
+func (p *piece) cut(frames []byte, n int) (left []byte) {
+	if n >= len(frames) {
+		return nil
+	}
+	if p.kind != run {
+		return frames[n:]
+	}
+	index := p.chunk.index[p.from:p.to]
+	end := index[len(index)-1].end - uint32(len(frames)-n) // in the chunk, of the n bytes
+	k := sort.Search(len(index), func(k int) bool { return index[k].end >= end })
+	p.to, p.seq = p.from+uint32(k)+1, index[k].seq
+	return p.chunk.buf[end:index[k].end]
+}
+
+// give notes that m was given p, or the beginning of its last frame. It returns
+// how many messages that were.
+func (m *Member) give(p *piece) (messages int) {
+	m.got = max(m.got, p.seq)
+	switch p.kind {
+	case notice:
+		m.missed = max(m.missed-int(p.missed), 0)
+	case controlFrame:
+		m.out.control = m.taken(m.out.control, p.place)
+	case ownFrame:
+		before := len(m.out.own)
+		m.out.own = m.taken(m.out.own, p.place)
+		if p.copy && len(m.out.own) == before { // m had to skip in the meantime: this it has not missed
+			m.miss(-1)
+		}
+		if p.last {
+			m.stage = left
+		}
+		if p.message {
+			messages = 1
+		}
+	case run:
+		messages = int(p.to - p.from)
+		if c, to := p.cursor, p.chunk.first+uint64(p.to); c.next < to {
+			c.next = to
+		} else { // m had to skip in the meantime: these it has not missed
+			m.miss(-messages)
+		}
+	}
+	return messages
+}
+
+// miss counts messages that m has missed, or that it has not if n is negative.
+func (m *Member) miss(n int) {
+	n = max(n, -m.missed)
+	m.missed += n
+	m.shard.missed += n
+}
+
+// taken removes the frames up to a place from the beginning of list: some may
+// be gone already.
+func (m *Member) taken(list []private, place uint32) []private {
+	n := 0
+	for n < len(list) && int32(list[n].place-place) <= 0 {
+		n++
+	}
+	m.discard(list[:n])
+	clear(list[:n])
+	if n == len(list) {
+		return list[:0]
+	}
+	return list[n:]
+}
+
+// setRest says what is left of a frame that was written in part.
+func (m *Member) setRest(left []byte) {
+	if len(left) > 0 || len(m.out.rest) > 0 {
+		m.boxed().rest = left
+	}
+}
+
+// noteNews says that c has something to read. It requires the shard to be
+// locked.
+func (m *Member) noteNews(c *cursor) {
+	if !c.news {
+		c.news = true
+		m.news = append(m.news, c)
+	}
+}
+
+// updateNews passes over what m was given in another way, and keeps those
+// cursors in m.news that have something to read. It reports whether the shard
+// must be woken to tell the logs how far m has read.
+func (m *Member) updateNews() (moved bool) {
+	s := m.shard
+	news := m.news
+	m.news = m.news[:0]
+	for _, c := range news {
+		view := c.group.view
+		for view.tail() <= c.next && c.next < c.visible() && view.seq(c.next) <= m.got {
+			c.next++
+		}
+		if s.noteMoved(c.group) {
+			moved = true
+		}
+		switch {
+		case c.next >= c.until:
+			c.news = false
+			m.cursors = remove(m.cursors, c)
+			s.hub.mu.Lock()
+			s.hub.detach(c)
+			s.hub.unlock()
+		case c.next >= c.visible():
+			c.news = false
+		default:
+			m.news = append(m.news, c)
+		}
+	}
+	clear(news[len(m.news):])
+	if len(m.news) == 0 && cap(m.news) > 4 {
+		m.news = nil
+	}
+	return moved
+}
+
+// isBehind reports whether a log has dropped what m has yet to read, or m must
+// give up its place.
+func (m *Member) isBehind() bool {
+	if m.behind {
+		return true
+	}
+	for _, c := range m.news {
+		if c.next < c.group.view.tail() {
+			return true
+		}
+	}
+	return false
+}
+
+// Behind reports whether Pending would return ErrBehind.
+func (m *Member) Behind() bool {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	return m.stage == present && m.shard.hub.config.Skipped == nil && m.isBehind()
+}
+
+// skip drops what m has yet to get of its topics, and its copies among that,
+// and counts it as missed. It requires the shard to be locked.
+func (m *Member) skip() {
+	for _, c := range m.news {
+		if n := c.visible(); n > c.next {
+			m.miss(int(n - c.next))
+			c.next = n
+		}
+	}
+	cut := m.shard.cut
+	m.got = max(m.got, cut)
+	if own := m.out.own; len(own) > 0 {
+		kept := make([]private, 0, len(own))
+		for i := range own {
+			if p := own[i]; p.post || p.last || p.seq > cut {
+				kept = append(kept, p)
+			} else {
+				m.discard(own[i : i+1])
+			}
+		}
+		m.out.own = kept
+	}
+	m.behind = false
+	h := m.shard.hub
+	h.mu.Lock()
+	h.settle(m)
+	h.unlock()
+	if m.updateNews() {
+		m.shard.wake()
+	}
+}
+
+// dropButLast drops everything that is pending but the last frame.
+func (m *Member) dropButLast() {
+	last := m.out.own[len(m.out.own)-1]
+	m.out.own = m.out.own[:len(m.out.own)-1]
+	m.drop()
+	m.boxed().own = append(m.boxed().own, last)
+}
+
+// expel makes m give up what it holds of the logs: their memory is needed. It
+// requires the shard to be locked.
+func (m *Member) expel() {
+	m.expelled = true
+	if m.stage == present || m.stage == leaving {
+		m.behind = true
+		m.shard.enqueue(m)
+	}
+	h := m.shard.hub
+	switch {
+	case !m.behind:
+		h.mu.Lock()
+		h.settle(m)
+		h.unlock()
+	case m.stage == leaving:
+		m.dropButLast()
+	case h.config.Skipped != nil:
+		m.skip()
+	}
+}
+
+// Unread returns how many messages wait for m: in its topics, as of its shard's
+// last turn, and its own. A message to several topics counts for each that m is
+// in.
+func (m *Member) Unread() int {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	n := m.missed
+	for _, c := range m.news {
+		n += int(c.visible() - c.next)
+	}
+	for i := range m.out.own {
+		if p := &m.out.own[i]; p.post {
+			n++
+		}
+	}
+	return n
+}
+
+// Waiting returns how many bytes wait for m alone: posts, and its copies of
+// what it published.
+func (m *Member) Waiting() int {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	return m.out.posts + m.out.copies
+}

@@ -1,0 +1,362 @@
+package hub
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+func TestFallingBehind(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10})
+	s := newShard(h)
+	slow, fast := join(s, "slow", "a"), join(s, "fast", "a")
+	frame := bytes.Repeat([]byte("x"), 100)
+	h.Publish(Publication{Topics: names("a"), Frame: frame})
+	settle(s)
+	slow.read(30) // stuck in the middle of a frame
+	for range 200 {
+		if err := h.Publish(Publication{Topics: names("a"), Frame: frame}); err != nil {
+			t.Fatal(err)
+		}
+		settle(s)
+		if err := fast.readAll(); err != nil {
+			t.Fatalf("the fast one: %v", err)
+		}
+	}
+	if err := slow.read(1); err != ErrBehind {
+		t.Fatalf("the slow one: %v, want ErrBehind", err)
+	}
+	if h.Stats().LogBytes > 8<<10 {
+		t.Errorf("the logs hold %d bytes, more than the limit", h.Stats().LogBytes)
+	}
+	slow.Finish([]byte("[1013]"), true)
+	settle(s)
+	slow.want(t, "the frame under way is completed, then the last one comes", string(frame)+"[1013]")
+	if got := len(fast.stream); got != 201*100 {
+		t.Errorf("the fast one got %d bytes, want %d", got, 201*100)
+	}
+}
+
+// missed is for Config.Skipped.
+func missed(messages int) []byte { return fmt.Appendf(nil, "[%d missed]", messages) }
+
+func TestSkip(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10, Skipped: missed})
+	s := newShard(h)
+	slow := join(s, "slow", "a")
+	frame := bytes.Repeat([]byte("x"), 100)
+	h.Publish(Publication{From: &slow.Member, Topics: names("a"), Frame: frame, Echo: EchoOwn, Own: []byte("[mine]")})
+	settle(s)
+	slow.read(3)
+	for range 100 {
+		h.Publish(Publication{Topics: names("a"), Frame: frame})
+		settle(s)
+	}
+	slow.Post([]byte("[post]"))
+	settle(s)
+	slow.Post([]byte("[later]")) // after the cut
+	h.Publish(Publication{Topics: names("a"), Frame: []byte("[next]")})
+	slow.read(1)
+	settle(s)
+	slow.want(t, "it continues at the head, after the frame under way", "[mine][100 missed][post][later][next]")
+}
+
+// TestSkipAfterOffer: what a member was offered before it had to skip, and has
+// taken, it has not missed.
+func TestSkipAfterOffer(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10, Skipped: missed})
+	s := newShard(h)
+	slow := join(s, "slow", "a")
+	publish := func(frame string) {
+		h.Publish(Publication{Topics: names("a"), Frame: []byte(frame)})
+		settle(s)
+	}
+	publish("[1]")
+	publish("[2]")
+	slow.offer(1 << 20)
+	publish("[3]")
+	s.mu.Lock()
+	slow.skip()
+	s.mu.Unlock()
+	slow.take(4) // and one byte of [2]
+	publish("[4]")
+	slow.want(t, "two of three were taken", "[1][2][1 missed][4]")
+}
+
+func TestBusy(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10})
+	woken := 0
+	s, lazy := h.NewShard(func() { woken++ }), newShard(h)
+	ann, bob := join(s, "ann", "a"), join(lazy, "bob", "a")
+	frame := bytes.Repeat([]byte("x"), 1000)
+	sent := 0
+	for h.Publish(Publication{Topics: names("a"), Frame: frame}) == nil {
+		sent++
+		settle(s)
+		ann.readAll()
+	}
+	settle(s)
+	if err := h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: frame}); err != ErrBusy {
+		t.Fatalf("the second refusal is %v", err)
+	}
+	retry, before := h.Retry(), woken
+	settle(s)
+	if woken != before {
+		t.Error("the refused member's shard is woken for nothing")
+	}
+	settle(lazy)
+	<-retry
+	if woken == before {
+		t.Error("the refused member's shard is not woken when the lazy one has caught up")
+	}
+	if err := h.Publish(Publication{Topics: names("a"), Frame: frame}); err != nil {
+		t.Errorf("after the lazy shard caught up: %v", err)
+	}
+	settle(lazy)
+	bob.want(t, "a member that takes what it is offered loses nothing", string(bytes.Repeat(frame, sent+1)))
+}
+
+// TestNewTopicsFindRoom: readers that are stuck do not keep others from a first
+// message, however many they are.
+func TestNewTopicsFindRoom(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10, Memory: 64 << 10})
+	s := newShard(h)
+	var stuck []*reader
+	expelled := 0
+	for i := range 100 {
+		r := join(s, fmt.Sprint(i), fmt.Sprint(i))
+		for h.Publish(Publication{Topics: names(r.name), Frame: make([]byte, 2000)}) != nil {
+			settle(s)
+			for _, other := range stuck {
+				if other.Behind() {
+					other.Finish([]byte("[1013]"), true)
+					expelled++
+				}
+			}
+		}
+		settle(s)
+		stuck = append(stuck, r)
+		if got := h.Stats().Memory; got > 64<<10 {
+			t.Fatalf("%d bytes are in use, more than the limit", got)
+		}
+	}
+	if err := stuck[99].read(1); err != nil || expelled < 70 || expelled > 90 {
+		t.Errorf("%d of 100 readers were put behind; the newest: %v", expelled, err)
+	}
+	for _, r := range stuck {
+		r.Leave()
+	}
+	if st := h.Stats(); st.Memory != 0 || st.Topics != 0 {
+		t.Errorf("when all have left: %+v", st)
+	}
+}
+
+// TestLeavingMakesRoom: whoever waits for memory is told when a reader leaves
+// that held it, whatever else happens.
+func TestLeavingMakesRoom(t *testing.T) {
+	h := New(Config{Backlog: 64 << 10, Memory: 128 << 10})
+	woken := 0
+	s, other := newShard(h), h.NewShard(func() { woken++ })
+	slow, ann := join(s, "slow", "a"), join(other, "ann")
+	frame := make([]byte, 30<<10)
+	for h.Publish(Publication{Topics: names("a"), Frame: frame}) == nil {
+	}
+	p := Publication{From: &ann.Member, Topics: names("a"), Frame: frame}
+	if err := h.Publish(p); err != ErrBusy {
+		t.Fatalf("the log is full: %v", err)
+	}
+	retry, before := h.Retry(), woken
+	join(other, "new", "a") // so that the topic remains
+	slow.Leave()
+	<-retry
+	if woken == before {
+		t.Error("the member that was refused is not told")
+	}
+	if err := h.Publish(p); err != nil {
+		t.Errorf("there is room now: %v", err)
+	}
+}
+
+// TestWhoeverAsksForMorePays: members that fill the memory with topics that
+// they do not read do so at their own cost, not at that of a slow reader of
+// another topic, nor of its publisher.
+func TestWhoeverAsksForMorePays(t *testing.T) {
+	h := New(Config{Backlog: 64 << 10, Memory: 1 << 20})
+	s := newShard(h)
+	slow := join(s, "slow", "honest")
+	sent := 0
+	say := func() bool {
+		if h.Publish(Publication{Topics: names("honest"), Frame: make([]byte, 1000)}) != nil {
+			return false
+		}
+		settle(s)
+		sent += 1000
+		return true
+	}
+	for range 40 {
+		say()
+	}
+	var hogs []*reader
+	for i := range 4 {
+		r := join(s, fmt.Sprint("hog ", i))
+		for k := range 100 {
+			r.Subscribe(Topic{"app", fmt.Sprint(i, " ", k)})
+		}
+		hogs = append(hogs, r)
+	}
+	for k := range 100 {
+		for i := range hogs {
+			for range 10 {
+				h.Publish(Publication{Topics: names(fmt.Sprint(i, " ", k)), Frame: make([]byte, 1000)})
+				settle(s)
+			}
+			if hogs[i].Behind() {
+				hogs[i].Finish([]byte("[1013]"), true)
+			}
+			if slow.Behind() {
+				t.Fatal("the slow reader of another topic was put behind")
+			}
+			if got := h.Stats().Memory; got > 512<<10 {
+				t.Fatalf("%d bytes are in use, more than the limit", got)
+			}
+		}
+	}
+	for tries := 0; !say(); tries++ {
+		if tries == 10 {
+			t.Fatal("nobody can talk in another topic")
+		}
+		settle(s)
+		for _, r := range hogs {
+			if r.Behind() {
+				r.Finish([]byte("[1013]"), true)
+			}
+		}
+	}
+	if err := slow.readAll(); err != nil || len(slow.stream) != sent {
+		t.Errorf("the slow reader got %d of %d bytes, %v", len(slow.stream), sent, err)
+	}
+}
+
+// TestSpentMemory: what everybody has read is kept for the next frame only as
+// long as nobody else needs the memory.
+func TestSpentMemory(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10, Memory: 64 << 10})
+	s := newShard(h)
+	for i := range 1000 {
+		r := join(s, fmt.Sprint(i), fmt.Sprint(i))
+		if err := h.Publish(Publication{Topics: names(r.name), Frame: make([]byte, 500)}); err != nil {
+			t.Fatalf("topic %d: %v", i, err)
+		}
+		settle(s)
+		if err := r.readAll(); err != nil {
+			t.Fatal(err)
+		}
+		settle(s)
+	}
+	if err := h.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOwnCopiesAreCounted: a member that does not read cannot fill the memory
+// with its own copies, nor with what is posted to it.
+func TestOwnCopiesAreCounted(t *testing.T) {
+	h := New(Config{Memory: 64 << 10})
+	s := newShard(h)
+	ann, bob := join(s, "ann", "a"), join(s, "bob")
+	p := Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("x"), Echo: EchoOwn, Own: make([]byte, 1000)}
+	sent := 0
+	for ; h.Publish(p) == nil; sent++ {
+		settle(s)
+	}
+	if sent < 10 || sent > 16 || ann.Waiting() < sent*1000 {
+		t.Errorf("%d copies of 1000 bytes wait, %d bytes in all", sent, ann.Waiting())
+	}
+	if err := bob.Post(make([]byte, 2000)); err != ErrFull {
+		t.Errorf("a post: %v, want ErrFull", err)
+	}
+	retry := h.Retry()
+	settle(s)
+	if err := ann.readAll(); err != nil {
+		t.Fatal(err)
+	}
+	<-retry
+	if err := h.Publish(p); err != nil {
+		t.Errorf("after reading: %v", err)
+	}
+	ann.Leave()
+	if err := bob.Post(make([]byte, 1000)); err != nil {
+		t.Error(err)
+	}
+	if err := h.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReserve: a quarter of the memory can be taken from outside.
+func TestReserve(t *testing.T) {
+	h := New(Config{Memory: 64 << 10})
+	if !h.Reserve(10<<10) || !h.Reserve(6<<10) || h.Reserve(1) {
+		t.Error("not just a quarter of the memory can be reserved")
+	}
+	h.Release(10 << 10)
+	if !h.Reserve(10 << 10) {
+		t.Error("what was given back cannot be reserved again")
+	}
+	if got := h.Stats().Memory; got != 16<<10 {
+		t.Errorf("%d bytes are counted", got)
+	}
+}
+
+// TestControlOvertakes: frames that are no messages do not wait for a slow
+// socket to take all messages before them; else they keep their place.
+func TestControlOvertakes(t *testing.T) {
+	h := New(Config{})
+	s := newShard(h)
+	ann := join(s, "ann", "a")
+	publish := func(frame string) {
+		h.Publish(Publication{Topics: names("a"), Frame: []byte(frame)})
+	}
+	publish("[1]")
+	ann.PostControl([]byte("<ping>"))
+	publish("[2]")
+	settle(s)
+	ann.want(t, "where the socket takes everything", "[1]<ping>[2]")
+	publish("[1]")
+	publish("[2]")
+	settle(s)
+	ann.offer(1 << 20)
+	ann.take(1)
+	ann.Post([]byte("[post]"))
+	ann.PostControl([]byte("<ping>"))
+	ann.PostControl([]byte("<pong>"))
+	settle(s)
+	ann.want(t, "after the frame under way", "[1]<ping><pong>[2][post]")
+	for range 100 {
+		publish("[message]")
+	}
+	ann.PostControl([]byte("<ping>"))
+	settle(s)
+	ann.offer(500)
+	if end := ann.batch.Frames[len(ann.batch.Frames)-1]; string(end) != "<ping>" {
+		t.Errorf("a batch that is full ends with %q", end)
+	}
+	ann.take(1 << 20)
+}
+
+func TestReadersLeaveNoBacklog(t *testing.T) {
+	h := New(Config{})
+	s := newShard(h)
+	ann := join(s, "ann", "a")
+	for range 50 {
+		for range 50 {
+			h.Publish(Publication{Topics: names("a"), Frame: make([]byte, 3000)})
+		}
+		settle(s)
+		ann.readAll()
+		settle(s)
+		if got := h.Stats().LogBytes; got > 2*maxChunk {
+			t.Fatalf("everything is read, and the log holds %d bytes", got)
+		}
+	}
+}

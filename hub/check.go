@@ -1,0 +1,97 @@
+package hub
+
+import "fmt"
+
+// Check returns what is wrong with the hub's own accounts, or nil. It is for
+// the end of tests: while members publish or read, what it compares may change
+// in between.
+func (h *Hub) Check() error {
+	h.mu.Lock()
+	shards, topics := h.shards, make([]*topic, 0, len(h.topics))
+	for _, t := range h.topics {
+		topics = append(topics, t)
+	}
+	err := h.checkMemory(topics)
+	h.mu.Unlock()
+	for _, s := range shards {
+		for _, t := range topics {
+			if err == nil {
+				err = s.check(t)
+			}
+		}
+	}
+	return err
+}
+
+func (h *Hub) checkMemory(topics []*topic) error {
+	bytes, spent := 0, 0
+	for _, t := range topics {
+		if err := t.check(); err != nil {
+			return fmt.Errorf("topic %v: %w", t.name, err)
+		}
+		bytes += t.log.size
+		if t.spent {
+			spent++
+		}
+	}
+	for t := h.spentFirst; t != nil; t = t.spentNext {
+		spent--
+	}
+	switch {
+	case bytes != h.logBytes:
+		return fmt.Errorf("the logs have %d bytes, and %d are counted", bytes, h.logBytes)
+	case spent != 0:
+		return fmt.Errorf("the list of spent topics is off by %d", spent)
+	}
+	return nil
+}
+
+func (t *topic) check() error {
+	size, next := 0, uint64(0)
+	for i, c := range t.log.chunks {
+		if i > 0 && c.first != next {
+			return fmt.Errorf("a chunk begins with entry %d after entry %d", c.first, next)
+		}
+		size += c.footprint()
+		next = c.end()
+	}
+	switch {
+	case size != t.log.size:
+		return fmt.Errorf("the log has %d bytes, and %d are counted", size, t.log.size)
+	case size > 0 && next != t.log.head:
+		return fmt.Errorf("the log ends with entry %d, and its head is %d", next, t.log.head)
+	case len(t.groups) == 0:
+		return fmt.Errorf("there are no members")
+	case t.spent != (size > 0 && t.tail() == t.log.head):
+		return fmt.Errorf("spent is %v with tail %d and head %d", t.spent, t.tail(), t.log.head)
+	}
+	for _, g := range t.groups {
+		if g.tail > g.offered || g.offered > g.seen || g.seen > t.log.head {
+			return fmt.Errorf("tail %d, offered %d, seen %d, head %d", g.tail, g.offered, g.seen, t.log.head)
+		}
+	}
+	return nil
+}
+
+// check looks at the cursors that the shard's members have in t.
+func (s *Shard) check(t *topic) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	g := t.group(s)
+	if g == nil {
+		return nil
+	}
+	for i, c := range g.cursors {
+		switch {
+		case c.slot != i || c.group != g || c.member == nil || c.member.shard != s:
+			return fmt.Errorf("topic %v: cursor %d is not where it says", t.name, i)
+		case c.next < g.tail || c.next > t.log.head:
+			return fmt.Errorf("topic %v: a cursor is at %d; tail %d, head %d", t.name, c.next, g.tail, t.log.head)
+		case c.next < c.visible() && !c.news:
+			return fmt.Errorf("topic %v: a cursor at %d can read up to %d, and is not said to have news", t.name, c.next, c.visible())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package hub
+
+import "sync/atomic"
+
+// Config.Memory is divided: half is for logs, a quarter for private frames, a
+// quarter for what Reserve takes. So neither posts nor half-sent messages can
+// keep publishers from their logs, nor the other way round.
+
+// A budget is such a quarter.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func (b *budget) take(n int) bool {
+	if b.used.Add(int64(n)) > b.limit {
+		b.give(n)
+		return false
+	}
+	return true
+}
+
+// force takes n bytes even if they are too many.
+func (b *budget) force(n int) { b.used.Add(int64(n)) }
+
+func (b *budget) give(n int) { b.used.Add(-int64(n)) }
+
+// Reserve takes n bytes of the hub's memory for something that the hub does
+// not hold itself, such as the beginning of a message. It returns false if
+// there are too few. Release gives them back.
+func (h *Hub) Reserve(n int) bool { return h.reserved.take(n) }
+
+// Release gives back n bytes that Reserve has taken.
+func (h *Hub) Release(n int) { h.reserved.give(n) }
+
+// spares are chunks that were allocated for a publish while no lock was held.
+type spares struct {
+	chunks []*chunk
+	wanted []int // capacities
+}
+
+func (s *spares) allocate() {
+	for _, capacity := range s.wanted {
+		s.chunks = append(s.chunks, newChunk(capacity))
+	}
+	s.wanted = s.wanted[:0]
+}
+
+// take returns a chunk of that capacity; or nil, and notes that it is wanted.
+func (s *spares) take(capacity int) *chunk {
+	for i, c := range s.chunks {
+		if len(c.buf) == capacity {
+			s.chunks[i] = s.chunks[len(s.chunks)-1]
+			s.chunks = s.chunks[:len(s.chunks)-1]
+			return c
+		}
+	}
+	s.wanted = append(s.wanted, capacity)
+	return nil
+}
+
+// makeRoomIn makes room for a frame of size bytes at the head of each topic's
+// log. It returns ErrBusy if there must be none, or errNoChunk if spare lacks
+// chunks, which it then notes.
+func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error) {
+	for _, t := range audience {
+		h.unspend(t) // so that room for one is not taken from another
+	}
+	for _, t := range audience {
+		if e := h.makeRoom(t, size, spare); e != nil {
+			err = e
+		}
+		if err == ErrBusy {
+			break
+		}
+	}
+	if err != nil {
+		for _, t := range audience {
+			h.noteSpent(t)
+		}
+	}
+	return err
+}
+
+// makeRoom makes room for a frame of size bytes at the head of t's log.
+//
+// Half of the topic's backlog is for what shards have yet to offer to their
+// members; the other half is for members whose sockets are slower than the
+// rest. The oldest chunks make room if they must: members that still need them
+// have fallen behind.
+func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
+	l := &t.log
+	if l.room(size) != nil {
+		return nil
+	}
+	capacity := l.nextCapacity(size, min(maxChunk, h.config.Backlog/8))
+	need := footprint(capacity)
+	if ahead := l.sizeFrom(t.offered()); ahead > 0 && ahead+need > h.config.Backlog/2 {
+		return ErrBusy
+	}
+	old, freed := 0, 0 // chunks to drop, and what that frees
+	older := func() {
+		freed += l.chunks[old].footprint()
+		old++
+	}
+	for old < len(l.chunks) && l.size-freed+need > h.config.Backlog {
+		older()
+	}
+	switch h.makeSpace(t, need-freed) {
+	case spaceSoon:
+		return ErrBusy
+	case noSpace: // the topic's own slow readers pay
+		for offered := t.offered(); h.free()+freed < need; older() {
+			if l.size-freed <= maxChunk || l.chunks[old].end() > offered {
+				return ErrBusy
+			}
+		}
+	}
+	c := spare.take(capacity)
+	if c == nil {
+		return errNoChunk
+	}
+	for range old {
+		h.drop(t)
+	}
+	h.add(t, c)
+	return nil
+}
+
+func (h *Hub) add(t *topic, c *chunk) {
+	l := &t.log
+	c.first = l.head
+	l.chunks = append(l.chunks, c)
+	l.size += c.footprint()
+	h.logBytes += c.footprint()
+}
+
+// drop removes the oldest chunk of t's log.
+func (h *Hub) drop(t *topic) {
+	l := &t.log
+	n := l.chunks[0].footprint()
+	l.chunks = append([]*chunk(nil), l.chunks[1:]...)
+	l.size -= n
+	h.logBytes -= n
+	h.dropped += n
+	h.reconsider()
+}
+
+// trim drops the chunks that every member has read, but for the last one: the
+// next frame may fit there.
+func (h *Hub) trim(t *topic) {
+	tail := t.tail()
+	for len(t.log.chunks) > 1 && t.log.chunks[1].first <= tail {
+		h.drop(t)
+	}
+	h.noteSpent(t)
+}
+
+// What there is of the memory that a log needs.
+type space uint8
+
+const (
+	enoughSpace space = iota
+	spaceSoon         // a member leaves some
+	noSpace
+)
+
+// makeSpace frees n bytes for t's log if they are not free yet: of chunks that
+// everybody has read. If those are not enough it may put the member behind that
+// holds most: if that is more than its share, or if t has next to nothing.
+func (h *Hub) makeSpace(t *topic, n int) space {
+	for h.free() < n && h.spentFirst != nil {
+		first := h.spentFirst
+		h.unspend(first)
+		for len(first.log.chunks) > 0 {
+			h.drop(first)
+		}
+	}
+	if h.free() >= n {
+		return enoughSpace
+	}
+	if h.expelled > 0 {
+		return spaceSoon
+	}
+	poor := t.log.size+n <= max(maxChunk, n)
+	if !poor && h.dropped-h.weighed < h.logLimit/32 {
+		return noSpace // as little as when members were last compared
+	}
+	h.weighed = h.dropped
+	m, holds := h.heaviest()
+	if m == nil || !poor && holds < h.logLimit/8 {
+		return noSpace
+	}
+	h.expelled++
+	m.shard.expelled = append(m.shard.expelled, m)
+	h.call(m.shard)
+	return spaceSoon
+}
+
+// free is how many bytes the logs may still take.
+func (h *Hub) free() int { return h.logLimit - h.logBytes }
+
+// heaviest returns the member that holds most of the logs' memory, and how
+// much that is. Only members that have been offered something and have not
+// taken it hold anything. What the slowest reader of a topic has yet to read
+// counts as held by that reader alone.
+func (h *Hub) heaviest() (m *Member, holds int) {
+	held := make(map[*Member]int)
+	for _, t := range h.topics {
+		tail, slowest := t.log.head, (*Member)(nil)
+		for _, g := range t.groups {
+			if g.tail < min(tail, g.offered) {
+				tail, slowest = g.tail, g.slowest
+			}
+		}
+		if slowest == nil {
+			continue
+		}
+		held[slowest] += t.log.sizeFrom(tail)
+		if held[slowest] > holds {
+			m, holds = slowest, held[slowest]
+		}
+	}
+	return m, holds
+}
+
+// noteSpent puts t into the list of topics whose chunks nobody needs, if that
+// is so.
+func (h *Hub) noteSpent(t *topic) {
+	if t.spent || len(t.log.chunks) == 0 {
+		return
+	}
+	if t.tail() < t.log.head {
+		return
+	}
+	t.spent = true
+	t.spentPrev = h.spentLast
+	if h.spentLast != nil {
+		h.spentLast.spentNext = t
+	} else {
+		h.spentFirst = t
+	}
+	h.spentLast = t
+}
+
+// unspend takes t out of that list.
+func (h *Hub) unspend(t *topic) {
+	if !t.spent {
+		return
+	}
+	if t.spentPrev != nil {
+		t.spentPrev.spentNext = t.spentNext
+	} else {
+		h.spentFirst = t.spentNext
+	}
+	if t.spentNext != nil {
+		t.spentNext.spentPrev = t.spentPrev
+	} else {
+		h.spentLast = t.spentPrev
+	}
+	t.spent, t.spentPrev, t.spentNext = false, nil, nil
+}

@@ -1,0 +1,125 @@
+package hub
+
+// A topic is a log and the members who read it, grouped by shard.
+// Guarded by Hub.mu.
+type topic struct {
+	name    Topic // set once
+	log     log
+	groups  []*group // those that have members
+	members int      // that are subscribed
+	mark    uint64   // the last publish that found the topic
+
+	// Links of Hub.spentFirst. Invariant: a topic is in that list if its log has
+	// chunks and every member has read all of them, unless a publish is
+	// looking at it.
+	spent                bool
+	spentPrev, spentNext *topic
+}
+
+// A group is the members of one topic in one shard.
+type group struct {
+	topic *topic // set once
+	shard *Shard // set once
+
+	// Guarded by shard.mu.
+	cursors []*cursor
+	view    view // the log at the last cut
+	moved   bool // in shard.moved
+
+	// Guarded by Hub.mu.
+	fresh bool // in shard.fresh
+	// Ordinals: every member has been offered the entries before offered and
+	// is being offered those before seen; none needs those before tail.
+	// Invariant: tail <= offered <= seen <= log.head.
+	tail, offered, seen uint64
+	slowest             *Member // one that needs the entry at tail; nil if none is known
+}
+
+func (t *topic) group(s *Shard) *group {
+	for _, g := range t.groups {
+		if g.shard == s {
+			return g
+		}
+	}
+	return nil
+}
+
+// offered is the ordinal of the first entry that a shard may not have offered
+// to its members yet.
+func (t *topic) offered() uint64 {
+	ord := t.log.head
+	for _, g := range t.groups {
+		ord = min(ord, g.offered)
+	}
+	return ord
+}
+
+// tail is the ordinal of the first entry that a member may still need.
+func (t *topic) tail() uint64 {
+	ord := t.log.head
+	for _, g := range t.groups {
+		ord = min(ord, g.tail)
+	}
+	return ord
+}
+
+// attach puts m into the topic of that name. It requires m's shard and the hub
+// to be locked.
+func (h *Hub) attach(m *Member, name Topic) *cursor {
+	t := h.topics[name]
+	if t == nil {
+		t = &topic{name: name}
+		h.topics[name] = t
+	}
+	g := t.group(m.shard)
+	if g == nil {
+		head := t.log.head
+		g = &group{topic: t, shard: m.shard, view: t.log.view(), offered: head, seen: head, tail: head}
+		t.groups = append(t.groups, g)
+	}
+	c := &cursor{member: m, group: g, next: t.log.head, until: forever, slot: len(g.cursors)}
+	g.cursors = append(g.cursors, c)
+	t.members++
+	return c
+}
+
+// detach takes c out of its topic. It requires c's shard and the hub to be
+// locked.
+func (h *Hub) detach(c *cursor) {
+	g := c.group
+	t := g.topic
+	if c.until == forever {
+		t.members--
+	}
+	last := len(g.cursors) - 1
+	g.cursors[c.slot] = g.cursors[last]
+	g.cursors[c.slot].slot = c.slot
+	g.cursors[last] = nil
+	g.cursors = g.cursors[:last]
+	if g.slowest == c.member {
+		g.slowest = nil
+	}
+	c.member = nil
+	if last > 0 {
+		if g.shard.noteMoved(g) { // the log may have been waiting for this one
+			h.call(g.shard)
+		}
+		return
+	}
+	for i := range t.groups {
+		if t.groups[i] == g {
+			t.groups = append(t.groups[:i], t.groups[i+1:]...)
+			break
+		}
+	}
+	h.reconsider() // nobody waits for this shard any more
+	if len(t.groups) > 0 {
+		h.trim(t)
+		return
+	}
+	h.unspend(t)
+	for len(t.log.chunks) > 0 {
+		h.drop(t)
+	}
+	delete(h.topics, t.name)
+}
