@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
 	"crier/app"
+	"crier/fair"
 	"crier/lambda"
 )
 
@@ -56,7 +58,12 @@ type Connection struct {
 	Connected time.Time
 
 	authorizer map[string]string // set by Connect
+	pending    atomic.Int32      // messages that were handed over and are not answered yet
 }
+
+// Pending returns how many of the connection's messages are with their
+// handlers.
+func (c *Connection) Pending() int { return int(c.pending.Load()) }
 
 // An API is at work from Open to Close.
 type API struct {
@@ -79,7 +86,7 @@ func Open(file *File, options Options) (*API, error) {
 		integrations: make(map[string]Integration),
 		functions:    make(map[string]*lambda.Function),
 		client: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute},
+			Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrency, IdleConnTimeout: time.Minute},
 			// A redirection is the handler's answer: who is sent to a login page is not let in.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -105,9 +112,9 @@ func Open(file *File, options Options) (*API, error) {
 func (a *API) open(name string, c IntegrationConfig) (Integration, error) {
 	switch {
 	case c.HTTP != nil:
-		return &endpoint{c.HTTP.URL, c.HTTP.Timeout, a.client, readHTTP}, nil
+		return a.newEndpoint(c.HTTP, readHTTP), nil
 	case c.Invoke != nil:
-		return &endpoint{c.Invoke.URL, c.Invoke.Timeout, a.client, readInvocation}, nil
+		return a.newEndpoint(c.Invoke, readInvocation), nil
 	case c.Mock != nil:
 		return newMock(c.Mock), nil
 	}
@@ -205,7 +212,7 @@ func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte)
 		ev.RequestContext.MessageID = a.options.NewID()
 		ev.setBody(body, false)
 	}
-	payload, report := a.start(config.Integration, ev)(ctx)
+	payload, report := a.start(config.Integration, c.ID, ev)(ctx)
 	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
 		report.Status = said.status()
 	}
@@ -253,7 +260,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	if !ok {
 		return Admission{Status: http.StatusOK}
 	}
-	payload, report := a.start(route.Integration, ev)(ctx)
+	payload, report := a.start(route.Integration, c.ID, ev)(ctx)
 	var said answer
 	if report.Cause == nil {
 		said, report.Cause = parseAnswer(payload)
@@ -264,6 +271,8 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	switch {
 	case errors.Is(report.Cause, context.DeadlineExceeded):
 		report.Status = http.StatusGatewayTimeout
+	case errors.Is(report.Cause, fair.ErrFull):
+		report.Status = http.StatusTooManyRequests
 	case report.Cause != nil:
 		report.Status = http.StatusBadGateway
 	default:
@@ -305,8 +314,10 @@ func (a *API) refusal(ev event, status int) Admission {
 	return Admission{Status: status, Body: errorFrame(ev, text)}
 }
 
-// Message hands a message to the route that it selects, and returns at once. reply, which must be called once, waits for
-// the answer and returns what to send to the client: nil for nothing.
+// Message hands a message to the route that it selects, and returns at once.
+// Where messages have to wait, connections take turns. reply, which must be
+// called once, waits for the answer and returns what to send to the client: nil
+// for nothing.
 func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(context.Context) []byte) {
 	key, ok := a.file.Route(data)
 	route := a.file.Routes[key]
@@ -318,8 +329,10 @@ func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(conte
 		a.options.Report(Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()})
 		return func(context.Context) []byte { return errorFrame(ev, "Forbidden") }
 	}
-	wait := a.start(route.Integration, ev)
+	c.pending.Add(1)
+	wait := a.start(route.Integration, c.ID, ev)
 	return func(ctx context.Context) []byte {
+		defer c.pending.Add(-1)
 		payload, report := wait(ctx)
 		frame := a.answer(ev, route, payload, &report)
 		a.options.Report(report)
@@ -335,9 +348,13 @@ var errNoRoute = errors.New("no such route, and no $default")
 
 // answer returns what a route sends back, and completes the report.
 func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report) []byte {
-	if errors.Is(report.Cause, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(report.Cause, context.DeadlineExceeded):
 		report.Status = http.StatusGatewayTimeout
 		return errorFrame(ev, "Endpoint request timed out")
+	case errors.Is(report.Cause, fair.ErrFull):
+		report.Status = http.StatusTooManyRequests
+		return errorFrame(ev, "Too Many Requests")
 	}
 	var body []byte
 	if report.Cause == nil {
@@ -359,7 +376,12 @@ func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report
 	return body
 }
 
-// Disconnect tells the route $disconnect, if there is one, that a connection has ended.
+// leavers is the origin of $disconnect events. All together have one turn, so
+// that those who stay need not wait for many who leave.
+const leavers = "$disconnect"
+
+// Disconnect tells the route $disconnect, if there is one, that a connection
+// has ended. It is told of that after the connection's messages.
 func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason string) {
 	route, ok := a.file.Routes["$disconnect"]
 	if !ok {
@@ -367,7 +389,11 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	}
 	ev := a.newEvent(c, disconnect, "$disconnect")
 	ev.setGoodbye(code, reason)
-	payload, report := a.start(route.Integration, ev)(ctx)
+	from := leavers
+	if c.Pending() > 0 {
+		from = c.ID
+	}
+	payload, report := a.start(route.Integration, from, ev)(ctx)
 	if report.Cause == nil {
 		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
 		report.Status = said.status()
@@ -377,15 +403,18 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	a.options.Report(report)
 }
 
-// start hands an event to an integration. wait returns what it makes of it.
-func (a *API) start(name string, ev event) (wait func(context.Context) ([]byte, Report)) {
+// start hands an event of some origin to an integration. wait returns what it
+// makes of it.
+func (a *API) start(name, from string, ev event) (wait func(context.Context) ([]byte, Report)) {
 	text := ev.encode()
 	start := time.Now()
-	answer := a.integrations[name].Start(text)
-	return func(ctx context.Context) ([]byte, Report) {
+	answer, err := a.integrations[name].Start(from, text)
+	return func(ctx context.Context) (payload []byte, _ Report) {
 		ctx, cancel := a.bounded(ctx)
 		defer cancel()
-		payload, err := answer(ctx)
+		if err == nil {
+			payload, err = answer(ctx)
+		}
 		return payload, Report{
 			Route:       ev.RequestContext.RouteKey,
 			Connection:  ev.RequestContext.ConnectionID,

@@ -16,26 +16,33 @@ import (
 	"testing"
 	"time"
 
+	"crier/fair"
 	"crier/lambda"
 )
 
-// A fake is an integration that remembers what it got.
+// A fake is an integration that remembers what it got, and from whom.
 type fake struct {
 	events []string
+	from   []string
 	answer string
 	err    error
 	hangs  bool
+	full   bool
 }
 
-func (f *fake) Start(event []byte) func(context.Context) ([]byte, error) {
+func (f *fake) Start(from string, event []byte) (func(context.Context) ([]byte, error), error) {
 	f.events = append(f.events, string(event))
+	f.from = append(f.from, from)
+	if f.full {
+		return nil, fair.ErrFull
+	}
 	return func(ctx context.Context) ([]byte, error) {
 		if f.hangs {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 		return []byte(f.answer), f.err
-	}
+	}, nil
 }
 
 type testAPI struct {
@@ -227,6 +234,7 @@ func TestConnectAnswers(t *testing.T) {
 		{"garbage", fake{answer: `<html>`}, 502, "Internal server error"},
 		{"nothing", fake{}, 502, "Internal server error"},
 		{"too late", fake{hangs: true}, 504, "Endpoint request timed out"},
+		{"too many wait", fake{full: true}, 429, "Too Many Requests"},
 		{"two headers in one", fake{answer: `{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nX: y"}}`}, 502, "Internal server error"},
 	} {
 		a := newTestAPI(t, allRoutes)
@@ -275,6 +283,7 @@ func TestMessageAnswers(t *testing.T) {
 	const (
 		failed = `{"message": "Internal server error", "connectionId":"JC1dgf9yoAMCK-g=", "requestId":"request-1="}`
 		late   = `{"message": "Endpoint request timed out", "connectionId":"JC1dgf9yoAMCK-g=", "requestId":"request-1="}`
+		many   = `{"message": "Too Many Requests", "connectionId":"JC1dgf9yoAMCK-g=", "requestId":"request-1="}`
 	)
 	for _, test := range []struct {
 		name           string
@@ -296,6 +305,7 @@ func TestMessageAnswers(t *testing.T) {
 		{"garbage", fake{answer: `<html>`}, failed, failed, 502},
 		{"threw", fake{err: errFunction}, failed, failed, 502},
 		{"too late", fake{hangs: true}, late, late, 504},
+		{"too many wait", fake{full: true}, many, many, 429},
 	} {
 		for _, two := range []bool{false, true} {
 			a := newTestAPI(t, fmt.Sprintf("routes: {$default: {integration: main, routeResponse: %v}}", two))
@@ -385,6 +395,7 @@ func TestAuthorizer(t *testing.T) {
 		{"all but an action", "token=t", policy(`[{"Effect":"Allow","NotAction":"x","Resource":"*"}]`), 500},
 		{"an object in the context", "token=t", fake{answer: `{"principalId":"user","context":{"a":{}},"policyDocument":{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}}`}, 500},
 		{"too late", "token=t", fake{hangs: true}, 500},
+		{"too many wait", "token=t", fake{full: true}, 429},
 	} {
 		a := newTestAPI(t, allRoutes+"authorizer: {integration: guard, identitySource: [route.request.querystring.token]}")
 		a.options.Timeout = 10 * time.Millisecond

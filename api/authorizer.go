@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"crier/fair"
 	"crier/lambda"
 )
 
@@ -77,9 +78,11 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 			return decision{status: http.StatusUnauthorized, cause: fmt.Errorf("%w: %s", errNoIdentity, source.text)}
 		}
 	}
-	payload, err := au.Start(ev.encode())(ctx)
+	payload, err := au.ask(ctx, ev)
 	var failed *lambda.Error
 	switch {
+	case errors.Is(err, fair.ErrFull):
+		return decision{status: http.StatusTooManyRequests, cause: err}
 	case errors.As(err, &failed) && failed.Message == "Unauthorized":
 		return decision{status: http.StatusUnauthorized, cause: err}
 	case err != nil:
@@ -98,6 +101,14 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 		return decision{status: http.StatusForbidden, cause: errDenied}
 	}
 	return decision{status: http.StatusOK, context: p.texts()}
+}
+
+func (au *authorizer) ask(ctx context.Context, ev event) ([]byte, error) {
+	wait, err := au.Start(ev.RequestContext.ConnectionID, ev.encode())
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx)
 }
 
 // A policy is an authorizer's answer.

@@ -51,8 +51,9 @@ type LambdaConfig struct {
 
 // An EndpointConfig is something that runs already.
 type EndpointConfig struct {
-	URL     string
-	Timeout time.Duration
+	URL         string
+	Timeout     time.Duration
+	Concurrency int
 }
 
 // A MockConfig is a fixed answer.
@@ -74,9 +75,10 @@ const (
 	maxTimeout     = 15 * time.Minute // Lambda's own
 
 	defaultMemory      = 128
-	defaultConcurrency = 10
-	maxConcurrency     = 1000
-	maxRoutes          = 300 // of an API, and integrations
+	defaultConcurrency = 10   // of a function
+	defaultRequests    = 100  // at an endpoint at once
+	maxConcurrency     = 1000 // of both
+	maxRoutes          = 300  // of an API, and integrations
 )
 
 // Load reads a file. The error tells all mistakes, each with its line and key.
@@ -227,14 +229,15 @@ func (v value) lambda(dir string) *LambdaConfig {
 }
 
 func (v value) endpoint() *EndpointConfig {
-	c := &EndpointConfig{Timeout: DefaultTimeout}
+	c := &EndpointConfig{Timeout: DefaultTimeout, Concurrency: defaultRequests}
 	if v.isText() {
 		c.URL = v.url()
 		return c
 	}
 	v.object(fields{
-		"url":     func(v value) { c.URL = v.url() },
-		"timeout": func(v value) { c.Timeout = v.duration() },
+		"url":         func(v value) { c.URL = v.url() },
+		"timeout":     func(v value) { c.Timeout = v.duration() },
+		"concurrency": func(v value) { c.Concurrency = v.number(1, maxConcurrency) },
 	}, "url")
 	return c
 }

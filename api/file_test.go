@@ -33,7 +33,7 @@ integrations:
       concurrency: 2
   built: {lambda: {bootstrap: ./bin/bootstrap, timeout: 1m}}
   lambda-short: {lambda: app.handler}
-  web: {http: {url: "http://localhost:5000/events", timeout: 500ms}}
+  web: {http: {url: "http://localhost:5000/events", timeout: 500ms, concurrency: 1}}
   running: {invoke: "https://example.com/2015-03-31/functions/f/invocations"}
   nothing: {mock: }
   something: {mock: {statusCode: 201, body: text}}
@@ -62,8 +62,8 @@ func TestParse(t *testing.T) {
 			}},
 			"built":        {Lambda: &LambdaConfig{Directory: "/dir/bin", Bootstrap: "/dir/bin/bootstrap", Memory: 128, Timeout: time.Minute, Concurrency: 10}},
 			"lambda-short": {Lambda: &LambdaConfig{Directory: "/dir", Handler: "app.handler", Memory: 128, Timeout: 30 * time.Second, Concurrency: 10}},
-			"web":          {HTTP: &EndpointConfig{"http://localhost:5000/events", 500 * time.Millisecond}},
-			"running":      {Invoke: &EndpointConfig{"https://example.com/2015-03-31/functions/f/invocations", 30 * time.Second}},
+			"web":          {HTTP: &EndpointConfig{"http://localhost:5000/events", 500 * time.Millisecond, 1}},
+			"running":      {Invoke: &EndpointConfig{"https://example.com/2015-03-31/functions/f/invocations", 30 * time.Second, 100}},
 			"nothing":      {Mock: &MockConfig{StatusCode: 200}},
 			"something":    {Mock: &MockConfig{201, "text"}},
 		},

@@ -17,10 +17,14 @@ import (
 
 // An Integration handles events.
 type Integration interface {
-	// Start hands an event over and returns at once, so that events keep their order as far as that. wait, which must be
-	// called once, returns what the integration makes of it: for a proxy integration JSON such as {"statusCode":200}.
-	// An error says that it failed; if it is the context's, that it took too long.
-	Start(event []byte) (wait func(context.Context) (payload []byte, err error))
+	// Start hands an event over and returns at once, so that events of one
+	// origin keep their order as far as that. Where events have to wait,
+	// origins take turns. The error is fair.ErrFull if too many wait already,
+	// or nil. wait, which must be called once, returns what the integration
+	// makes of it: for a proxy integration JSON such as {"statusCode":200}. An
+	// error of wait says that it failed; if it is the context's, that it took
+	// too long.
+	Start(from string, event []byte) (wait func(context.Context) (payload []byte, err error), err error)
 }
 
 // maxAnswer is how many bytes are read of an endpoint's answer: what a Lambda function may answer.
@@ -30,13 +34,28 @@ const maxAnswer = 6 << 20
 type endpoint struct {
 	url     string
 	timeout time.Duration
+	gate    *gate
 	client  *http.Client
 	read    func(*http.Response, []byte) ([]byte, error)
 }
 
+func (a *API) newEndpoint(c *EndpointConfig, read func(*http.Response, []byte) ([]byte, error)) *endpoint {
+	return &endpoint{c.URL, c.Timeout, newGate(c.Concurrency), a.client, read}
+}
+
 // Start implements Integration. The request is made by who waits.
-func (e *endpoint) Start(event []byte) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) { return e.post(ctx, event) }
+func (e *endpoint) Start(from string, event []byte) (wait func(context.Context) ([]byte, error), err error) {
+	place, err := e.gate.join(from)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.url, err)
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		if err := e.gate.pass(ctx, place); err != nil {
+			return nil, fmt.Errorf("wait for earlier requests to %s: %w", e.url, err)
+		}
+		defer e.gate.leave()
+		return e.post(ctx, event)
+	}, nil
 }
 
 func (e *endpoint) post(ctx context.Context, event []byte) ([]byte, error) {
@@ -99,8 +118,8 @@ func newMock(c *MockConfig) mock {
 }
 
 // Start implements Integration.
-func (m mock) Start([]byte) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) { return m.payload, nil }
+func (m mock) Start(string, []byte) (wait func(context.Context) ([]byte, error), err error) {
+	return func(context.Context) ([]byte, error) { return m.payload, nil }, nil
 }
 
 // An answer is what a proxy integration makes of an event.

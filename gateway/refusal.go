@@ -29,7 +29,7 @@ var (
 	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`."}
 	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page from another host, not allowed by `--allow-origin`."}
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
-	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long."}
+	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
 	ShuttingDown       = Refusal{Name: "shutting-down", Status: 503, Say: "the server is going away; try again later", Why: "The server is draining."}
 )
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"crier/fair"
 )
 
 // Config says what a function is.
@@ -28,6 +30,10 @@ type Config struct {
 	Log    *slog.Logger
 }
 
+// maxWaiting is how many events may wait for one function: all of them, and
+// those of one origin.
+var maxWaiting = fair.Limits{Total: 10_000, PerKey: 1000}
+
 // A Function is a Lambda function that can be invoked.
 type Function struct {
 	config       Config
@@ -40,8 +46,8 @@ type Function struct {
 	closeOnce    sync.Once
 
 	mu       sync.Mutex
-	waiting  []*invocation  // oldest first. Invariant: empty, or idle is
-	idle     []*environment // the one used last is last
+	waiting  *fair.Queue[*invocation] // Invariant: empty, or idle is
+	idle     []*environment           // the one used last is last
 	live     map[*environment]struct{}
 	starting int    // of live
 	crash    string // how the last environment ended that should not have
@@ -51,8 +57,11 @@ type Function struct {
 // An invocation is an event on its way through the function.
 type invocation struct {
 	id      string
+	from    string // its origin
 	payload []byte
 	done    chan outcome // has room for one
+
+	waits *fair.Item[*invocation] // where, guarded by Function.mu; nil: it never had to
 }
 
 type outcome struct {
@@ -68,6 +77,7 @@ func Open(config Config) (*Function, error) {
 		closing: make(chan struct{}),
 		stop:    make(chan struct{}),
 		live:    make(map[*environment]struct{}),
+		waiting: fair.NewQueue[*invocation](maxWaiting),
 	}
 	var err error
 	if f.code, err = findCode(config); err != nil {
@@ -93,17 +103,29 @@ func Open(config Config) (*Function, error) {
 	return f, nil
 }
 
-// Invoke has the function handle an event and returns its answer. The error is an *Error if the function failed,
-// and otherwise the context's: then the function goes on until its own time-out, as Lambda's do, but nobody is told.
+// Invoke hands an event to the function and returns its answer. The error is an
+// *Error if the function failed, fair.ErrFull if too many events wait, and
+// otherwise the context's: then the function goes on until its own time-out, as
+// Lambda's do, but nobody is told. All events that come this way have the same
+// origin, which has no name.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	return f.Start(payload)(ctx)
+	wait, err := f.Start("", payload)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx)
 }
 
-// Start is Invoke in two steps: it hands the event over and returns at once. Events go to processes in the order in which
-// they were started. wait may be called once; if it is not, nobody is told what came of the event.
-func (f *Function) Start(payload []byte) (wait func(context.Context) ([]byte, error)) {
-	v := &invocation{id: newUUID(), payload: payload, done: make(chan outcome, 1)}
-	f.submit(v)
+// Start hands an event over and returns at once. from names its origin. Events
+// of one origin go to processes in the order in which they were started;
+// origins take turns. The error is fair.ErrFull or nil. wait, which may be
+// called once, is as Invoke; if it is not called, nobody is told what came of
+// the event.
+func (f *Function) Start(from string, payload []byte) (wait func(context.Context) ([]byte, error), err error) {
+	v := &invocation{id: newUUID(), from: from, payload: payload, done: make(chan outcome, 1)}
+	if err := f.submit(v); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) ([]byte, error) {
 		select {
 		case o := <-v.done:
@@ -111,36 +133,37 @@ func (f *Function) Start(payload []byte) (wait func(context.Context) ([]byte, er
 		case <-ctx.Done():
 			return nil, f.withdraw(v, ctx.Err())
 		}
-	}
+	}, nil
 }
 
 // submit gives an invocation to an environment, or has it wait for one.
-func (f *Function) submit(v *invocation) {
+func (f *Function) submit(v *invocation) (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		v.done <- outcome{err: errClosed}
-		return
+		return nil
 	}
 	if n := len(f.idle); n > 0 {
 		e := f.idle[n-1]
 		f.idle = f.idle[:n-1]
 		e.work <- v
-		return
+		return nil
 	}
-	f.waiting = append(f.waiting, v)
+	if v.waits, err = f.waiting.Push(v.from, v); err != nil {
+		return fmt.Errorf("function %s: %w", f.config.Name, err)
+	}
 	f.grow()
+	return nil
 }
 
 // withdraw takes back an invocation for which nobody waits any more.
 func (f *Function) withdraw(v *invocation, cause error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.Index(f.waiting, v)
-	if i < 0 {
+	if v.waits == nil || !f.waiting.Remove(v.waits) {
 		return cause
 	}
-	f.waiting = slices.Delete(f.waiting, i, i+1)
 	if f.crash != "" {
 		return fmt.Errorf("no environment became free; the last one %s: %w", f.crash, cause)
 	}
@@ -149,7 +172,7 @@ func (f *Function) withdraw(v *invocation, cause error) error {
 
 // grow starts an environment if it is needed and allowed. It requires f.mu.
 func (f *Function) grow() {
-	wanted := max(len(f.waiting), 1) // the first one starts before somebody waits
+	wanted := max(f.waiting.Len(), 1) // the first one starts before somebody waits
 	if f.closed || f.starting+len(f.idle) >= wanted || len(f.live) >= f.config.Concurrency {
 		return
 	}
@@ -167,10 +190,8 @@ func (f *Function) ready(e *environment) *invocation {
 	if e.stale || f.closed {
 		return nil
 	}
-	if len(f.waiting) > 0 {
-		v := f.waiting[0]
-		f.waiting = slices.Delete(f.waiting, 0, 1)
-		return v
+	if next := f.waiting.Pop(); next != nil {
+		return next.Value
 	}
 	f.idle = append(f.idle, e)
 	return nil
@@ -199,18 +220,26 @@ func (f *Function) gone(e *environment, crash *Error) {
 	}
 	select {
 	case v := <-e.work: // it was given to e, which did not take it
-		f.waiting = slices.Insert(f.waiting, 0, v)
+		v.waits = f.waiting.PushFront(v.from, v)
 	default:
 	}
-	if failedToStart && !e.stale {
+	switch {
+	case f.closed:
+		f.refuse(errClosed)
+	case failedToStart && !e.stale:
 		// The next one would fail, too: whoever waits is told, instead of starting one process after the other.
-		for _, v := range f.waiting {
-			v.done <- outcome{err: crash}
-		}
-		f.waiting = nil
+		f.refuse(crash)
 	}
-	if len(f.waiting) > 0 || e.stale {
+	if f.waiting.Len() > 0 || e.stale {
 		f.grow()
+	}
+}
+
+// refuse tells all that waits that nobody will handle it, and why. It requires
+// f.mu.
+func (f *Function) refuse(why *Error) {
+	for next := f.waiting.Pop(); next != nil; next = f.waiting.Pop() {
+		next.Value.done <- outcome{err: why}
 	}
 }
 
@@ -247,10 +276,7 @@ func (f *Function) Close() { f.closeOnce.Do(f.close) }
 func (f *Function) close() {
 	f.mu.Lock()
 	f.closed = true
-	for _, v := range f.waiting {
-		v.done <- outcome{err: errClosed}
-	}
-	f.waiting = nil
+	f.refuse(errClosed)
 	for e := range f.live {
 		f.retire(e)
 	}

@@ -91,6 +91,22 @@ func (f testFunction) invoke(t *testing.T, event string) (string, error) {
 	return string(answer), err
 }
 
+// await waits until something is true of a function, which is locked meanwhile.
+func (f testFunction) await(t *testing.T, otherwise string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		done := is()
+		f.mu.Unlock()
+		if done {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(otherwise)
+		}
+	}
+}
+
 // TestHandlers: what handlers answer, and how their failures are told.
 func TestHandlers(t *testing.T) {
 	for _, test := range []struct {
@@ -226,22 +242,8 @@ func TestOneAtATime(t *testing.T) {
 	all.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.live) != 3 || len(f.waiting) != 0 {
-		t.Errorf("%d environments, %d invocations wait; want 3 and 0", len(f.live), len(f.waiting))
-	}
-}
-
-// TestOrder: events are handled in the order in which they were started.
-func TestOrder(t *testing.T) {
-	f := openFunction(t, "node", "index.count", func(c *Config) { c.Concurrency = 1 })
-	var waits []func(context.Context) ([]byte, error)
-	for range 50 {
-		waits = append(waits, f.Start([]byte("{}")))
-	}
-	for i, wait := range waits {
-		if got, err := wait(context.Background()); err != nil || string(got) != fmt.Sprint(i+1) {
-			t.Fatalf("event %d was the %sth: %v", i+1, got, err)
-		}
+	if len(f.live) != 3 || f.waiting.Len() != 0 {
+		t.Errorf("%d environments, %d invocations wait; want 3 and 0", len(f.live), f.waiting.Len())
 	}
 }
 
@@ -254,17 +256,7 @@ func TestWithdraw(t *testing.T) {
 		_, err := f.Invoke(ctx, []byte(`{"ms":300}`))
 		first <- err
 	}()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		f.mu.Lock()
-		taken := len(f.waiting) == 0 && len(f.idle) == 0 && f.starting == 0
-		f.mu.Unlock()
-		if taken {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nobody takes the event")
-		}
-	}
+	f.await(t, "nobody takes the event", func() bool { return f.waiting.Len() == 0 && len(f.idle) == 0 && f.starting == 0 })
 	impatient, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer stop()
 	if _, err := f.Invoke(impatient, []byte(`{"ms":1}`)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no environment became free") {
@@ -305,17 +297,7 @@ func TestCloseWhileBusy(t *testing.T) {
 			errs <- err
 		}()
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		f.mu.Lock()
-		ready := len(f.waiting) == 2 && f.starting == 0
-		f.mu.Unlock()
-		if ready {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the events are not taken")
-		}
-	}
+	f.await(t, "the events are not taken", func() bool { return f.waiting.Len() == 2 && f.starting == 0 })
 	start := time.Now()
 	f.Close()
 	for range 4 {
@@ -353,11 +335,10 @@ func TestReload(t *testing.T) {
 	}
 	write(`exports.handler = async (e) => { await new Promise((r) => setTimeout(r, e.ms)); return 1 }`)
 	f := openFunction(t, "node", "index.handler", func(c *Config) { c.Directory = dir; c.Watch = true })
-	slow := make(chan string)
-	go func() {
-		got, err := f.invoke(t, `{"ms":400}`)
-		slow <- fmt.Sprint(got, err)
-	}()
+	slow, err := f.Start("", []byte(`{"ms":400}`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got, err := f.invoke(t, `{"ms":0}`); err != nil || got != "1" {
 		t.Fatalf("got %s, %v", got, err)
 	}
@@ -366,8 +347,8 @@ func TestReload(t *testing.T) {
 	if got, err := f.invoke(t, "{}"); err != nil || got != "2" {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got := <-slow; got != "1<nil>" {
-		t.Errorf("what was being handled got %s", got)
+	if got, err := slow(context.Background()); err != nil || string(got) != "1" {
+		t.Errorf("what was being handled got %s, %v", got, err)
 	}
 	write(`not JavaScript`)
 	f.log.waitFor(t, "SyntaxError")

@@ -69,7 +69,11 @@ func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
 	case "", "RequestResponse":
 		a.answer(w, r, f, payload)
 	case "Event":
-		f.Start(payload) // the function's own output tells what comes of it
+		// The function's own output tells what comes of it.
+		if _, err := f.Start("", payload); err != nil {
+			refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", err.Error())
+			return
+		}
 		w.WriteHeader(http.StatusAccepted)
 	case "DryRun":
 		w.WriteHeader(http.StatusNoContent)

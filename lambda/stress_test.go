@@ -49,7 +49,7 @@ func TestStress(t *testing.T) {
 	f.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.live)+len(f.idle)+len(f.waiting)+f.starting != 0 {
-		t.Errorf("left: %d live, %d idle, %d waiting, %d starting", len(f.live), len(f.idle), len(f.waiting), f.starting)
+	if len(f.live)+len(f.idle)+f.waiting.Len()+f.starting != 0 {
+		t.Errorf("left: %d live, %d idle, %d waiting, %d starting", len(f.live), len(f.idle), f.waiting.Len(), f.starting)
 	}
 }
