@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crier/api"
@@ -26,8 +27,18 @@ const (
 	awsLifetime   = 2 * time.Hour
 )
 
-// maxCalls is how many messages are with the handlers at once. What a client says beyond that it is told is too much.
-const maxCalls = 1000
+// What is with the handlers at once. Each of these holds a goroutine and an
+// event.
+const (
+	// maxCalls bounds messages. One connection may have as many as are free:
+	// 500 if it is alone, and always fewer than all, so that others have some.
+	maxCalls = 1000
+	// maxHandshakes bounds handshakes, which also hold the memory of a request.
+	maxHandshakes = 1000
+	// maxEndings bounds the ends of connections. Those beyond wait, and count
+	// as connections meanwhile.
+	maxEndings = 100
+)
 
 // callsGrace is how long handlers may still take when the last connection has ended.
 const callsGrace = 2 * time.Second
@@ -40,21 +51,34 @@ var (
 
 // calls hands events to an API of the user's own, and knows which are under way.
 type calls struct {
-	gateway *Gateway // set once
+	// Set once.
+	server  *Server
+	gateway *Gateway
 	api     *api.API
-	slots   chan struct{} // has room for maxCalls
-	life    time.Duration // of a connection; 0: as long as it likes
+	life    time.Duration   // of a connection; 0: as long as it likes
+	ctx     context.Context // of the events
+	cancel  context.CancelFunc
 
-	ctx    context.Context // of the events
-	cancel context.CancelFunc
+	running sync.WaitGroup // handshakes, messages and announcers
+	dropped atomic.Int64   // endings that were not announced, because there was no more time
 
-	mu      sync.Mutex
-	ended   bool
-	running sync.WaitGroup // nothing is added after ended
+	mu         sync.Mutex
+	ended      bool     // no handshake begins any more
+	handshakes int      // with the handlers. Invariant: <= maxHandshakes
+	messages   int      // with the handlers. Invariant: <= maxCalls
+	endings    []ending // to be announced, the oldest first. Invariant: empty, or announcers > 0
+	announcers int      // goroutines. Invariant: <= maxEndings
 }
 
-func newCalls(g *Gateway) *calls {
-	c := &calls{gateway: g, api: g.API, slots: make(chan struct{}, maxCalls)}
+// An ending is the end of a connection that the handlers have accepted. It
+// keeps nothing else of the connection alive.
+type ending struct {
+	about *api.Connection
+	how   ws.Close
+}
+
+func newCalls(s *Server, g *Gateway) *calls {
+	c := &calls{server: s, gateway: g, api: g.API}
 	if g.Limits {
 		c.life = awsLifetime
 	}
@@ -62,25 +86,101 @@ func newCalls(g *Gateway) *calls {
 	return c
 }
 
-// begin says that something is under way, until c.running.Done is called; false: it must not be any more.
-func (c *calls) begin() bool {
+// enter lets a handshake go to the handlers. If it returns nil, leave must
+// follow.
+func (c *calls) enter(id string) *gateway.Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended {
+	switch {
+	case c.ended || c.server.draining.Load():
+		return &gateway.ShuttingDown
+	case c.handshakes == maxHandshakes:
+		no := gateway.HandlerRefused
+		no.Status, no.Body = http.StatusTooManyRequests, tooMany(id)
+		return &no
+	}
+	c.handshakes++
+	c.running.Add(1)
+	return nil
+}
+
+func (c *calls) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handshakes--
+	c.running.Done()
+}
+
+// take lets a message of a connection go to the handlers. If it returns true,
+// done must follow.
+func (c *calls) take(from *api.Connection) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if from.Pending() >= maxCalls-c.messages {
 		return false
 	}
+	c.messages++
 	c.running.Add(1)
 	return true
 }
 
-// start does something in a goroutine of its own, for which end waits.
-func (c *calls) start(do func()) {
-	if c.begin() {
-		go func() {
-			defer c.running.Done()
-			do()
-		}()
+func (c *calls) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.messages--
+	c.running.Done()
+}
+
+// tooMany is what a client is told whose message or handshake would be one too
+// many.
+func tooMany(id string) []byte {
+	return app.AppendErrorFrame(nil, "Too Many Requests", id, gateway.NewID())
+}
+
+// announce tells the handlers of an ending as soon as it can. The connection is
+// dismissed when they have handled it, so that there are never more endings
+// than admitted connections. It must not be called after end, except by a
+// handshake.
+func (c *calls) announce(e ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endings = append(c.endings, e)
+	if c.announcers < maxEndings {
+		c.announcers++
+		c.running.Add(1)
+		go c.announceAll() // end waits for it
 	}
+}
+
+// announceAll announces endings until there are none.
+func (c *calls) announceAll() {
+	defer c.running.Done()
+	for {
+		e, ok := c.nextEnding()
+		if !ok {
+			return
+		}
+		if c.ctx.Err() == nil {
+			c.api.Disconnect(c.ctx, e.about, e.how.Code, e.how.Reason)
+		} else {
+			c.dropped.Add(1)
+		}
+		c.server.dismiss()
+	}
+}
+
+// nextEnding returns false if there is none: then the announcer must end.
+func (c *calls) nextEnding() (e ending, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.endings) == 0 {
+		c.endings = nil // and with it the memory of many
+		c.announcers--
+		return ending{}, false
+	}
+	e, c.endings[0] = c.endings[0], ending{}
+	c.endings = c.endings[1:]
+	return e, true
 }
 
 // end waits until all events are handled, but not for long: then they are abandoned. No connection is left.
@@ -91,6 +191,9 @@ func (c *calls) end() {
 	c.mu.Unlock()
 	c.running.Wait()
 	c.cancel()
+	if n := c.dropped.Load(); n > 0 {
+		c.server.config.Log.Warn("there was no time to hand over all $disconnect events", "dropped", n)
+	}
 }
 
 // A caller is a client of the user's own API: it hands to the handlers what happens.
@@ -99,21 +202,21 @@ type caller struct {
 
 	// Set once.
 	server   *Server
-	about    api.Connection
+	about    *api.Connection
 	protocol string
 	expiry   *time.Timer // of the connection; nil: it has none
 }
 
 // call asks the handlers about a handshake that has been admitted.
 func (s *Server) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusal) {
-	if s.draining.Load() || !s.calls.begin() {
-		s.dismiss(id)
-		return nil, &gateway.ShuttingDown
+	if no := s.calls.enter(id); no != nil {
+		s.dismiss()
+		return nil, no
 	}
-	defer s.calls.running.Done()
+	defer s.calls.leave()
 	c := &caller{
 		server: s,
-		about: api.Connection{
+		about: &api.Connection{
 			ID:        id,
 			Domain:    strings.Clone(r.Host), // not with the whole request behind it
 			SourceIP:  sourceIP(r),
@@ -121,22 +224,21 @@ func (s *Server) call(r *http.Request, id string) (gateway.Socket, *gateway.Refu
 			Connected: time.Now(),
 		},
 	}
-	said := s.calls.api.Connect(s.calls.ctx, &c.about, api.Handshake{
+	said := s.calls.api.Connect(s.calls.ctx, c.about, api.Handshake{
 		Header: r.Header,
 		Query:  r.URL.Query(),
 		Secure: gateway.Secure(r),
 		Spell:  gateway.Spell(r),
 	})
 	if said.Status != http.StatusOK {
-		s.dismiss(id)
+		s.dismiss()
 		no := gateway.HandlerRefused
 		no.Status, no.Body = said.Status, said.Body
 		return nil, &no
 	}
 	c.protocol = said.Protocol
 	if err := s.transport.Open(&c.Conn, c, 0); err != nil {
-		s.dismiss(id)
-		c.disconnect(gateway.GoingAway.Close())
+		s.calls.announce(ending{c.about, gateway.GoingAway.Close()})
 		return nil, &gateway.ShuttingDown
 	}
 	// Until now a post got 410, as in API Gateway. From now on it waits for the 101, so that a client that has the 101
@@ -174,9 +276,9 @@ func (c *caller) Serve(nc net.Conn, early []byte) {
 
 // Abandon implements gateway.Socket. The handlers have been told of the connection: they are told that it is gone.
 func (c *caller) Abandon() {
-	c.server.transport.Abandon(&c.Conn)
-	c.server.dismiss(c.about.ID)
-	c.disconnect(lostClose)
+	c.server.unregister(c.about.ID)
+	c.server.calls.announce(ending{c.about, lostClose})
+	c.server.transport.Abandon(&c.Conn) // for which the end of the server waits
 }
 
 // Message implements transport.Receiver.
@@ -186,18 +288,17 @@ func (c *caller) Message(data []byte, binary bool) error {
 		return errBinary
 	}
 	c.server.metrics.messages.Add(1)
-	select {
-	case calls.slots <- struct{}{}:
-	default:
-		c.server.config.Log.Warn("too many messages are with the handlers at once", "connection", c.about.ID, "limit", maxCalls)
-		c.post(app.AppendErrorFrame(nil, "Too Many Requests", c.about.ID, gateway.NewID()))
+	if !calls.take(c.about) {
+		c.server.config.Log.Debug("too many messages are with the handlers",
+			"connection", c.about.ID, "pending", c.about.Pending())
+		c.post(tooMany(c.about.ID))
 		return nil
 	}
-	reply := calls.api.Message(&c.about, data, binary)
-	calls.start(func() {
-		defer func() { <-calls.slots }()
+	reply := calls.api.Message(c.about, data, binary)
+	go func() { // end waits for it
+		defer calls.done()
 		c.post(reply(calls.ctx))
-	})
+	}()
 	return nil
 }
 
@@ -214,13 +315,7 @@ func (c *caller) Closed(cause error) {
 		c.expiry.Stop()
 	}
 	c.server.ended(c.about.ID, cause)
-	c.disconnect(c.goodbye(cause))
-}
-
-// disconnect tells the handlers that the connection has ended, and how.
-func (c *caller) disconnect(how ws.Close) {
-	calls := c.server.calls
-	calls.start(func() { calls.api.Disconnect(calls.ctx, &c.about, how.Code, how.Reason) })
+	c.server.calls.announce(ending{c.about, c.goodbye(cause)})
 }
 
 // Explain implements transport.Receiver. Like API Gateway's, its reasons are

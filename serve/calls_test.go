@@ -42,7 +42,7 @@ type handlerEvent struct {
 }
 
 func newHandler(t *testing.T) *handler {
-	h := &handler{events: make(chan handlerEvent, 2*maxCalls), hold: make(chan struct{})}
+	h := &handler{events: make(chan handlerEvent, 3*maxCalls), hold: make(chan struct{})}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var ev handlerEvent
 		if err := json.NewDecoder(r.Body).Decode(&ev); err != nil {
@@ -51,13 +51,13 @@ func newHandler(t *testing.T) *handler {
 		switch ev.Context.Type {
 		case "MESSAGE":
 			if ev.Body == "hold" {
-				<-h.hold
+				h.wait(r)
 			}
 			io.WriteString(w, "you said "+ev.Body)
 		case "CONNECT":
 			h.events <- ev
 			if ev.Query["wait"] != "" {
-				<-h.hold
+				h.wait(r)
 			}
 			if protocol := ev.Query["protocol"]; protocol != "" {
 				w.Header().Set("Sec-WebSocket-Protocol", protocol)
@@ -71,6 +71,14 @@ func newHandler(t *testing.T) *handler {
 	}))
 	t.Cleanup(h.Close)
 	return h
+}
+
+// wait returns when the test lets go, or the server has ended.
+func (h *handler) wait(r *http.Request) {
+	select {
+	case <-h.hold:
+	case <-r.Context().Done():
+	}
 }
 
 // next returns the next connect or disconnect.
@@ -88,13 +96,10 @@ func (h *handler) next(t *testing.T, kind string) handlerEvent {
 	}
 }
 
-// openOwn serves an API whose events a handler gets.
-func openOwn(t *testing.T, change func(*Config)) (*Server, *handler) {
+// openAPI opens an API of the user's own.
+func openAPI(t *testing.T, format string, args ...any) *api.API {
 	t.Helper()
-	h := newHandler(t)
-	file, err := api.Parse("crier.yaml", fmt.Appendf(nil, `
-routes: {$connect: web, $disconnect: web, $default: {integration: web, routeResponse: true}, oneway: web, fails: down}
-integrations: {web: {http: %q}, down: {http: "http://127.0.0.1:1/"}}`, h.URL))
+	file, err := api.Parse("crier.yaml", fmt.Appendf(nil, format, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +108,16 @@ integrations: {web: {http: %q}, down: {http: "http://127.0.0.1:1/"}}`, h.URL))
 		t.Fatal(err)
 	}
 	t.Cleanup(own.Close)
+	return own
+}
+
+// openOwn serves an API whose events a handler gets.
+func openOwn(t *testing.T, change func(*Config)) (*Server, *handler) {
+	t.Helper()
+	h := newHandler(t)
+	own := openAPI(t, `
+routes: {$connect: web, $disconnect: web, $default: {integration: web, routeResponse: true}, oneway: web, fails: down}
+integrations: {web: {http: %q}, down: {http: "http://127.0.0.1:1/"}}`, h.URL)
 	s := open(t, func(c *Config) {
 		c.Gateway = &Gateway{API: own, Alone: true}
 		if change != nil {
@@ -327,29 +342,6 @@ func TestBinary(t *testing.T) {
 	}
 }
 
-// TestTooManyCalls: messages beyond the limit are refused, and the others are served as before.
-func TestTooManyCalls(t *testing.T) {
-	s, h := openOwn(t, nil)
-	c := dial(t, s, h, "")
-	for range maxCalls {
-		c.say("hold")
-	}
-	c.say("one more")
-	if got := c.hear(); !strings.HasPrefix(got, `{"message": "Too Many Requests", "connectionId":"`) {
-		t.Errorf("got %s", got)
-	}
-	close(h.hold)
-	for range maxCalls {
-		if got := c.hear(); got != "you said hold" {
-			t.Fatalf("got %s", got)
-		}
-	}
-	c.say("again")
-	if got := c.hear(); got != "you said again" {
-		t.Errorf("got %s", got)
-	}
-}
-
 // TestBesideTheApps: the built-in apps are there, too, unless the API is served alone.
 func TestBesideTheApps(t *testing.T) {
 	s, h := openOwn(t, func(c *Config) { c.Gateway.Alone = false })
@@ -370,15 +362,7 @@ func TestBesideTheApps(t *testing.T) {
 // TestEndTellsHandlers: a server that ends tells the handlers of every connection, and waits until they have heard it.
 func TestEndTellsHandlers(t *testing.T) {
 	h := newHandler(t)
-	file, err := api.Parse("crier.yaml", fmt.Appendf(nil, "routes: {$connect: web, $disconnect: web}\nintegrations: {web: {http: %q}}", h.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := api.Open(file, api.Options{NewID: gateway.NewID, Report: func(api.Report) {}, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
+	own := openAPI(t, "routes: {$connect: web, $disconnect: web}\nintegrations: {web: {http: %q}}", h.URL)
 	config := Defaults()
 	config.Listen, config.Drain, config.Gateway = "localhost:0", 0, &Gateway{API: own, Alone: true}
 	s, err := Open(config)

@@ -76,7 +76,7 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	for _, e := range m.effects {
 		switch e.Do {
 		case app.Reject:
-			s.dismiss(id)
+			s.dismiss()
 			no := gateway.Rejected.Saying(string(e.Data))
 			return nil, &no
 		case app.Subscribe:
@@ -84,7 +84,7 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 		}
 	}
 	if err := s.transport.Open(&c.Conn, c, maphash.String(s.seed, near)); err != nil {
-		s.dismiss(id)
+		s.dismiss()
 		return nil, &gateway.ShuttingDown
 	}
 	if err := c.apply(m); err != nil {
@@ -118,16 +118,22 @@ func (s *Server) register(id string, p peer) {
 	s.connections[id] = p
 }
 
-func (s *Server) dismiss(id string) {
+// unregister takes back register.
+func (s *Server) unregister(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, id)
+}
+
+func (s *Server) dismiss() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.admitted--
 }
 
-// ended dismisses a connection that was served, and tells why it has ended.
+// ended unregisters a connection that was served, and tells why it has ended.
 func (s *Server) ended(id string, cause error) {
-	s.dismiss(id)
+	s.unregister(id)
 	how := endName(cause)
 	s.metrics.closed(how)
 	s.config.Log.Debug("disconnected", "connection", id, "why", how, "cause", cause)
@@ -145,7 +151,8 @@ func (c *connection) Serve(nc net.Conn, early []byte) {
 // Abandon implements gateway.Socket.
 func (c *connection) Abandon() {
 	c.mount.server.transport.Abandon(&c.Conn)
-	c.mount.server.dismiss(c.state.ID)
+	c.mount.server.unregister(c.state.ID)
+	c.mount.server.dismiss()
 }
 
 // Message implements transport.Receiver.
@@ -164,6 +171,7 @@ func (c *connection) Message(data []byte, binary bool) error {
 func (c *connection) Closed(cause error) {
 	c.handle(app.Event{Kind: app.Disconnect}) // the apps publish nothing then
 	c.mount.server.ended(c.state.ID, cause)
+	c.mount.server.dismiss()
 }
 
 // Explain implements transport.Receiver.

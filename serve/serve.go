@@ -141,7 +141,7 @@ type Server struct {
 
 	mu          sync.RWMutex
 	connections map[string]peer // by id
-	admitted    int             // connections, those included that are on their way in
+	admitted    int             // connections, also those on their way in, and ends to be announced
 }
 
 // Open starts a server. It accepts connections at once and answers them when Run is called, which must follow.
@@ -170,7 +170,7 @@ func Open(config Config) (*Server, error) {
 	}
 	s.hub = hub.New(keep)
 	if config.Gateway != nil {
-		s.calls = newCalls(config.Gateway)
+		s.calls = newCalls(s, config.Gateway)
 	}
 	for i, l := range listeners {
 		listeners[i] = config.door(l)
