@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 type Listener struct {
 	net.Listener
 	TLS  *tls.Config // nil: there is no TLS
-	Only bool        // who does not speak TLS is told to
+	Only bool        // with TLS: who does not speak it is told to
 }
 
 // Accept implements net.Listener.
@@ -26,24 +25,29 @@ func (l Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &doorConn{Conn: nc, config: l.TLS, only: l.Only, recording: true}, nil
+	return &doorConn{Conn: nc, config: l.TLS, only: l.Only}, nil
 }
 
 // A doorConn is a connection from a Listener, until its handshake is done.
+//
+// It gives net/http one request's head at a time, or a part of it, so that it
+// knows the head of the request that a handler has: how headers were spelt, and
+// which ones net/http has dropped.
 type doorConn struct {
 	net.Conn // as it was accepted
 	config   *tls.Config
 	only     bool // TLS
 
 	// Owned by who reads, and settled before anybody writes.
-	inner     net.Conn // what the HTTP is in; nil before the first byte
-	first     *firstByte
-	recording bool
-	head      []byte // of the first request, while recording and afterwards
-}
+	inner  net.Conn // what the HTTP is in; nil before the first byte
+	secure bool     // inner is TLS
+	first  *firstByte
+	ahead  []byte // has been read, and not been given to net/http
 
-// maxHead is how much of a request is remembered: as much as net/http takes.
-const maxHead = 32 << 10
+	// Owned by who reads. While a handler runs, net/http reads the request's body
+	// and at most one byte more. So judged stays as it is until the next request.
+	framing framing
+}
 
 // Read implements net.Conn.
 func (c *doorConn) Read(p []byte) (int, error) {
@@ -52,15 +56,26 @@ func (c *doorConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := c.inner.Read(p)
-	if c.recording {
-		c.record(p[:n])
+	if len(c.ahead) > 0 {
+		n := c.framing.take(c.ahead[:min(len(p), len(c.ahead))])
+		copy(p, c.ahead[:n])
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
+	got, err := c.inner.Read(p)
+	n := c.framing.take(p[:got])
+	if n < got {
+		c.ahead, err = bytes.Clone(p[n:got]), nil // the error will come again
 	}
 	return n, err
 }
 
 // settle looks at the first byte: "22" begins a TLS record that carries a handshake. RFC 8446, section 5.1
 func (c *doorConn) settle() error {
+	if c.config == nil {
+		c.inner = c.Conn
+		return nil
+	}
 	var b [1]byte
 	if _, err := c.Conn.Read(b[:]); err != nil {
 		return err
@@ -68,12 +83,11 @@ func (c *doorConn) settle() error {
 	c.first = &firstByte{Conn: c.Conn, byte: b[:]}
 	c.inner = c.first
 	switch {
-	case b[0] == 22 && c.config != nil:
-		c.inner = tls.Server(c.first, c.config)
+	case b[0] == 22:
+		c.inner, c.secure = tls.Server(c.first, c.config), true
 	case c.only:
-		c.Conn.SetWriteDeadline(time.Now().Add(handshakeTimeout))
-		io.WriteString(c.Conn, plainRefusal)
-		return errPlain
+		c.refusePlain()
+		return io.EOF // which net/http does not answer
 	}
 	return nil
 }
@@ -82,15 +96,16 @@ func (c *doorConn) settle() error {
 const plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: 39\r\n\r\n" +
 	"this is https and wss, not http and ws\n"
 
-var errPlain = errors.New("gateway: not TLS")
-
-// record remembers the head of the first request.
-func (c *doorConn) record(p []byte) {
-	p = p[:min(len(p), maxHead-len(c.head))]
-	c.head = append(c.head, p...)
-	ended := bytes.Contains(c.head, []byte("\n\r\n")) || bytes.Contains(c.head, []byte("\n\n"))
-	c.recording = !ended && len(c.head) < maxHead
+// refusePlain answers, and reads on for a moment: to close a connection from
+// which there is more to read takes back the answer.
+func (c *doorConn) refusePlain() {
+	c.Conn.SetDeadline(time.Now().Add(plainTimeout))
+	io.WriteString(c.Conn, plainRefusal)
+	closeWrite(c.Conn)
+	io.CopyN(io.Discard, c.Conn, maxHead)
 }
+
+const plainTimeout = 500 * time.Millisecond
 
 // Write implements net.Conn.
 func (c *doorConn) Write(p []byte) (int, error) {
@@ -98,6 +113,22 @@ func (c *doorConn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	return c.inner.Write(p)
+}
+
+// CloseWrite is for net/http, which calls it before it closes a connection that
+// it does not read to its end.
+func (c *doorConn) CloseWrite() error {
+	if c.secure {
+		return closeWrite(c.inner)
+	}
+	return closeWrite(c.Conn)
+}
+
+func closeWrite(nc net.Conn) error {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // unwrapped returns the connection itself, when HTTP is done with it.
@@ -130,25 +161,26 @@ func ConnContext(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, doorKey{}, nc)
 }
 
+// doorOf returns the connection of a request; nil if it did not come through a
+// Listener.
+func doorOf(r *http.Request) *doorConn {
+	c, _ := r.Context().Value(doorKey{}).(*doorConn)
+	return c
+}
+
 // Secure reports whether a request came by TLS.
 func Secure(r *http.Request) bool {
-	c, ok := r.Context().Value(doorKey{}).(*doorConn)
-	return ok && c.inner != net.Conn(c.first)
+	c := doorOf(r)
+	return c != nil && c.secure
 }
 
 // Spell returns a function that tells how a client wrote the names of its headers, which API Gateway keeps and
-// net/http does not. It knows that of a connection's first request; of others it tells how names are usually written.
+// net/http does not. Where that is not known it tells how names are usually written.
 func Spell(r *http.Request) func(name string) string {
 	spelt := make(map[string]string)
-	if c, ok := r.Context().Value(doorKey{}).(*doorConn); ok {
-		for line := range bytes.Lines(c.head) {
-			name, _, ok := strings.Cut(string(line), ":")
-			if ok {
-				spelt[textproto.CanonicalMIMEHeaderKey(name)] = name
-			}
-			if len(line) <= 2 {
-				break
-			}
+	if c := doorOf(r); c != nil {
+		for name := range c.framing.judged.lines() {
+			spelt[textproto.CanonicalMIMEHeaderKey(name)] = name
 		}
 	}
 	return func(name string) string {

@@ -78,20 +78,36 @@ func TestNotHTTP(t *testing.T) {
 	}
 }
 
-// TestOnlyTLS: who does not speak TLS where there is nothing else is told.
+// TestOnlyTLS: who does not speak TLS where there is nothing else is told, once.
 func TestOnlyTLS(t *testing.T) {
 	address, trust := newDoor(t, true, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, Secure(r)) })
-	resp, err := http.Get("http://" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if resp.StatusCode != 400 || string(got) != "this is https and wss, not http and ws\n" || err != nil {
-		t.Errorf("got %s %q, %v", resp.Status, got, err)
+	for _, request := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 10_000), "G", "\r\n\r\n",
+	} {
+		nc, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(nc, request)
+		in := bufio.NewReader(nc)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%.20q: %v", request, err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != 400 || string(got) != "this is https and wss, not http and ws\n" || err != nil {
+			t.Errorf("%.20q: got %s %q, %v", request, resp.Status, got, err)
+		}
+		if more, err := io.ReadAll(in); len(more) > 0 || err != nil {
+			t.Errorf("%.20q: then comes %q, %v", request, more, err)
+		}
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
-	if resp, err = client.Get("https://" + address); err != nil {
+	resp, err := client.Get("https://" + address)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
@@ -150,6 +166,7 @@ func TestSpell(t *testing.T) {
 		"x-lower: 1\r\nX-UPPER: 2\r\nsec-WebSocket-key: 3\r\n\r\n": "X-UPPER sec-WebSocket-key x-lower",
 		"x-lower: 1\n\n": "x-lower",
 		"x-early: 1\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nx-late: y\r\n\r\n": "x-early",
+		"content-LENGTH: 18\r\n\r\nx-Body: 1\r\n\r\nx: y\r\n":              "content-LENGTH",
 	} {
 		nc, err := net.Dial("tcp", address)
 		if err != nil {
@@ -163,6 +180,22 @@ func TestSpell(t *testing.T) {
 		}
 		if got, _ := io.ReadAll(resp.Body); string(got) != want {
 			t.Errorf("%q: got %s, want %s", head, got, want)
+		}
+	}
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	in := bufio.NewReader(nc)
+	for _, name := range []string{"x-first", "X-SECOND", "x-Third"} { // of one connection
+		io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\n"+name+": 1\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := io.ReadAll(resp.Body); string(got) != name {
+			t.Errorf("%s: got %s", name, got)
 		}
 	}
 	spell := Spell(httptest.NewRequest("GET", "/", nil))

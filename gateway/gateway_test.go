@@ -273,6 +273,8 @@ func TestHandshake(t *testing.T) {
 		"foreign page":          {"GET / HTTP/1.1", append([]string{"Origin: https://evil.example.com"}, good...), "403 pages of this origin may not connect"},
 		"page of this host":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "101 "},
 		"page on this machine":  {"GET / HTTP/1.1", append([]string{"Origin: http://localhost:3000"}, good...), "101 "},
+		"a body":                {"GET / HTTP/1.1", append([]string{"Content-Length: 5"}, good...), "400 a WebSocket handshake has no body"},
+		"a body in chunks":      {"GET / HTTP/1.1", append([]string{"Transfer-Encoding: chunked"}, good...), "400 a WebSocket handshake has no body"},
 		"page from a file":      {"GET / HTTP/1.1", append([]string{"Origin: null"}, good...), "403 "},
 	} {
 		h := &home{}

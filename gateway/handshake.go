@@ -65,6 +65,9 @@ func checkHandshake(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
 	if !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1 {
 		return no(BadHandshake, "a WebSocket handshake is an HTTP/1.1 request")
 	}
+	if r.ContentLength != 0 {
+		return no(BadHandshake, "a WebSocket handshake has no body")
+	}
 	if !hasToken(r.Header, "Connection", "upgrade") {
 		return no(BadHandshake, "a WebSocket handshake has the header Connection: Upgrade")
 	}
@@ -105,6 +108,7 @@ func switchProtocols(h http.Hijacker, r *http.Request, protocol string) (nc net.
 		rw.Read(early) // from the buffer: it cannot fail
 	}
 	if door, ok := nc.(*doorConn); ok {
+		early = append(early, door.ahead...)
 		nc = door.unwrapped()
 	}
 	var buf [160]byte

@@ -96,6 +96,9 @@ func (s *Server) handler() http.Handler {
 	metrics := s.metrics.handler()
 	page := console.New(s.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if doors.Unclear(w, r) {
+			return
+		}
 		switch r.URL.Path {
 		case "/healthz":
 			health(w, true)

@@ -243,13 +243,11 @@ func listen(address string) ([]net.Listener, error) {
 
 // door has a listener speak TLS, if it is to.
 func (c Config) door(l net.Listener) net.Listener {
-	switch {
-	case c.TLS != nil:
-		return gateway.Listener{Listener: l, TLS: c.TLS, Only: true}
-	case c.Gateway != nil:
-		return gateway.Listener{Listener: l, TLS: c.Gateway.TLS}
+	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil}
+	if c.TLS == nil && c.Gateway != nil {
+		door.TLS = c.Gateway.TLS
 	}
-	return l
+	return door
 }
 
 // skipped returns the frame that tells a client how many messages it has missed.

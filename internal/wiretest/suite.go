@@ -113,6 +113,12 @@ var tests = []struct {
 	{"NotHTTP", testNotHTTP, every},
 	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal, every},
 
+	// framing.go: where a request ends.
+	{"TwoLengths", testTwoLengths, serve},
+	{"TwoLengthsLater", testTwoLengthsLater, serve},
+	{"ChunkedIsLast", testChunkedIsLast, serve},
+	{"UpgradeWithBody", testUpgradeWithBody, serve},
+
 	// management.go, lists.go, console.go, health.go: for programs, and for who runs the server.
 	{"Post", testPost, serve},
 	{"PostToOneWhoDoesNotRead", testPostToOneWhoDoesNotRead, every},
