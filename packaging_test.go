@@ -168,7 +168,7 @@ func TestService(t *testing.T) {
 			t.Errorf("a unit has no line like %q", line)
 		}
 	}
-	for _, want := range []string{"DynamicUser=yes", "TimeoutStopSec=30", "LimitNOFILE=1048576", "ExecStart=/usr/local/bin/crier serve"} {
+	for _, want := range []string{"DynamicUser=yes", "TimeoutStopSec=30", "LimitNOFILE=1048576", "ExecStart=/usr/local/bin/crier serve --admin-key-file ${CREDENTIALS_DIRECTORY}/admin-key", "LoadCredential=admin-key:/etc/crier.key"} {
 		if !strings.Contains(string(text), want+"\n") {
 			t.Errorf("no %s", want)
 		}

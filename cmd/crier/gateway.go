@@ -42,6 +42,7 @@ func newGateway() *cobra.Command {
 	config.Drain, config.Console = 0, false
 	level := slog.LevelInfo
 	var o own
+	var key adminKey
 	cmd := &cobra.Command{
 		Use:   "gateway [FILE]",
 		Short: "Serve your own API Gateway WebSocket handlers on this machine",
@@ -65,6 +66,10 @@ are told to trust.`,
 			if len(args) == 1 {
 				o.file = args[0]
 			}
+			var err error
+			if config.AdminKey, err = key.read(); err != nil {
+				return fmt.Errorf("gateway: %w", err)
+			}
 			config.Log = newLog(cmd.ErrOrStderr(), level)
 			config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			ctx, stop := untilStopped(cmd.Context())
@@ -80,7 +85,7 @@ are told to trust.`,
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
 	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without the two, programs on this machine may sign as they like")
-	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
+	key.flags(f, "the key for the management API from other machines (Authorization: Bearer KEY)")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")

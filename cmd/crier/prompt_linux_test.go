@@ -21,6 +21,7 @@ type person struct {
 	desk     *os.File // the person's side
 	terminal *os.File // the program's side
 	seen     string
+	passed   string // of what was seen, up to where the last wait ended
 }
 
 func sitDown(t *testing.T) *person {
@@ -70,7 +71,8 @@ func (p *person) sees(text string) {
 			p.t.Fatalf("waiting for %q, saw %q: %v", text, p.seen, err)
 		}
 	}
-	_, p.seen, _ = strings.Cut(p.seen, text)
+	before, after, _ := strings.Cut(p.seen, text)
+	p.passed, p.seen = p.passed+before+text, after
 }
 
 // starts crier connect, and gives the error it ends with.

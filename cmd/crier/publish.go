@@ -3,15 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"crier/client"
+	"crier/gateway"
 )
 
 const publishTimeout = 30 * time.Second
@@ -21,7 +25,7 @@ type publish struct {
 	streams
 	url    string
 	topics []string
-	key    string
+	key    adminKey
 }
 
 func newPublish() *cobra.Command {
@@ -34,11 +38,12 @@ func newPublish() *cobra.Command {
 The arguments, joined by spaces, are the message. Without any, or with -, it is
 read from the standard input, less the newline at its end. Nothing is printed
 when the server takes it; when not, the server's reason is, and the exit code
-is 1.`,
+is 1. A server that has an admin key wants it: at a terminal you are asked for
+it if you did not give it.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
   date | crier publish
-  crier publish --url https://crier.example.com --admin-key "$KEY" - < message.json`,
+  crier publish --url https://crier.example.com --admin-key-file key - < message.json`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if p.streams, err = streamsOf(cmd); err != nil {
 				return err
@@ -47,14 +52,19 @@ is 1.`,
 		},
 	}
 	f := cmd.Flags()
+	f.SortFlags = false
 	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// will do)")
 	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` and not to everyone (repeatable)")
-	f.StringVar(&p.key, "admin-key", "", "the server's admin `KEY`")
+	p.key.flags(f, "the server's admin key")
 	return cmd
 }
 
 func (p *publish) run(ctx context.Context, args []string) error {
 	server, err := httpAddress(p.url)
+	if err != nil {
+		return err
+	}
+	key, err := p.key.read()
 	if err != nil {
 		return err
 	}
@@ -64,25 +74,58 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	}
 	target := server.JoinPath("publish")
 	addQuery(target, "topic", p.topics...)
+	wantsKey, err := post(ctx, target, message, key)
+	if !wantsKey || key != "" || !p.interactive() {
+		return err
+	}
+	if key, err = p.askForKey(ctx, target.Host); err != nil {
+		return err
+	}
+	_, err = post(ctx, target, message, key)
+	return err
+}
+
+// post publishes a message. wantsKey says that the server has an admin key, and
+// did not get it.
+func post(ctx context.Context, target *url.URL, message []byte, key string) (wantsKey bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(message))
 	if err != nil {
-		return err
+		return false, err
 	}
-	if p.key != "" {
-		req.Header.Set("Authorization", "Bearer "+p.key)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	resp, err := publishClient.Do(req)
 	if err != nil {
-		return unreachable(server, err)
+		return false, unreachable(target, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		return refusal(&client.Refused{Status: resp.StatusCode, Body: body})
+	if resp.StatusCode/100 == 2 {
+		return false, nil
 	}
-	return nil
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == gateway.Unauthorized.Type
+	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body})
+}
+
+// askForKey asks the person at the terminal, who does not see what is typed.
+func (p *publish) askForKey(ctx context.Context, host string) (string, error) {
+	ctx, stop := untilStopped(ctx) // with the terminal as it was
+	defer stop()
+	defer context.AfterFunc(ctx, func() { p.in.Close() })()
+	asking, err := openPrompt(p.streams)
+	if err != nil {
+		return "", fmt.Errorf("ask for the admin key: %w", err)
+	}
+	defer asking.close()
+	key, err := asking.ReadPassword("admin key of " + host + ": ")
+	key = strings.TrimSpace(key)
+	if err != nil && !errors.Is(err, term.ErrPasteIndicator) || key == "" {
+		return "", errors.New("not published: no admin key was given")
+	}
+	return checkedKey(key)
 }
 
 // publishClient follows no redirect: a POST becomes a GET on the way, and an empty success.

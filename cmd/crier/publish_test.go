@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,7 @@ func TestPublish(t *testing.T) {
 	defer server.Close()
 	ws := "ws" + strings.TrimPrefix(server.URL, "http")
 
+	file := keyFile(t, "s3cret\n")
 	for name, test := range map[string]struct {
 		args              []string
 		input             string
@@ -46,6 +49,7 @@ func TestPublish(t *testing.T) {
 		"arguments":       {[]string{"hello", "you all"}, "unread", "POST /publish ", "hello you all"},
 		"topics":          {[]string{"--topic", "a b", "--topic", "c,d", "x"}, "", "POST /publish?topic=a+b&topic=c%2Cd ", "x"},
 		"key":             {[]string{"--admin-key", "s3cret", "x"}, "", "POST /publish Bearer s3cret", "x"},
+		"key file":        {[]string{"--admin-key-file", file, "x"}, "", "POST /publish Bearer s3cret", "x"},
 		"input":           {nil, "one\ntwo\n\n", "POST /publish ", "one\ntwo\n"},
 		"dash":            {[]string{"-"}, "windows\r\n", "POST /publish ", "windows"},
 		"binary input":    {[]string{"-"}, "\x00\xff\r", "POST /publish ", "\x00\xff\r"},
@@ -90,5 +94,48 @@ func TestPublishRefused(t *testing.T) {
 	free := freeAddress(t)
 	if _, err := published(t, "", "--url", free, "x"); err == nil || !strings.Contains(err.Error(), "is crier serve running?") {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// keyFile writes a file with a text and returns its path.
+func keyFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAdminKey(t *testing.T) {
+	for text, want := range map[string]string{
+		"s3cret": "s3cret", "s3cret\n": "s3cret", " \ts3cret two \r\nmore\n": "s3cret two", "schlüssel\n": "schlüssel",
+		"": "is empty", "\n": "is empty", "  \t\r\ns3cret\n": "is empty", "s3\x00cret": "cannot be seen", "\ufeffs3cret": "cannot be seen",
+		"\xff\xfes\x003\x00": "cannot be seen", "s3\tcret": "cannot be seen", "s3\u200bcret": "cannot be seen",
+	} {
+		key, err := adminKey{file: keyFile(t, text)}.read()
+		switch {
+		case err == nil && key != want, err != nil && !strings.Contains(err.Error(), want):
+			t.Errorf("%q: got %q, %v, want %q", text, key, err, want)
+		case err != nil && strings.Contains(err.Error(), "cret"):
+			t.Errorf("%q: the error tells of the key: %v", text, err)
+		}
+	}
+	for _, given := range []adminKey{{text: " s3cret "}, {text: "s3cret"}} {
+		if key, err := given.read(); key != "s3cret" || err != nil {
+			t.Errorf("%+v: got %q, %v", given, key, err)
+		}
+	}
+	for want, given := range map[string]adminKey{
+		"one of the two": {"s3cret", keyFile(t, "s3cret")},
+		"no such file":   {"", filepath.Join(t.TempDir(), "none")},
+		"cannot be seen": {"a\nb", ""},
+	} {
+		if key, err := given.read(); err == nil || !strings.Contains(err.Error(), want) || key != "" {
+			t.Errorf("%+v: got %q, %v, want %s", given, key, err, want)
+		}
+	}
+	if key, err := (adminKey{}).read(); key != "" || err != nil {
+		t.Errorf("none: got %q, %v", key, err)
 	}
 }

@@ -25,6 +25,7 @@ func newServe() *cobra.Command {
 	page := onOff(config.Console)
 	var o own
 	var id identity
+	var key adminKey
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -37,7 +38,7 @@ second ctrl-C ends the server at once.
 Other programs on this machine may use the management API (/publish, /topics,
 /@connections); programs elsewhere need the admin key.`,
 		Example: `  crier serve
-  crier serve --listen :8080 --admin-key "$KEY"        # for other machines, too
+  crier serve --listen :8080 --admin-key-file key      # for other machines, too
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
   crier serve --idle-timeout 10m                       # close who is silent, as API Gateway does
@@ -49,25 +50,20 @@ Other programs on this machine may use the management API (/publish, /topics,
 				config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			}
 			config.Console = bool(page)
+			var err error
+			if config.AdminKey, err = key.read(); err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
 			config.Log = newLog(cmd.ErrOrStderr(), level)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			if o.file == "" {
-				return serveUntil(ctx, config, id, cmd.OutOrStdout())
-			}
-			opened, _, err := o.open(config.Log, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			if err != nil {
-				return fmt.Errorf("serve: %w", err)
-			}
-			defer opened.API.Close()
-			config.Gateway = opened
-			return serveUntil(ctx, config, id, cmd.OutOrStdout())
+			return o.serveBeside(ctx, config, id, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
-	f.StringVar(&config.AdminKey, "admin-key", "", "`KEY` for the management API from other machines: Authorization: Bearer KEY")
+	key.flags(f, "the key for the management API from other machines (Authorization: Bearer KEY)")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
@@ -156,6 +152,19 @@ func (id identity) url(s *serve.Server) string {
 		return "wss://" + id.domains[0]
 	}
 	return s.URL()
+}
+
+// serveBeside serves the built-in apps, and the API beside them if there is one.
+func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, out, errOut io.Writer) error {
+	if o.file != "" {
+		opened, _, err := o.open(config.Log, out, errOut)
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
+		}
+		defer opened.API.Close()
+		config.Gateway = opened
+	}
+	return serveUntil(ctx, config, id, out)
 }
 
 func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Writer) error {
