@@ -22,9 +22,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"crier/trust"
 )
 
 // A Mount is an app at its path.
@@ -113,11 +117,12 @@ type Config struct {
 	Stats       func() Stats
 
 	MaxMessage   int         // bytes of a posted or published message
-	AdminKey     string      // for the management side; none: from loopback only
+	AdminKey     string      // for the management side; none: programs of this machine only
 	Credentials  Credentials // of requests to the management side that are signed; none: signatures do not count
-	Signed       bool        // connections are managed by who signs or has the admin key, even from loopback
+	Signed       bool        // programs of this machine must sign, or have the admin key
 	Stage        string      // if not empty, all there is: its mount, and the management of its connections
-	AllowOrigins []string    // beside the same host and loopback; "*" is all
+	AllowOrigins []string    // of pages that may connect, beside those at home: see trust.Pages
+	Domains      []string    // names of this server, beside the machine's
 	Also         []string    // other paths, for the answer to who is lost
 	Log          *slog.Logger
 	Refused      func(Refusal) // counts; may be nil
@@ -127,18 +132,25 @@ type Config struct {
 type Gateway struct {
 	config Config
 	mounts map[string]Mount
-	pages  []string     // Config.AllowOrigins, as browsers send them
+	pages  trust.Pages
 	told   atomic.Int64 // when the log told of a page that was refused, in nanoseconds since 1970
+
+	guesses chan struct{} // has room for maxGuesses
+	leaving chan struct{} // closed by leave
+	leave   sync.Once
 }
 
 // New returns a gateway.
 func New(config Config) *Gateway {
-	g := &Gateway{config: config, mounts: make(map[string]Mount)}
+	g := &Gateway{
+		config:  config,
+		mounts:  make(map[string]Mount),
+		pages:   trust.NewPages(slices.Concat(trust.Names(), config.Domains), config.AllowOrigins),
+		guesses: make(chan struct{}, maxGuesses),
+		leaving: make(chan struct{}),
+	}
 	for _, m := range config.Mounts {
 		g.mounts[m.Path] = m
-	}
-	for _, origin := range config.AllowOrigins {
-		g.pages = append(g.pages, serialized(origin))
 	}
 	return g
 }

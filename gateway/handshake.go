@@ -19,7 +19,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		g.refuse(w, r, *no)
 		return
 	}
-	if !g.originAllowed(r) {
+	if !g.pages.AtHome(r, Secure(r)) {
 		g.tellOfPage(r)
 		g.refuse(w, r, ForeignOrigin)
 		return

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
@@ -40,39 +38,6 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods) {
 		return
 	}
 	handler(w, r)
-}
-
-// authorize lets those in who have the key or sign, and programs on this machine unless they must sign.
-func (g *Gateway) authorize(r *http.Request) *Refusal {
-	if key, ok := bearer(r); ok {
-		if g.config.AdminKey == "" || !sameKey(key, g.config.AdminKey) {
-			return &Unauthorized
-		}
-		return nil
-	}
-	if g.config.Credentials != (Credentials{}) {
-		no := g.config.Credentials.verify(r, time.Now(), g.config.MaxMessage)
-		if no == nil || g.config.Signed {
-			return no
-		}
-	}
-	if !fromLoopback(r) {
-		return &Unauthorized
-	}
-	if !g.originAllowed(r) {
-		return &ForeignPage
-	}
-	return nil
-}
-
-func bearer(r *http.Request) (key string, ok bool) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(key), strings.EqualFold(scheme, "Bearer")
-}
-
-func sameKey(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // equal lengths, so that the time tells nothing
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 // segments returns the parts of the path, each decoded: SDKs write @ and = as they are or as %40 and %3D.

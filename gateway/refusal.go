@@ -27,7 +27,7 @@ var (
 	UpgradeRequired    = Refusal{Name: "upgrade-required", Status: 426, Say: "this is a WebSocket", Why: "A plain HTTP request to an app, or a WebSocket version other than 13."}
 	BadHandshake       = Refusal{Name: "bad-handshake", Status: 400, Say: "this is not a WebSocket handshake", Why: "RFC 6455, section 4.2.1, is not followed."}
 	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`."}
-	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page from another host, not allowed by `--allow-origin`."}
+	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page that is not at home here ([running.md](running.md#pages)), and not allowed by `--allow-origin`."}
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
 	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
 	TwoLengths         = Refusal{Name: "two-lengths", Status: 400, Say: "a request has a Content-Length or a Transfer-Encoding, not both", Why: "Proxies and servers may disagree where such a request ends. The connection is closed."}
@@ -36,8 +36,9 @@ var (
 
 // Refusals of the management side, as API Gateway's @connections gives them where it has them.
 var (
-	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "A wrong key, or none from elsewhere than loopback."}
-	ForeignPage      = Refusal{Name: "foreign-page", Status: 403, Say: "pages of this origin may not manage the server", Type: "ForbiddenException", Why: "A browser's page from another host, without the key."}
+	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "There is an admin key, and the request has none, or a wrong one."}
+	NoKey            = Refusal{Name: "no-key", Status: 401, Say: "this server has no admin key, so that only programs of its own machine may manage it", Type: "NoAdminKeyException", Why: "There is no admin key. The request has one, or is not directly from a program of this machine: the message says how that shows."}
+	ForeignPage      = Refusal{Name: "foreign-page", Status: 403, Say: "no page may manage this server but its own", Type: "ForbiddenException", Why: "There is no admin key, and the request is from a browser's page that is not crier's own on this machine."}
 	Unsigned         = Refusal{Name: "unsigned", Status: 403, Say: "Missing Authentication Token", Type: "MissingAuthenticationTokenException", Why: "`--access-key` is set, and the request has no signature."}
 	UnknownKey       = Refusal{Name: "unknown-key", Status: 403, Say: "The security token included in the request is invalid.", Type: "UnrecognizedClientException", Why: "The request is signed with another access key than `--access-key`."}
 	BadSignature     = Refusal{Name: "bad-signature", Status: 403, Say: "The request signature we calculated does not match the signature you provided.", Type: "InvalidSignatureException", Why: "The signature is wrong, too old, or for another service; the message says which, and what should have been signed."}
@@ -76,7 +77,7 @@ var (
 func Refusals() []Refusal {
 	return []Refusal{
 		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, TwoLengths, ShuttingDown,
-		Unauthorized, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
+		Unauthorized, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
 		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
 		IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
 	}
@@ -86,6 +87,12 @@ func Refusals() []Refusal {
 func (r Refusal) Saying(sentence string) Refusal {
 	r.Say = sentence
 	return r
+}
+
+// because returns the refusal with a reason after its sentence.
+func (r Refusal) because(why string) *Refusal {
+	r.Say += ": " + why
+	return &r
 }
 
 // Close is the refusal as the end of a connection. Its reason begins with the

@@ -179,36 +179,40 @@ func TestManagementWithKeys(t *testing.T) {
 		signed bool // they must be
 		change func(*http.Request)
 		want   int
+		open   int // without an admin key
 	}{
-		{"signed from elsewhere", "192.0.2.1:5", false, func(r *http.Request) { sign(r, keys.SecretKey) }, 200},
-		{"unsigned from elsewhere", "192.0.2.1:5", false, nil, 401},
-		{"unsigned from here", "127.0.0.1:5", false, nil, 200},
-		{"wrongly signed from here", "127.0.0.1:5", false, func(r *http.Request) { sign(r, "other") }, 200},
-		{"wrongly signed from elsewhere", "192.0.2.1:5", false, func(r *http.Request) { sign(r, "other") }, 401},
-		{"must sign, signed", "192.0.2.1:5", true, func(r *http.Request) { sign(r, keys.SecretKey) }, 200},
-		{"must sign, unsigned from here", "127.0.0.1:5", true, nil, 403},
-		{"must sign, wrongly signed from here", "127.0.0.1:5", true, func(r *http.Request) { sign(r, "other") }, 403},
-		{"must sign, has the admin key", "192.0.2.1:5", true, func(r *http.Request) { r.Header.Set("Authorization", "Bearer admin") }, 200},
-		{"must sign, has another key", "127.0.0.1:5", true, func(r *http.Request) { r.Header.Set("Authorization", "Bearer other") }, 401},
+		{"signed from elsewhere", "192.0.2.1:5", false, func(r *http.Request) { sign(r, keys.SecretKey) }, 200, 200},
+		{"unsigned from elsewhere", "192.0.2.1:5", false, nil, 401, 401},
+		{"unsigned from here", "127.0.0.1:5", false, nil, 401, 200},
+		{"wrongly signed from here", "127.0.0.1:5", false, func(r *http.Request) { sign(r, "other") }, 401, 200},
+		{"signed from here", "127.0.0.1:5", false, func(r *http.Request) { sign(r, keys.SecretKey) }, 200, 200},
+		{"wrongly signed from elsewhere", "192.0.2.1:5", false, func(r *http.Request) { sign(r, "other") }, 401, 401},
+		{"must sign, signed", "192.0.2.1:5", true, func(r *http.Request) { sign(r, keys.SecretKey) }, 200, 200},
+		{"must sign, unsigned from here", "127.0.0.1:5", true, nil, 403, 403},
+		{"must sign, wrongly signed from here", "127.0.0.1:5", true, func(r *http.Request) { sign(r, "other") }, 403, 403},
+		{"must sign, has the admin key", "192.0.2.1:5", true, func(r *http.Request) { r.Header.Set("Authorization", "Bearer admin") }, 200, 401},
+		{"must sign, has another key", "127.0.0.1:5", true, func(r *http.Request) { r.Header.Set("Authorization", "Bearer other") }, 401, 401},
 	} {
-		h := &home{}
-		g := New(Config{
-			Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler),
-			AdminKey: "admin", Credentials: keys, Signed: test.signed, Stage: "dev",
-		})
-		r, _ := http.NewRequest("POST", "https://localhost:8080/dev/@connections/"+strings.Replace(anID, "=", "%3D", 1), strings.NewReader("hi"))
-		if test.change != nil {
-			test.change(r)
-		}
-		got := received(r, "hi")
-		got.RemoteAddr = test.peer
-		w := httptest.NewRecorder()
-		g.ServeHTTP(w, got)
-		if w.Code != test.want {
-			t.Errorf("%s: got %d %s, want %d", test.name, w.Code, w.Body, test.want)
-		}
-		if test.want == 200 && strings.Join(h.asked, "; ") != "post "+anID+" hi" {
-			t.Errorf("%s: asked %q", test.name, h.asked)
+		for key, want := range map[string]int{"admin": test.want, "": test.open} {
+			h := &home{}
+			g := New(Config{
+				Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler),
+				AdminKey: key, Credentials: keys, Signed: test.signed, Stage: "dev",
+			})
+			r, _ := http.NewRequest("POST", "https://localhost:8080/dev/@connections/"+strings.Replace(anID, "=", "%3D", 1), strings.NewReader("hi"))
+			if test.change != nil {
+				test.change(r)
+			}
+			got := received(r, "hi")
+			got.RemoteAddr = test.peer
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, got)
+			if w.Code != want {
+				t.Errorf("%s, the admin key is %q: got %d %s, want %d", test.name, key, w.Code, w.Body, want)
+			}
+			if want == 200 && strings.Join(h.asked, "; ") != "post "+anID+" hi" {
+				t.Errorf("%s: asked %q", test.name, h.asked)
+			}
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"log/slog"
 	"net/http"
+	"time"
 
 	"crier/app"
 	"crier/console"
@@ -70,7 +72,24 @@ func (s *Server) mountsNamed(name string) (list []*mount) {
 	return list
 }
 
-func (s *Server) handler() http.Handler {
+// serveHTTP prepares the server of all that begins as HTTP.
+func (s *Server) serveHTTP() {
+	doors := gateway.New(s.doors())
+	s.http = &http.Server{
+		Handler:           s.handler(doors),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ConnContext:       gateway.ConnContext,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+	}
+	s.http.RegisterOnShutdown(doors.Shutdown)
+}
+
+// doors says whom the gateway lets in, and where to.
+func (s *Server) doors() gateway.Config {
 	config := gateway.Config{
 		Mounts:       s.Mounts(),
 		Sockets:      s,
@@ -80,6 +99,7 @@ func (s *Server) handler() http.Handler {
 		MaxMessage:   s.config.MaxMessage,
 		AdminKey:     s.config.AdminKey,
 		AllowOrigins: s.config.AllowOrigins,
+		Domains:      s.config.Domains,
 		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},
 		Log:          s.config.Log,
 		Refused:      s.metrics.refused,
@@ -92,7 +112,10 @@ func (s *Server) handler() http.Handler {
 			config.Stage = s.calls.api.Stage()
 		}
 	}
-	doors := gateway.New(config)
+	return config
+}
+
+func (s *Server) handler(doors *gateway.Gateway) http.Handler {
 	metrics := s.metrics.handler()
 	page := console.New(s.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -34,14 +34,16 @@ import (
 	"crier/gateway"
 	"crier/hub"
 	"crier/transport"
+	"crier/trust"
 	"crier/ws"
 )
 
 // Config says how to serve. Start from Defaults.
 type Config struct {
 	Listen         string        // host:port; localhost is both of its addresses, no host every interface
-	AdminKey       string        // bearer token for the management API; none: from loopback only
-	AllowOrigins   []string      // of pages that may connect, beside the same host and loopback; "*" is all
+	AdminKey       string        // bearer token for the management API; none: for programs of this machine only
+	AllowOrigins   []string      // of pages that may connect, beside those at home: see trust.Pages; "*" is all
+	Domains        []string      // names of this server, whose pages may connect
 	MaxMessage     int           // bytes of one message
 	MaxConnections int           // open at once
 	Backlog        int           // bytes of messages kept for the slowest reader of a topic
@@ -102,7 +104,7 @@ func (c Config) check() error {
 		return errors.New("a log is needed")
 	}
 	for _, origin := range c.AllowOrigins {
-		if err := gateway.CheckOrigin(origin); err != nil {
+		if err := trust.CheckOrigin(origin); err != nil {
 			return fmt.Errorf("allow origins: %w", err)
 		}
 	}
@@ -195,16 +197,7 @@ func Open(config Config) (*Server, error) {
 	}
 	s.mounts = newMounts(s)
 	s.metrics = newMetrics(s)
-	s.http = &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ConnContext:       gateway.ConnContext,
-		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug),
-	}
+	s.serveHTTP()
 	return s, nil
 }
 

@@ -84,9 +84,9 @@ are told to trust.`,
 	f.BoolVar(&o.events, "events", false, "print every event as JSON")
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
-	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without the two, programs on this machine may sign as they like")
-	key.flags(f, "the key for the management API from other machines (Authorization: Bearer KEY)")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
+	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two, and without an admin key, programs on this machine may sign as they like")
+	key.flags(f, "who manages the server must have this key (Authorization: Bearer KEY)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
 	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
@@ -316,7 +316,7 @@ The exit code is 1 if the handler fails.`,
 	f.StringVar(&body, "body", "", "`TEXT` of the message")
 	f.StringVar(&domain, "domain", "localhost:8080", "`HOST:PORT` that the event names, to which the handler posts")
 	f.BoolVar(&o.events, "events", false, "print the event, too")
-	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway wants one")
+	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway wants one, or has an admin key")
 	f.StringVar(&o.secretKey, "secret-key", "", "and its `SECRET`")
 	return cmd
 }

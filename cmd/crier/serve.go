@@ -35,8 +35,9 @@ When it stops no new client gets in, and those that are there are told to go, on
 after the other over the time of --drain, so that they do not all come back at once. A
 second ctrl-C ends the server at once.
 
-Other programs on this machine may use the management API (/publish, /topics,
-/@connections); programs elsewhere need the admin key.`,
+Programs on this machine may use the management API (/publish, /topics,
+/@connections). With an admin key everybody who has the key may, and nobody
+else: give the server one before others can reach it.`,
 		Example: `  crier serve
   crier serve --listen :8080 --admin-key-file key      # for other machines, too
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
@@ -63,8 +64,8 @@ Other programs on this machine may use the management API (/publish, /topics,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
-	key.flags(f, "the key for the management API from other machines (Authorization: Bearer KEY)")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this host and of localhost (repeatable; * is all, null is pages from files)")
+	key.flags(f, "who manages the server must have this key (Authorization: Bearer KEY)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
 	f.Var((*size)(&config.Backlog), "backlog", "`SIZE` of the messages kept for the slowest reader of a topic")
@@ -128,6 +129,7 @@ type identity struct {
 // show has the server show it, if it has one, and returns what is to be done once the server listens.
 func (id identity) show(ctx context.Context, config *serve.Config) (listening func() error, err error) {
 	listening = func() error { return nil }
+	config.Domains = id.domains
 	switch {
 	case (id.cert == "") != (id.key == ""):
 		return nil, errors.New("--tls-cert and --tls-key go together")

@@ -11,8 +11,8 @@ const hint = (seat) => {
 const first = (seat) => apps[seat.app].first?.(seat) ?? [];
 const all = (seat) => [...first(seat), hint(seat)];
 const js = (value) => JSON.stringify(value).replaceAll("<", "\\u003c"); // it may stand in a page
-const loopback = /^(localhost|127\.|\[::1\])/.test(server.hostname);
-const key = loopback ? "" : ' -H "Authorization: Bearer $KEY"';
+const header = ' -H "Authorization: Bearer $KEY"';
+let key = /^(localhost$|127\.|\[::1\]$)/.test(server.hostname) ? "" : header; // who manages from elsewhere needs one
 
 function curl(seat) {
   if (seat.app === "broadcast") {
@@ -75,7 +75,7 @@ function goString(text) {
   return text.includes("`") ? JSON.stringify(text) : "`" + text + "`";
 }
 
-// showCode fills the section and returns what to call with the seat that is looked at.
+// showCode fills the section. It returns what to call with the seat that is looked at, and when the server has an admin key.
 export function showCode(tell) {
   const tabs = document.querySelector(".tabs");
   const place = document.querySelector("#paste code");
@@ -116,8 +116,14 @@ export function showCode(tell) {
     tell((await copy(place.textContent)) ? "Copied." : "The browser does not let the page copy.");
   });
   show();
-  return (other) => {
+  const showSeat = (other) => {
     seat = other;
     show();
   };
+  const showKey = () => {
+    if (key === header) return;
+    key = header;
+    show();
+  };
+  return { showSeat, showKey };
 }

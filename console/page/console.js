@@ -23,7 +23,7 @@ function tell(text) {
   telling = setTimeout(() => (said.className = "unseen"), 2500);
 }
 
-const showSeat = showCode(tell);
+const { showSeat, showKey } = showCode(tell);
 
 function sit(what) {
   const name = names.find((name) => !seats.some((seat) => seat.name === name)) ?? "Somebody";
@@ -64,4 +64,4 @@ const [first] = [sit({ app, topics }), sit({ app, topics })];
 showSeat(first);
 if (matchMedia("(hover: hover)").matches) first.focus(); // elsewhere it would open a keyboard
 
-showServer(tell);
+showServer(tell, showKey);

@@ -95,7 +95,8 @@ class Chart {
   }
 }
 
-export function showServer(tell) {
+// showServer shows the server. wantsKey is called when it turns out that the server has an admin key.
+export function showServer(tell, wantsKey) {
   const picture = document.getElementById("picture");
   const keyForm = document.getElementById("key");
   const state = document.getElementById("live-state");
@@ -125,7 +126,7 @@ export function showServer(tell) {
     if (document.hidden || !visible) return;
     try {
       const answer = await ask("stats");
-      if (answer.status === 401) return locked();
+      if (answer.status === 401) return locked(answer.headers.get("X-Amzn-ErrorType") === "NoAdminKeyException");
       if (!answer.ok) throw new Error(`the server says ${answer.status}`);
       const now = await answer.json();
       keyForm.hidden = true;
@@ -145,13 +146,15 @@ export function showServer(tell) {
     if (state.textContent !== text) state.textContent = text;
   }
 
-  // locked asks for the key.
-  function locked() {
+  // locked asks for the key, if there is one.
+  function locked(noKey) {
     const tried = sessionStorage.getItem("crier-admin-key");
     sessionStorage.removeItem("crier-admin-key");
     picture.hidden = true;
-    keyForm.hidden = false;
-    say("From here it takes the key that crier serve was given with --admin-key. It is kept until this tab is closed.");
+    keyForm.hidden = noKey;
+    if (noKey) return say("The server has no admin key, so it shows itself on its own machine only.");
+    wantsKey();
+    say("The server wants its admin key: what crier serve was given with --admin-key-file. It is kept until this tab is closed.");
     document.getElementById("key-wrong").textContent = tried ? "This is not the key." : "";
     if (tried) document.getElementById("key-field").focus();
   }

@@ -47,9 +47,9 @@ async function visit(t, home, example, query = "") {
 }
 
 // members waits until so many are in a topic.
-async function members(home, topic, n) {
+async function members(home, topic, n, headers = {}) {
   for (const deadline = Date.now() + patience; ; ) {
-    const list = await (await fetch(`${home.http}/topics/${topic}?app=broadcast`)).json();
+    const list = await (await fetch(`${home.http}/topics/${topic}?app=broadcast`, { headers })).json();
     if (list.length === n) return;
     assert.ok(Date.now() < deadline, `${list.length} are in ${topic}, not ${n}`);
   }
@@ -133,7 +133,7 @@ test("game: two play, a third watches, and who reloads goes on", async (t) => {
 test("dashboard: a shell script feeds it", async (t) => {
   const home = await Home.open(t, "--admin-key", "s3cret");
   const page = await visit(t, home, "dashboard");
-  await members(home, "dashboard", 1);
+  await members(home, "dashboard", 1, { Authorization: "Bearer s3cret" });
   execFileSync("sh", [path.join(examples, "dashboard/feed.sh")], { env: { ...process.env, SERVER: home.http, TIMES: "1", KEY: "s3cret" } });
   await page.locator("figure", { hasText: "load" }).waitFor();
   assert.match(await page.locator("figure", { hasText: "free memory" }).locator("b").textContent(), /^[\d.,]+ GiB$/);

@@ -25,7 +25,7 @@ before(async () => {
 after(() => browser.close());
 
 // visit opens the page of a home. Whatever the page does that it must not do fails the test at its end.
-async function visit(t, home, { size = [1280, 860], colorScheme = "light", address = home.http + "/", permissions = [] } = {}) {
+async function visit(t, home, { size = [1280, 860], colorScheme = "light", address = home.http + "/", permissions = [], seats = 2 } = {}) {
   const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme, permissions });
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
@@ -44,7 +44,7 @@ async function visit(t, home, { size = [1280, 860], colorScheme = "light", addre
     assert.deepEqual(wrong.filter((text) => !meant.test(text)), []);
   });
   await page.goto(address);
-  await seated(page, 2);
+  await seated(page, seats);
   return page;
 }
 
@@ -304,11 +304,8 @@ test("the server, live: numbers, topics, connections; post and kick", async (t) 
   await live.getByRole("button", { name: "List all connections" }).waitFor();
 });
 
-test("from elsewhere the server shows itself for the admin key", async (t) => {
-  const home = await Home.open(t, "--admin-key", "s3cret");
-  const page = await visit(t, home, { address: `http://elsewhere.test:${home.port}/` });
-  await say(seat(page, 0), "to talk needs no key");
-  await heard(seat(page, 1), "to talk needs no key").waitFor();
+// unlock gives the page a wrong key and then the right one.
+async function unlock(page) {
   await page.locator("#live-section").scrollIntoViewIfNeeded();
   const key = page.getByLabel("Admin key");
   await key.fill("guess");
@@ -318,8 +315,49 @@ test("from elsewhere the server shows itself for the admin key", async (t) => {
   await key.press("Enter");
   await page.locator(".connections tbody tr").nth(1).waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length), 1);
+}
+
+test("from elsewhere the server shows itself for the admin key", async (t) => {
+  const home = await Home.open(t, "--admin-key", "s3cret", "--allow-origin", "*");
+  const page = await visit(t, home, { address: `http://elsewhere.test:${home.port}/` });
+  await say(seat(page, 0), "to talk needs no key");
+  await heard(seat(page, 1), "to talk needs no key").waitFor();
+  await unlock(page);
   await page.locator("#copy-address").click(); // without TLS, where the clipboard is the old one
   await page.getByText("Copied.").waitFor();
+});
+
+test("on its own machine, too, the server shows itself for the admin key, if it has one", async (t) => {
+  const home = await Home.open(t, "--admin-key", "s3cret");
+  for (const host of ["localhost", "127.0.0.1"]) {
+    const page = await visit(t, home, { address: `http://${host}:${home.port}/` });
+    await unlock(page);
+    await page.getByRole("tab", { name: "curl" }).click();
+    assert.match(await page.locator("#paste code").textContent(), /curl -H "Authorization: Bearer \$KEY" -d/);
+    await page.close();
+  }
+});
+
+test("from elsewhere a server without a key shows nothing, and asks for nothing", async (t) => {
+  const home = await Home.open(t, "--allow-origin", "*");
+  const page = await visit(t, home, { address: `http://elsewhere.test:${home.port}/` });
+  await page.locator("#live-section").scrollIntoViewIfNeeded();
+  await page.getByText("The server has no admin key, so it shows itself on its own machine only.").waitFor();
+  assert.equal(await page.getByLabel("Admin key").isVisible(), false);
+  assert.equal(await page.locator("#picture").isVisible(), false);
+});
+
+test("a page whose name was made to lead here hears nothing", async (t) => {
+  const home = await Home.open(t);
+  const page = await visit(t, home, { address: `http://elsewhere.test:${home.port}/`, seats: 0 });
+  const heard = await page.evaluate(() => new Promise((resolve) => {
+    const socket = new WebSocket(location.href.replace("http", "ws"));
+    socket.onopen = () => resolve("open");
+    socket.onerror = () => resolve("refused");
+  }));
+  assert.equal(heard, "refused");
+  const asked = await page.evaluate(async () => (await fetch("/publish", { method: "POST", body: "hi" })).status);
+  assert.equal(asked, 401);
 });
 
 for (const colorScheme of ["light", "dark"]) {

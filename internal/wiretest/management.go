@@ -244,22 +244,26 @@ func testPublish(t *testing.T, s server) {
 	bridge.hearsNothing("another app's topic")
 }
 
-// testWhoMayManage: a program on this machine, and nobody who may speak for somebody else. (There may be a key; this
-// suite does not know it.)
+// testWhoMayManage: a program on this machine, and nobody who may speak for
+// somebody else. The server has no key.
 func testWhoMayManage(t *testing.T, s server) {
 	topic := unique("manage")
 	c := s.dial(t, "/?topic="+topic)
+	hostport, _ := s.host()
 	for header, status := range map[string]int{
 		"X-Other: header":                  200,
 		"Host: localhost":                  200,
-		"Origin: http://localhost:3000":    200,
+		"Origin: http://" + hostport:       200,
+		"Sec-Fetch-Site: same-origin":      200,
 		"Authorization: Bearer wrong":      401,
 		"Authorization: Bearer":            401,
 		"X-Forwarded-For: 192.0.2.1":       401,
 		"Forwarded: for=192.0.2.1":         401,
 		"Host: game.example.com":           401,
+		"Origin: http://localhost:3000":    403,
 		"Origin: https://evil.example.com": 403,
 		"Origin: null":                     403,
+		"Sec-Fetch-Site: cross-site":       403,
 	} {
 		for _, request := range []string{"POST /publish?topic=" + topic + "\nhi", "GET /topics", "GET /@connections", "DELETE /topics/" + unique("none")} {
 			a := s.ask(t, request, header)
@@ -274,6 +278,26 @@ func testWhoMayManage(t *testing.T, s server) {
 	}
 	c.say("marker")
 	c.hears("nothing that was refused", mine("marker"))
+}
+
+// testProxiesDoNotManage: who comes through a proxy on this machine is somebody
+// else, whatever the proxy writes, and wherever, for the client has a say in
+// that, too.
+func testProxiesDoNotManage(t *testing.T, s server) {
+	hostport, _ := s.host()
+	for _, lines := range []string{
+		"X-Forwarded-For:", "X-Forwarded-For:\r\nX-Forwarded-For: 203.0.113.7", "x-forwarded-for: 127.0.0.1", "X_Forwarded_For: 203.0.113.7",
+		"X-Forwarded-Proto: http", "X-Forwarded-Host:\t", "X-Forwarded: 1", "Forwarded:", "Via:", "Via:\r\nVia: 1.1 proxy", "x-real-ip:",
+		"X-REAL-IP: 127.0.0.1", "X-Client-IP:", "CF-Connecting-IP: 203.0.113.7", "cf_connecting_ip:", "True-Client-IP:", "X-Original-Forwarded-For: 1",
+	} {
+		for _, request := range []string{"GET /stats", "GET /@connections", "GET /topics", "DELETE /topics/" + unique("none")} {
+			a := s.get(t, request+" HTTP/1.1\r\nHost: "+hostport+"\r\n"+lines+"\r\n\r\n")
+			a.is(t, fmt.Sprintf("%s with %q", request, lines), 401)
+			checkNoSecrets(t, a)
+		}
+	}
+	s.get(t, "GET /stats HTTP/1.0\r\nHost: "+hostport+"\r\n\r\n").is(t, "HTTP/1.0, as of a proxy", 401)
+	s.get(t, "GET /stats HTTP/1.1\r\nHost: "+hostport+"\r\n\r\n").is(t, "a program", 200)
 }
 
 // checkNoSecrets: a refusal has the form of API Gateway's and tells nothing of the inside.

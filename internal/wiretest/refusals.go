@@ -71,12 +71,11 @@ func testLost(t *testing.T, s server) {
 	}
 }
 
-// testOrigins: pages of this host and of this machine may connect, others not, however much they look like them.
+// testOrigins: pages of this machine may connect, and pages of the host that a
+// proxy serves; others not, however much they look like them.
 func testOrigins(t *testing.T, s server) {
+	const proxy = "X-Forwarded-For: 203.0.113.7\r\n"
 	for origin, status := range map[string]int{
-		"http://game.example.com":           101,
-		"https://game.example.com:444":      101,
-		"https://GAME.example.com":          101,
 		"http://localhost:3000":             101,
 		"http://app.localhost":              101,
 		"http://127.0.0.1:5500":             101,
@@ -93,11 +92,38 @@ func testOrigins(t *testing.T, s server) {
 		"game.example.com":                  403,
 		"null":                              403,
 	} {
-		request := strings.Replace(s.but("Host", "Host: game.example.com"), "\r\n", "\r\nOrigin: "+origin+"\r\n", 1)
-		if a := s.get(t, request); a.status != status {
-			t.Errorf("a page of %s: %d %s, want %d", origin, a.status, a.body, status)
+		for _, through := range []string{"", proxy} {
+			s.get(t, s.from(origin, "game.example.com", through)).is(t, "a page of "+origin+" "+through, status)
 		}
 	}
+	for _, origin := range []string{"http://game.example.com", "https://game.example.com:444", "https://GAME.example.com"} {
+		s.get(t, s.from(origin, "game.example.com", proxy)).is(t, "through a proxy, a page of "+origin, 101)
+	}
+	s.get(t, s.from("http://192.168.1.5:3000", "192.168.1.5:8080", "")).is(t, "a page of the address that it connects to", 101)
+	s.get(t, s.from("http://192.168.1.6:3000", "192.168.1.5:8080", "")).is(t, "a page of another address", 403)
+}
+
+// testRebinding: a page whose name was made to lead to this machine is a
+// stranger, though Origin and Host agree.
+func testRebinding(t *testing.T, s server) {
+	if hostport, _ := s.host(); !strings.HasPrefix(hostport, "localhost:") && !strings.HasPrefix(hostport, "127.0.0.1:") {
+		t.Skip("this is about a server on this machine")
+	}
+	for _, name := range []string{"evil.example:9104", "evil.example", "localhost.evil.example:80"} {
+		for _, path := range []string{"/", "/bridge?topicName=a", "/chat", "/rooms", "/directory"} {
+			request := strings.Replace(s.from("http://"+name, name, ""), "GET / ", "GET "+path+" ", 1)
+			a := s.get(t, request)
+			a.is(t, path+" for a page of "+name, 403)
+			if !strings.Contains(a.body, "--allow-origin") {
+				t.Errorf("it is not told what would help: %s", a.body)
+			}
+		}
+	}
+}
+
+// from is a handshake of a page, for a host, with more lines.
+func (s server) from(origin, host, more string) string {
+	return strings.Replace(s.but("Host", "Host: "+host), "\r\n", "\r\nOrigin: "+origin+"\r\n"+more, 1)
 }
 
 // testNotHTTP: what is no HTTP gets an answer, and ends.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -142,51 +144,119 @@ func TestPingInterval(t *testing.T) {
 	}
 }
 
-// TestAdminKey: from this machine a key is not needed, from elsewhere it is, and a wrong one never helps.
+// TestAdminKey: where there is a key it is needed, from this machine, too. A
+// wrong one never helps.
 func TestAdminKey(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--admin-key", "s3cret", "--listen", ":0")
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(string(p.server), "ws://"))
 	here := server("ws://" + net.JoinHostPort("127.0.0.1", port))
+	from := []server{here}
 	outside, known := outsideAddress()
-	if !known {
+	there := server("ws://" + net.JoinHostPort(outside, port))
+	if known {
+		from = append(from, there)
+	} else {
 		t.Log("this machine has no address but loopback")
 	}
-	there := server("ws://" + net.JoinHostPort(outside, port))
-	for _, c := range []struct {
-		header      string
-		here, there int
-	}{
-		{"Authorization: Bearer s3cret", 200, 200},
-		{"Authorization: bearer s3cret", 200, 200},
-		{"X-Other: header", 200, 401},
-		{"Authorization: Bearer s3cre", 401, 401},
-		{"Authorization: Bearer S3CRET", 401, 401},
-		{"Authorization: Bearer s3cret s3cret", 401, 401},
-		{"Authorization: Basic czNjcmV0", 200, 401},
-		{"X-Forwarded-For: 127.0.0.1", 401, 401},
-		{"Host: localhost", 200, 401},
+	requests := []string{"GET /topics", "GET /@connections", "POST /publish\nhi", "GET /@connections/" + nobody, "GET /stats", "DELETE /topics/x"}
+	for header, want := range map[string]int{
+		"Authorization: Bearer s3cret":   200,
+		"Authorization: bearer s3cret":   200,
+		"X-Other: header":                401,
+		"Authorization: Basic czNjcmV0":  401,
+		"X-Forwarded-For: 127.0.0.1":     401,
+		"Host: localhost":                401,
+		"Origin: " + here.http(""):       401,
+		"Origin: https://evil.example":   401,
+		"Authorization: s3cret":          401,
+		"Authorization: Digest s3cret":   401,
+		"X-Authorization: Bearer s3cret": 401,
 	} {
-		for _, request := range []string{"GET /topics", "GET /@connections", "POST /publish\nhi", "GET /@connections/" + nobody, "GET /stats", "DELETE /topics/x"} {
-			for from, want := range map[server]int{here: c.here, there: c.there} {
-				if from == there && !known {
-					continue
-				}
-				a := from.ask(t, request, c.header)
-				if a.status == 410 { // nobody, but one who may know
-					a.status = 200
-				}
-				a.is(t, fmt.Sprintf("%s with %s from %s", request, c.header, from), want)
-				if want == 401 {
-					a.isError(t, "UnauthorizedException")
-					checkNoSecrets(t, a)
-				}
+		for _, request := range requests {
+			for _, s := range from {
+				s.wantsKey(t, request, header, want)
 			}
 		}
 	}
+	for i, wrong := range []string{"s3cre", "S3CRET", "s3cret s3cret", "s3crets", "", "\xff"} { // each takes its time
+		here.wantsKey(t, requests[i], "Authorization: Bearer "+wrong, 401)
+	}
+	a := here.ask(t, "GET /stats", "Authorization: Bearer s3cret", "Origin: https://evil.example", "X-Forwarded-For: 203.0.113.7", "Host: other.example")
+	a.is(t, "who has the key may be anywhere", 200)
 	if known {
 		there.ask(t, "GET /healthz").is(t, "/healthz needs no key", 200)
 		there.get(t, there.request("/")).is(t, "a WebSocket needs no key", 101)
+	}
+	p.stop()
+	p.exits()
+	if strings.Contains(strings.ToLower(p.log.String()), "s3cre") {
+		t.Errorf("a key is in the log: %s", &p.log)
+	}
+}
+
+// wantsKey asks a server that has a key, and checks that a refusal tells so and
+// nothing else.
+func (s server) wantsKey(t *testing.T, request, header string, want int) {
+	t.Helper()
+	a := s.ask(t, request, header)
+	if a.status == 410 { // nobody, but one who may know
+		a.status = 200
+	}
+	a.is(t, fmt.Sprintf("%s with %s from %s", request, header, s), want)
+	if want == 401 {
+		a.isError(t, "UnauthorizedException")
+		checkNoSecrets(t, a)
+	}
+}
+
+// TestAdminKeyFile: the key may stand in a file, which only its owner need be
+// able to read.
+func TestAdminKeyFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("  s3cret \r\nand a remark\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--admin-key-file", file)
+	p.wantsKey(t, "GET /stats", "Authorization: Bearer s3cret", 200)
+	p.wantsKey(t, "GET /stats", "X-Other: header", 401)
+}
+
+// TestWrongKeysWait: who guesses waits for the answer; who has the key does
+// not, however many guess meanwhile.
+func TestWrongKeysWait(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--admin-key", "s3cret")
+	began := time.Now()
+	p.wantsKey(t, "GET /stats", "Authorization: Bearer guess", 401)
+	if waited := time.Since(began); waited < 500*time.Millisecond {
+		t.Errorf("the answer to a guess took %v", waited)
+	}
+	const guessers = 200 // more than may wait
+	guesses := make(chan error, guessers)
+	for range guessers {
+		go func() {
+			a, err := p.tryAsk("GET /stats", "Authorization: Bearer guess")
+			if err == nil && a.status != 401 {
+				err = fmt.Errorf("a guess got %d %s", a.status, a.body)
+			}
+			guesses <- err
+		}()
+	}
+	quickest := time.Hour
+	for range 10 {
+		began := time.Now()
+		p.wantsKey(t, "GET /stats", "Authorization: Bearer s3cret", 200)
+		quickest = min(quickest, time.Since(began))
+	}
+	if quickest > 500*time.Millisecond {
+		t.Errorf("who has the key waits at least %v", quickest)
+	}
+	for range guessers {
+		if err := <-guesses; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

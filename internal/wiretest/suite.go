@@ -110,6 +110,7 @@ var tests = []struct {
 	{"Refusals", testRefusals, serve},
 	{"Lost", testLost, serve},
 	{"Origins", testOrigins, serve},
+	{"Rebinding", testRebinding, serve},
 	{"NotHTTP", testNotHTTP, every},
 	{"KeepAliveAfterRefusal", testKeepAliveAfterRefusal, every},
 
@@ -127,6 +128,7 @@ var tests = []struct {
 	{"DeleteOneWhoDoesNotRead", testDeleteOneWhoDoesNotRead, every},
 	{"WrongIDs", testWrongIDs, serve},
 	{"WhoMayManage", testWhoMayManage, serve},
+	{"ProxiesDoNotManage", testProxiesDoNotManage, serve},
 	{"Publish", testPublish, serve},
 	{"ListConnections", testListConnections, serve},
 	{"ListTopics", testListTopics, serve},

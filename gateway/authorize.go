@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"time"
+
+	"crier/trust"
+)
+
+// authorize lets in who has the admin key, and who signs. If there is no admin
+// key, programs of this machine may manage, too, unless they must sign.
+func (g *Gateway) authorize(r *http.Request) *Refusal {
+	if key, ok := bearer(r); ok {
+		return g.checkKey(r, key)
+	}
+	if g.config.Credentials != (Credentials{}) {
+		no := g.config.Credentials.verify(r, time.Now(), g.config.MaxMessage)
+		if no == nil || g.config.Signed {
+			return no
+		}
+	}
+	if g.config.AdminKey != "" {
+		return &Unauthorized
+	}
+	if why := trust.FromElsewhere(r); why != "" {
+		return NoKey.because(why)
+	}
+	if why := trust.FromPage(r, Secure(r)); why != "" {
+		return ForeignPage.because(why)
+	}
+	return nil
+}
+
+func bearer(r *http.Request) (key string, ok bool) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(key), strings.EqualFold(scheme, "Bearer")
+}
+
+func (g *Gateway) checkKey(r *http.Request, key string) *Refusal {
+	switch {
+	case g.config.AdminKey == "":
+		return NoKey.because("it takes no key")
+	case !sameKey(key, g.config.AdminKey):
+		g.holdBack(r)
+		return &Unauthorized
+	}
+	return nil
+}
+
+func sameKey(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // equal lengths, so that the time tells nothing
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+const (
+	// guessTime is how long the answer to a wrong key takes, so that guessing
+	// is slow.
+	guessTime = time.Second
+	// maxGuesses is how many such answers wait at once. Further ones do not wait:
+	// each that does costs a connection and its goroutine.
+	maxGuesses = 100
+)
+
+// holdBack waits before a wrong key is answered. The right key never waits, so
+// that nobody can keep out those who have it.
+func (g *Gateway) holdBack(r *http.Request) {
+	select {
+	case g.guesses <- struct{}{}:
+		defer func() { <-g.guesses }()
+	default:
+		return
+	}
+	over := time.NewTimer(guessTime)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-r.Context().Done():
+	case <-g.leaving:
+	}
+}
+
+// Shutdown lets nobody wait any more for the answer to a wrong key.
+func (g *Gateway) Shutdown() { g.leave.Do(func() { close(g.leaving) }) }
