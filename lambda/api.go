@@ -73,7 +73,7 @@ func newRuntimeAPI(config Config) (*runtimeAPI, error) {
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", a.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", a.failure)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.failure)
-	a.server = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	a.server = http.Server{Handler: forPrograms(mux), ReadHeaderTimeout: 10 * time.Second}
 	a.serving.Go(func() { a.server.Serve(l) }) // until close
 	return a, nil
 }

@@ -33,7 +33,7 @@ func NewInvokeAPI(find func(name string) *Function) (*InvokeAPI, error) {
 	a := &InvokeAPI{find: find, listener: l}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", a.invoke)
-	a.server = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	a.server = http.Server{Handler: forPrograms(mux), ReadHeaderTimeout: 10 * time.Second}
 	a.serving.Go(func() { a.server.Serve(l) }) // until Close
 	return a, nil
 }
