@@ -3,6 +3,22 @@
 // SDKs insist on https. So that handlers on this machine can post to crier, it has a certificate authority of its own,
 // made on first use and known to nobody but the processes that crier starts: it is given to them in variables such as
 // NODE_EXTRA_CA_CERTS. It is not installed in the system, and no browser trusts it.
+//
+// # What it may sign for
+//
+// Whoever gets hold of the authority's key must not be able to pretend to be
+// anybody else to those processes. So the authority's certificate has name
+// constraints (RFC 5280, section 4.2.1.10): it counts for what a client can
+// call this machine, which is what handlers see as domainName: localhost and
+// names that end so, the machine's own name, addresses that are loopback,
+// private or link-local, and this machine's other addresses. It counts for no
+// public name.
+//
+// # What it does not do
+//
+// It signs nothing for a name just because a client asks for it. Who asks for a
+// name that is not this machine's gets the certificate for localhost, and finds
+// out that it is for somebody else.
 package localca
 
 import (
@@ -19,8 +35,10 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,11 +47,12 @@ import (
 const (
 	authorityYears = 10
 	leafDays       = 30
-	// maxLeaves is how many certificates are kept: clients choose the names, and can choose many.
+	// maxLeaves is how many certificates are kept: clients can choose many
+	// names that end with .localhost.
 	maxLeaves = 100
 )
 
-// An Authority signs certificates for the names that clients ask for.
+// An Authority signs certificates for this machine.
 type Authority struct {
 	dir  string
 	cert *x509.Certificate
@@ -52,12 +71,24 @@ func Dir() (string, error) {
 	return filepath.Join(dir, "crier"), nil
 }
 
-// Open returns the authority that is kept in dir. If there is none, or one that is about to expire, it makes one.
+// Open returns the authority that is kept in dir. If there is none, or one that
+// is about to expire, or one of a crier that knew no constraints, it makes one.
+// If this machine has got another name or address, the authority gets another
+// certificate, with the same key: so processes that trust either trust what is
+// signed with it.
 func Open(dir string) (*Authority, error) {
 	a := &Authority{dir: dir, leaves: make(map[string]*tls.Certificate)}
+	wanted := thisMachine()
 	err := a.load()
-	if errors.Is(err, fs.ErrNotExist) || err == nil && time.Until(a.cert.NotAfter) < leafDays*24*time.Hour {
-		err = a.make(err == nil)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = a.make(wanted, create)
+	case err != nil:
+	case time.Until(a.cert.NotAfter) < leafDays*24*time.Hour || !a.cert.PermittedDNSDomainsCritical:
+		a.cert, a.key = nil, nil
+		err = a.make(wanted, replace)
+	case !wanted.within(a.cert):
+		err = a.make(wanted, replace)
 	}
 	if err == nil {
 		err = a.publish()
@@ -93,19 +124,33 @@ func (a *Authority) Variables() []string {
 	}
 }
 
-// Config returns how to serve TLS: with a certificate for whatever name or address the client asks for.
+// Config returns how to serve TLS: with a certificate for the name of this
+// machine that the client asks for, or for the address that it has connected
+// to.
 func (a *Authority) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			name := hello.ServerName
-			if name == "" { // "Literal IPv4 and IPv6 addresses are not permitted" there. RFC 6066, section 3
-				name, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
-			}
-			return a.leaf(name)
+			return a.leaf(a.nameFor(hello.ServerName, hello.Conn.LocalAddr()))
 		},
 	}
+}
+
+// nameFor returns the name or address whose certificate a client gets that asks
+// for a name, or for none: "Literal IPv4 and IPv6 addresses are not permitted"
+// there. RFC 6066, section 3
+func (a *Authority) nameFor(asked string, local net.Addr) string {
+	asked = strings.ToLower(asked)
+	if strings.HasSuffix(asked, ".localhost") || slices.Contains(a.cert.PermittedDNSDomains, asked) {
+		return asked
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	addr := at.Addr().Unmap().WithZone("")
+	if asked == "" && err == nil && permits(a.cert, addr) {
+		return addr.String()
+	}
+	return "localhost"
 }
 
 // leaf returns a certificate for a name or an address.
@@ -135,7 +180,7 @@ func (a *Authority) sign(name string) (*tls.Certificate, error) {
 	template.Subject = pkix.Name{Organization: []string{"crier on this machine"}}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	if ip := net.ParseIP(strings.Trim(name, "[]")); ip != nil {
+	if ip := net.ParseIP(name); ip != nil {
 		template.IPAddresses = []net.IP{ip}
 	} else {
 		template.DNSNames = []string{name}
@@ -176,18 +221,26 @@ func (a *Authority) load() error {
 	return nil
 }
 
-// make makes an authority, in the place of one that expires or of none; if another process was faster, its.
-func (a *Authority) make(renew bool) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	host, _ := os.Hostname()
+// make makes an authority, or a new certificate for the one that there is, and
+// puts it into its file. If another process was faster to create the file, it
+// takes what is there.
+func (a *Authority) make(wanted names, put func(path string, text []byte, mode fs.FileMode) error) (err error) {
 	template := newTemplate(authorityYears * 365 * 24 * time.Hour)
-	template.Subject = pkix.Name{Organization: []string{"crier"}, CommonName: "crier on " + host}
 	template.KeyUsage = x509.KeyUsageCertSign
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.IsCA = true
 	template.MaxPathLenZero = true
+	wanted.constrain(template)
+	key := a.key
+	if key != nil {
+		template.RawSubject, template.NotAfter = a.cert.RawSubject, a.cert.NotAfter
+	} else {
+		host, _ := os.Hostname()
+		template.Subject = pkix.Name{Organization: []string{"crier"}, CommonName: "crier on " + host}
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return err
+		}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err
@@ -202,12 +255,7 @@ func (a *Authority) make(renew bool) error {
 	var text bytes.Buffer
 	pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der})
 	pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	if renew {
-		err = replace(a.file(), text.Bytes(), 0o600)
-	} else if err = create(a.file(), text.Bytes(), 0o600); errors.Is(err, fs.ErrExist) {
-		err = nil
-	}
-	if err != nil {
+	if err = put(a.file(), text.Bytes(), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return a.load()

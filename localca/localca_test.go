@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"crier/trust"
 )
 
 func open(t *testing.T, dir string) *Authority {
@@ -69,14 +72,15 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestServes: whoever trusts the authority can talk to it by any name or address, and others cannot.
+// TestServes: whoever trusts the authority can talk to it by the names and
+// addresses of this machine, and others cannot.
 func TestServes(t *testing.T) {
 	a := open(t, t.TempDir())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") })}
+	s := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") }), ErrorLog: log.New(io.Discard, "", 0)}
 	go s.Serve(tls.NewListener(l, a.Config()))
 	defer s.Close()
 	for _, file := range []string{a.CertFile(), a.BundleFile()} {
@@ -86,7 +90,7 @@ func TestServes(t *testing.T) {
 		}
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(text)
-		for _, name := range []string{"localhost", "127.0.0.1", "my-laptop.local"} {
+		get := func(name string) error {
 			client := http.Client{Transport: &http.Transport{
 				DisableKeepAlives: true,
 				TLSClientConfig:   &tls.Config{RootCAs: pool},
@@ -95,17 +99,61 @@ func TestServes(t *testing.T) {
 				},
 			}}
 			resp, err := client.Get("https://" + name + "/")
-			if err != nil {
-				t.Errorf("%s with %s: %v", name, filepath.Base(file), err)
-				continue
+			if err == nil {
+				resp.Body.Close()
 			}
-			resp.Body.Close()
+			return err
+		}
+		for _, name := range append(trust.Names(), "localhost", "app.localhost", "127.0.0.1") {
+			if err := get(name); err != nil {
+				t.Errorf("%s with %s: %v", name, filepath.Base(file), err)
+			}
+		}
+		for _, name := range []string{"other.local", "game.example.com", "abc123.execute-api.us-east-1.amazonaws.com"} {
+			if err := get(name); err == nil || !strings.Contains(err.Error(), "certificate is valid for localhost, not "+name) {
+				t.Errorf("%s with %s: %v", name, filepath.Base(file), err)
+			}
 		}
 	}
 	if _, err := http.Get("https://" + l.Addr().String()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without trust: %v", err)
 	}
 }
+
+// TestNameFor: whatever a client asks for, it gets a certificate for a name or
+// an address of this machine.
+func TestNameFor(t *testing.T) {
+	a := open(t, t.TempDir())
+	own := trust.Names()[0]
+	for _, c := range []struct{ asked, local, want string }{
+		{"", "127.0.0.1:8080", "127.0.0.1"},
+		{"", "[::1]:8080", "::1"},
+		{"", "192.168.1.5:8080", "192.168.1.5"},
+		{"", "[::ffff:192.168.1.5]:8080", "192.168.1.5"},
+		{"", "[fe80::1%lo]:8080", "fe80::1"},
+		{"", "8.8.8.8:8080", "localhost"},
+		{"", "@", "localhost"},
+		{"localhost", "192.168.1.5:8080", "localhost"},
+		{"LOCALHOST", "127.0.0.1:8080", "localhost"},
+		{"a.b.localhost", "127.0.0.1:8080", "a.b.localhost"},
+		{strings.ToUpper(own), "127.0.0.1:8080", own},
+		{"x." + own, "127.0.0.1:8080", "localhost"},
+		{"example.com", "127.0.0.1:8080", "localhost"},
+		{"localhost.example.com", "192.168.1.5:8080", "localhost"},
+		{"192.168.1.9", "192.168.1.5:8080", "localhost"},
+		{"8.8.8.8", "127.0.0.1:8080", "localhost"},
+	} {
+		if got := a.nameFor(c.asked, address(c.local)); got != c.want {
+			t.Errorf("who asks %s for %q gets %s, want %s", c.local, c.asked, got, c.want)
+		}
+	}
+}
+
+// An address is one of a connection.
+type address string
+
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
 
 // TestLeaves: a certificate is made once for a name, and however many names clients think of, few are kept.
 func TestLeaves(t *testing.T) {
@@ -123,7 +171,7 @@ func TestLeaves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"a.example", "b.example"} {
+	for _, name := range []string{"a.localhost", "b.localhost"} {
 		if _, err := a.leaf(name); err != nil {
 			t.Fatal(err)
 		}
