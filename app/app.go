@@ -15,9 +15,13 @@
 package app
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"unicode/utf8"
+
+	"crier/spelling"
 )
 
 // An App is the rules of one protocol.
@@ -139,6 +143,18 @@ func reject(dst []Effect, sentence string) []Effect {
 	e.buf = append(e.buf, sentence...)
 	e.Data = e.buf
 	return dst
+}
+
+// misspelt returns what is wrong with a connection's query if one of its parameters is probably meant to be one of those that the
+// app reads. Unless it is told, a client would be in another topic than it thinks. Parameters that are near none of them are
+// the client's own.
+func misspelt(query url.Values, known ...string) (wrong string) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if meant := spelling.Nearest(name, known); meant != "" && meant != name {
+			return "there is no parameter " + name + "; did you mean " + meant + "?"
+		}
+	}
+	return ""
 }
 
 // queryTopics returns the topics that a connection's query asks for, each once,

@@ -21,6 +21,9 @@ const (
 func (Bridge) Handle(dst []Effect, ev Event) []Effect {
 	switch ev.Kind {
 	case Connect:
+		if wrong := misspelt(ev.Query, "topicName", "topic"); wrong != "" {
+			return reject(dst, wrong)
+		}
 		topics, wrong := queryTopics(ev.Query)
 		if wrong == "" && len(topics) == 0 {
 			wrong = noTopicName

@@ -23,6 +23,9 @@ func (Broadcast) Handle(dst []Effect, ev Event) []Effect {
 }
 
 func joinRooms(dst []Effect, ev Event) []Effect {
+	if wrong := misspelt(ev.Query, "topic", "topicName", "echo"); wrong != "" {
+		return reject(dst, wrong)
+	}
 	rooms, wrong := queryTopics(ev.Query)
 	if wrong != "" {
 		return reject(dst, wrong)

@@ -38,6 +38,9 @@ func (Rooms) Handle(dst []Effect, ev Event) []Effect {
 }
 
 func identify(dst []Effect, ev Event) []Effect {
+	if wrong := misspelt(ev.Query, "user"); wrong != "" {
+		return reject(dst, wrong)
+	}
 	user := ev.Query.Get("user")
 	if user == "" {
 		user = ev.Header.Get("X-WhoAmI")

@@ -262,8 +262,10 @@ func TestRooms(t *testing.T) {
 
 func TestOtherApps(t *testing.T) {
 	h := newTestHome(t, "bridge")
-	if answer, err := h.invoke("CONNECT", ann, "", ""); err != nil || !strings.Contains(answer, `"statusCode":400`) || !strings.Contains(answer, "the bridge needs a topic") {
-		t.Errorf("got %s, %v", answer, err)
+	for query, want := range map[string]string{"": "the bridge needs a topic", "topicname=t": "did you mean topicName?"} {
+		if answer, err := h.invoke("CONNECT", ann, query, ""); err != nil || !strings.Contains(answer, `"statusCode":400`) || !strings.Contains(answer, want) {
+			t.Errorf("with ?%s: got %s, %v", query, answer, err)
+		}
 	}
 	h.must("CONNECT", ann, "topicName=t", "")
 	h.must("CONNECT", bob, "topicName=u", "")

@@ -175,18 +175,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
-		g.manage(w, r, methods{"GET": g.listConnections})
+		g.manage(w, r, methods{"GET": g.listConnections}, query{names: []string{"topic", "app", "limit"}})
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
-		g.manage(w, r, g.connection(id))
+		g.manage(w, r, g.connection(id), query{sdk: true})
 	case len(path) == 1 && path[0] == "publish":
-		g.manage(w, r, methods{"POST": g.publish})
+		g.manage(w, r, methods{"POST": g.publish}, query{names: []string{"topic", "topicName", "echo"}}) // as the broadcast app
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
-		g.manage(w, r, methods{"GET": g.listTopics})
+		g.manage(w, r, methods{"GET": g.listTopics}, query{names: []string{"app", "limit"}})
 	case len(path) == 2 && path[0] == "topics":
-		g.manage(w, r, g.topic(path[1]))
+		g.manage(w, r, g.topic(path[1]), query{names: []string{"app"}})
 	case len(path) == 1 && path[0] == "stats":
-		g.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, g.config.Stats()) }})
+		g.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, g.config.Stats()) }}, query{})
 	default:
 		g.refuse(w, r, NotFound.Saying(g.lost(r)))
 	}

@@ -17,7 +17,7 @@ import (
 type methods map[string]http.HandlerFunc
 
 // manage answers a request of the management side, if it may.
-func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods) {
+func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {
 	w.Header().Set("X-Amzn-Requestid", NewID())
 	handler, ok := m[r.Method]
 	if !ok {
@@ -34,6 +34,10 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods) {
 		if no.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="crier"`)
 		}
+		g.refuse(w, r, *no)
+		return
+	}
+	if no := q.check(r); no != nil {
 		g.refuse(w, r, *no)
 		return
 	}

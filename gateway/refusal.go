@@ -26,7 +26,7 @@ var (
 	NotFound           = Refusal{Name: "not-found", Status: 404, Say: "nothing is served at this path", Why: "The path is none of the apps'; the answer lists what is served."}
 	UpgradeRequired    = Refusal{Name: "upgrade-required", Status: 426, Say: "this is a WebSocket", Why: "A plain HTTP request to an app, or a WebSocket version other than 13."}
 	BadHandshake       = Refusal{Name: "bad-handshake", Status: 400, Say: "this is not a WebSocket handshake", Why: "RFC 6455, section 4.2.1, is not followed."}
-	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`."}
+	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`, or a parameter that is probably misspelt."}
 	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page that is not at home here ([running.md](running.md#pages)), and not allowed by `--allow-origin`."}
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
 	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
@@ -50,7 +50,7 @@ var (
 	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes."}
 	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB, or two of the largest messages, wait."}
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
-	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "Such as a topic's name of more than 256 bytes."}
+	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "A parameter that the path does not know, such as `?topc=a`, or a value that cannot be, such as a topic's name of more than 256 bytes."}
 )
 
 // Ends of connections.

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +61,12 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	if at.Name == ownMount {
 		return s.call(r, id)
 	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // without what is wrong in it, it would be another topic's
+		s.dismiss()
+		no := gateway.Rejected.Saying("the query is not understood: " + err.Error())
+		return nil, &no
+	}
 	c := &connection{
 		mount:     s.mountsNamed(at.Name)[0],
 		sourceIP:  sourceIP(r),
@@ -71,7 +78,7 @@ func (s *Server) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	defer m.free()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ask(m, app.Event{Kind: app.Connect, Query: r.URL.Query(), Header: r.Header})
+	c.ask(m, app.Event{Kind: app.Connect, Query: query, Header: r.Header})
 	near := c.mount.Name
 	for _, e := range m.effects {
 		switch e.Do {

@@ -59,6 +59,7 @@ func testHandshake(t *testing.T, s server) {
 	for why, request := range map[string]string{
 		"as it is":           s.request("/"),
 		"a slash at the end": s.request("/chat/"),
+		"a query of its own": s.request("/?token=a.b-c&_=1561016329388&v=2&topicId=7"),
 		"tokens in any case": strings.NewReplacer("websocket\r", "WebSocket\r", ": Upgrade\r", ": keep-alive, uPGRADE\r").Replace(s.request("/")),
 		"headers in any case": strings.NewReplacer("Sec-WebSocket-Key", "SEC-WEBSOCKET-KEY", "Host", "host", "Connection", "connection").
 			Replace(s.request("/rooms")),

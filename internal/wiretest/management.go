@@ -239,6 +239,18 @@ func testPublish(t *testing.T, s server) {
 	a = s.ask(t, "POST /publish?"+topics(maxReach+1)+"\nhi")
 	a.wants(t, "too many topics", 400, `{"message":"a message goes to at most 64 topics"}`+"\n")
 	a.isError(t, "BadRequestException")
+	a = s.ask(t, "POST /publish?topc="+topic+"\nmisspelt for "+topic)
+	a.wants(t, "a misspelt parameter", 400, `{"message":"there is no parameter topc; did you mean topic?"}`+"\n")
+	a.isError(t, "BadRequestException")
+	for _, request := range []string{
+		"POST /publish?topic=" + topic + "&room=" + topic + "\nhi", "POST /publish?topic=" + topic + ";x\nhi",
+		"GET /@connections?topics=a", "GET /@connections/" + nobody + "?x=y", "GET /topics?limits=1", "DELETE /topics/" + topic + "?apps=chat", "GET /stats?app=chat",
+	} {
+		s.ask(t, request).is(t, request, 400)
+	}
+	s.ask(t, "POST /publish?topic="+topic+"&topicName="+topic+"&echo=0\nhi").wants(t, "all parameters of broadcast", 200, ok)
+	c.hears("what was not refused", others("hi"))
+	everyone.hearsNothing("what was misspelt")
 	c.say("marker")
 	c.hears("nothing that was refused, nothing for everyone", mine("marker"))
 	bridge.hearsNothing("another app's topic")

@@ -31,6 +31,12 @@ func testRefusals(t *testing.T, s server) {
 		"HTTP/1.0":             {strings.Replace(s.request("/"), "HTTP/1.1", "HTTP/1.0", 1), 400, "a WebSocket handshake is an HTTP/1.1 request\n", nil},
 		"a bridge to nowhere":  {s.request("/bridge"), 400, "the bridge needs a topic: append ?topicName=Something to the address\n", nil},
 		"a bridge to nothing":  {s.request("/bridge?topicName="), 400, "the bridge needs a topic: append ?topicName=Something to the address\n", nil},
+		"a misspelt topic":     {s.request("/?topics=a"), 400, "there is no parameter topics; did you mean topic?\n", nil},
+		"an array of topics":   {s.request("/?topic%5B%5D=a"), 400, "there is no parameter topic[]; did you mean topic?\n", nil},
+		"a misspelt topicName": {s.request("/bridge?topicname=a"), 400, "there is no parameter topicname; did you mean topicName?\n", nil},
+		"a misspelt user":      {s.request("/rooms?usr=ada"), 400, "there is no parameter usr; did you mean user?\n", nil},
+		"a broken topic":       {s.request("/?topic=50%"), 400, "the query is not understood: invalid URL escape \"%\"\n", nil},
+		"two topics in one":    {s.request("/?topic=a;topic=b"), 400, "the query is not understood: invalid semicolon separator in query\n", nil},
 		"a foreign page":       {s.but("X", "Origin: https://evil.example.com"), 403, "pages of this origin may not connect", nil},
 		"a page of no origin":  {s.but("X", "Origin: null"), 403, "pages of this origin may not connect", nil},
 		"no host":              {"GET / HTTP/1.1\r\n" + upgrade + "\r\n", 400, "", nil},
@@ -49,6 +55,16 @@ func testRefusals(t *testing.T, s server) {
 				t.Errorf("%s: the answer has %s: %q, want %q", why, name, got, value)
 			}
 		}
+	}
+}
+
+// testMisspelt: a parameter that is probably misspelt is refused in every home, and a parameter of the client's own in none.
+func testMisspelt(t *testing.T, s server) {
+	for path, status := range map[string]int{
+		"/?topics=a": 400, "/?Topic=a": 400, "/?ehco=0": 400, "/bridge?topicname=a": 400, "/rooms?usr=ada": 400,
+		"/?token=a.b&_=1": 101, "/bridge?topicName=a&topicId=7": 101, "/chat?topics=a": 101, "/directory?usr=ada": 101,
+	} {
+		s.get(t, s.request(path)).is(t, path, status)
 	}
 }
 

@@ -108,6 +108,7 @@ var tests = []struct {
 	{"Handshake", testHandshake, serve},
 	{"EarlyFrames", testEarlyFrames, serve},
 	{"Refusals", testRefusals, serve},
+	{"Misspelt", testMisspelt, every},
 	{"Lost", testLost, serve},
 	{"Origins", testOrigins, serve},
 	{"Rebinding", testRebinding, serve},

@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"crier/spelling"
+)
+
+// A query is what a path of the management side reads from a request's query.
+type query struct {
+	names []string
+	sdk   bool // requests may come from AWS's SDKs, some of which name the operation in x-id
+}
+
+// check refuses a request with a parameter that would be ignored: POST /publish?topc=a must not go to everyone. Presigned requests
+// carry their signature in parameters X-Amz-….
+func (q query) check(r *http.Request) *Refusal {
+	refuse := func(sentence string) *Refusal {
+		no := BadQuery.Saying(sentence)
+		return &no
+	}
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse("the query is not understood: " + err.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !slices.Contains(q.names, name) && !strings.HasPrefix(name, "X-Amz-") && !(q.sdk && name == "x-id") {
+			return refuse("there is no parameter " + plain(name) + q.hint(name))
+		}
+	}
+	return nil
+}
+
+// hint ends a sentence about a name that is not known.
+func (q query) hint(name string) string {
+	if near := spelling.Nearest(name, q.names); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	switch n := len(q.names); n {
+	case 0:
+		return ": this path has none"
+	case 1:
+		return "; there is " + q.names[0]
+	default:
+		return "; there are " + strings.Join(q.names[:n-1], ", ") + " and " + q.names[n-1]
+	}
+}
+
+// plain returns a name as it is if it looks like one, and else in quotes.
+func plain(name string) string {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.[]", r)
+	}
+	if name == "" || strings.ContainsFunc(name, odd) {
+		return strconv.Quote(name)
+	}
+	return name
+}
