@@ -36,10 +36,10 @@ func newPublish() *cobra.Command {
 		Long: `Publish one message to every connection of a server, or to those that hear a topic.
 
 The arguments, joined by spaces, are the message. Without any, or with -, it is
-read from the standard input, less the newline at its end. Nothing is printed
-when the server takes it; when not, the server's reason is, and the exit code
-is 1. A server that has an admin key wants it: at a terminal you are asked for
-it if you did not give it.`,
+read from the standard input, less the newline at its end; an empty input is
+refused. Nothing is printed when the server takes the message; when not, the
+server's reason is, and the exit code is 1. A server that has an admin key wants
+it: at a terminal you are asked for it if you did not give it.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
   date | crier publish
@@ -140,6 +140,9 @@ func (p *publish) message(args []string) ([]byte, error) {
 	message, err := io.ReadAll(p.in)
 	if err != nil {
 		return nil, fmt.Errorf("read the message: %w", err)
+	}
+	if len(message) == 0 {
+		return nil, errors.New("there is no message: the input is empty")
 	}
 	// As the shell does with $(…): the newline ends the line, it is not of the message.
 	if line, ended := bytes.CutSuffix(message, []byte("\n")); ended {

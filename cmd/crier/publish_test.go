@@ -56,6 +56,8 @@ func TestPublish(t *testing.T) {
 		"ws address":      {[]string{"--url", ws, "x"}, "", "POST /publish ", "x"},
 		"host and port":   {[]string{"--url", strings.TrimPrefix(ws, "ws://"), "x"}, "", "POST /publish ", "x"},
 		"behind a path":   {[]string{"--url", server.URL + "/crier/?a=b", "x"}, "", "POST /crier/publish?a=b ", "x"},
+		"an empty one":    {[]string{""}, "unread", "POST /publish ", ""},
+		"an empty line":   {nil, "\n", "POST /publish ", ""},
 		"dash among more": {[]string{"a", "-", "b"}, "unread", "POST /publish ", "a - b"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,6 +69,16 @@ func TestPublish(t *testing.T) {
 				t.Errorf("sent %q with %q, want %q with %q", asked, said, test.wantAsk, test.wantBody)
 			}
 		})
+	}
+}
+
+// TestPublishNothing: an input that ends before it has begun is no message.
+func TestPublishNothing(t *testing.T) {
+	for _, args := range [][]string{nil, {"-"}} {
+		_, err := published(t, "", append([]string{"--url", freeAddress(t)}, args...)...)
+		if err == nil || err.Error() != "there is no message: the input is empty" {
+			t.Errorf("crier publish %q: %v", args, err)
+		}
 	}
 }
 
