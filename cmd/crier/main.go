@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"crier/cloud"
 )
@@ -60,13 +59,18 @@ func newRoot() *cobra.Command {
 every other client hears, over a plain WebSocket.
 
 Every flag of every command can also be set in the environment: --admin-key is
-CRIER_ADMIN_KEY.`,
+CRIER_ADMIN_KEY. A variable CRIER_… that is no command's flag is refused.`,
 		Example: `  crier serve                       # in one terminal
   crier connect                     # in two others: say something
   crier publish hello everyone      # from a script`,
-		SilenceErrors:     true, // run prints them
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
+		SilenceErrors: true, // run prints them
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkEnvironment(cmd.Root()); err != nil {
+				return err
+			}
+			return fromEnvironment(cmd.Flags())
+		},
 	}
 	root.DisableAutoGenTag = true
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
@@ -75,19 +79,4 @@ CRIER_ADMIN_KEY.`,
 	})
 	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newHealth(), newVersion(), newMan())
 	return root
-}
-
-// fromEnvironment sets flags that the command line does not from variables such as CRIER_ADMIN_KEY.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "CRIER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if f.Changed || !ok || value == "" || f.Name == "help" || err != nil {
-			return
-		}
-		if e := flags.Set(f.Name, value); e != nil {
-			err = fmt.Errorf("the environment's %s: %w", name, e)
-		}
-	})
-	return err
 }
