@@ -162,7 +162,7 @@ func (r *run) connect(ctx context.Context, address *url.URL) error {
 	for range atOnce {
 		dialing.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(r.subscribers)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				conn, err := dial(ctx, address.String())
+				conn, err := dial(ctx, address.String(), r.config.maxHeard())
 				if err != nil {
 					stop(fmt.Errorf("connection %d: %w", i+1, err))
 					return

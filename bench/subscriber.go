@@ -30,15 +30,25 @@ func newSubscriber(r *run, id int, conn *client.Conn) *subscriber {
 	return &subscriber{run: r, id: id, conn: conn, next: make([]uint64, r.config.Publishers)}
 }
 
-const (
-	dialTimeout = 30 * time.Second // for one connection to be opened
-	maxHeard    = 64 << 20         // of a message
-)
+// dialTimeout is how long the opening of one connection may take.
+const dialTimeout = 30 * time.Second
 
-func dial(ctx context.Context, address string) (*client.Conn, error) {
+func dial(ctx context.Context, address string, maxMessage int) (*client.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return client.Dial(ctx, address, client.Handshake{MaxMessage: maxHeard})
+	return client.Dial(ctx, address, client.Handshake{MaxMessage: maxMessage})
+}
+
+// A server that never ends its messages makes every connection collect the largest one there may be.
+const (
+	oneHeard = 1 << 20   // bytes of a message
+	allHeard = 128 << 20 // bytes of one message of each connection
+)
+
+// maxHeard returns the size of the largest message that a connection takes: at least that of our own with stamps. Other people's
+// on the same server may be larger.
+func (c Config) maxHeard() int {
+	return max(2*c.Size+1024, min(oneHeard, allHeard/c.Subscribers))
 }
 
 // listen reads until the connection ends.

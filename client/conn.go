@@ -52,7 +52,8 @@ type Conn struct {
 }
 
 const (
-	maxRefusal  = 1 << 10 // bytes of a refusal that are kept
+	maxRefusal  = 1 << 10  // bytes of a refusal that are kept
+	maxHeader   = 64 << 10 // bytes of the header of a server's answer
 	goodbyeTime = 2 * time.Second
 	readSize    = 16 << 10
 	defaultMax  = 16 << 20
@@ -77,6 +78,7 @@ func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
 			ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10, // they stay with the connection
+			MaxResponseHeaderBytes: maxHeader,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -231,11 +233,16 @@ func (l *lost) Unwrap() []error {
 	return []error{ws.Close{Code: ws.Abnormal, Reason: "the connection was lost without a close frame"}, l.err}
 }
 
-// A Fault is that the server broke the protocol.
+// A Fault is that the server broke the protocol, or sent a message of more than Handshake.MaxMessage bytes: code 1009.
 type Fault struct{ Told ws.Close } // with what it is told so
 
 // Error says that, and what it was.
-func (f *Fault) Error() string { return "the server broke the protocol: " + f.Told.Error() }
+func (f *Fault) Error() string {
+	if f.Told.Code == ws.TooBig {
+		return "the server sent more than is taken: " + f.Told.Reason
+	}
+	return "the server broke the protocol: " + f.Told.Error()
+}
 
 // Unwrap returns what the server is told.
 func (f *Fault) Unwrap() error { return f.Told }
@@ -248,6 +255,7 @@ func (c *Conn) fail(err error) {
 // end answers the server's end, unless we had begun it, or there is nobody to answer, and hangs up.
 func (c *Conn) end(answer ws.Close, why error) {
 	c.ended = why
+	c.decoder, c.buffer, c.unread = ws.Decoder{}, nil, nil // may hold much of a message that never ended
 	c.net.SetWriteDeadline(time.Now().Add(goodbyeTime))
 	if answer != (ws.Close{}) {
 		c.sayGoodbye(answer)

@@ -118,10 +118,11 @@ func TestRefusals(t *testing.T) {
 		"extension":                                             yes + "Sec-WebSocket-Extensions: permessage-deflate\r\n",
 		`the subprotocol "v3"`:                                  yes + "Sec-WebSocket-Protocol: v3\r\n",
 		"malformed HTTP":                                        "220 mail.test ESMTP\r\n",
+		"exceeded 65536 bytes":                                  yes + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 100),
 	} {
 		url, _ := rawServer(t, answer, "")
 		if _, err := Dial(context.Background(), url, Handshake{Subprotocols: []string{"v1"}}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", answer, err, want)
+			t.Errorf("%.200q: %v, want %s", answer, err, want)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func TestNext(t *testing.T) {
 		"bad code":      {frame(ws.CloseFrame, "\x00\x01"), "the server broke the protocol: close 1002", ws.Close{Code: 1002}},
 		"masked":        {string(ws.AppendMaskedFrame(nil, ws.Text, [4]byte{1, 2, 3, 4}, []byte("x"))), "the server broke the protocol: close 1002", ws.Close{Code: 1002}},
 		"not UTF-8":     {text("\xff"), "the server broke the protocol: close 1007", ws.Close{Code: 1007}},
-		"too large":     {text(strings.Repeat("x", 101)), "the server broke the protocol: close 1009", ws.Close{Code: 1009}},
+		"too large":     {text(strings.Repeat("x", 101)), "the server sent more than is taken: messages are limited to 100 bytes", ws.Close{Code: 1009}},
 		"not too large": {text(strings.Repeat("x", 100)) + frame(ws.CloseFrame, "\x03\xe8"), strings.Repeat("x", 100) + ",close 1000", ws.Close{Code: 1000}},
 	} {
 		t.Run(name, func(t *testing.T) {

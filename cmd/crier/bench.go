@@ -35,6 +35,10 @@ With --rate every publisher sends so many messages a second; lateness counts
 from when a message was due. With --window so many messages are under way at
 once: as fast as the server can.
 
+A message of more than 1 MiB ends its connection, so that no server can fill the
+memory; with more than 128 connections the limit is less, but always enough for
+the messages of the bench itself.
+
 The load needs about as much processor time as the server. On one machine, keep
 them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 		Example: `  crier bench                                             # a game room: 100 players, 10 messages a second each
