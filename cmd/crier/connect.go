@@ -27,7 +27,7 @@ type connect struct {
 	headers      []string
 	origin       string
 	subprotocols []string
-	json         bool
+	json, raw    bool
 	wait         time.Duration
 	reconnect    bool
 }
@@ -40,9 +40,15 @@ func newConnect() *cobra.Command {
 		Long: `Connect to a WebSocket server, send what is typed and show what arrives.
 
 In a terminal every line is sent when Enter is pressed, the arrow keys edit it
-and bring back earlier ones, and ctrl-C or ctrl-D says goodbye. In a pipe every
-line of the input is one message, every message received is one line of the
-output, and nothing is added to either.
+and bring back earlier ones, and ctrl-C or ctrl-D says goodbye. Control
+characters in what arrives are shown as escapes.
+
+In a pipe every line of the input is one message, and every message received is
+one line of the output, whatever is in it. JSON stays the same JSON: only line
+breaks between its members are left out. In other text line breaks and other
+control characters come as the escapes \n, \r and \u001b, and bytes that are not
+UTF-8 as \xff. With --json every line is JSON: other text is a JSON string, and a
+binary message a JSON string in base64. With --raw messages come as they are.
 
 The URL is ws://localhost:8080 when none is given; http://, https:// and a bare
 host:port will do. A server that closes with anything but 1000, or does not let
@@ -76,7 +82,8 @@ what was on its way when the connection was lost may be.`,
 	f := cmd.Flags()
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
 	f.StringArrayVar(&c.topics, "topic", nil, "hear topic `T` (adds ?topic=T; repeatable)")
-	f.BoolVar(&c.json, "json", false, "indent the JSON that arrives")
+	f.BoolVar(&c.json, "json", false, "at a terminal indent the JSON that arrives; in a pipe print JSON only")
+	f.BoolVar(&c.raw, "raw", false, "print messages as they are, each with a newline after it; not at a terminal")
 	f.StringArrayVar(&c.headers, "header", nil, "send the HTTP header `'K: V'` (repeatable)")
 	f.StringVar(&c.origin, "origin", "", "send the Origin that a browser at `URL` would")
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
@@ -86,6 +93,12 @@ what was on its way when the connection was lost may be.`,
 }
 
 func (c *connect) run(ctx context.Context) error {
+	switch {
+	case c.json && c.raw:
+		return errors.New("--json and --raw: there can be one of the two")
+	case c.raw && c.screen != nil:
+		return errors.New("--raw is for pipes and files: a message could take over the terminal")
+	}
 	server, err := c.address()
 	if err != nil {
 		return err
@@ -98,7 +111,7 @@ func (c *connect) run(ctx context.Context) error {
 		in:      c.in,
 		stay:    c.wait,
 		explain: func(ended error) error { return explain(server, ended) },
-		notes:   notes{out: c.errOut, style: lookOf(c.streams, c.json)},
+		notes:   notes{out: c.errOut, style: c.look()},
 	}
 	options := client.Options{
 		Header: header, Subprotocols: c.subprotocols, MaxMessage: maxReceived, Timeout: connectTimeout,
@@ -127,6 +140,13 @@ func (c *connect) run(ctx context.Context) error {
 		_, err = fmt.Fprintln(out, closed)
 	}
 	return err
+}
+
+// look is how messages are shown.
+func (c *connect) look() look {
+	l := lookOf(c.streams)
+	l.json, l.raw = c.json, c.raw
+	return l
 }
 
 func (c *connect) address() (*url.URL, error) {
@@ -202,7 +222,7 @@ func unreachable(server *url.URL, err error) error {
 }
 
 func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *url.URL) error {
-	style := lookOf(c.streams, c.json)
+	style := c.look()
 	fmt.Fprintln(c.out, style.paint(dim, "connected to "+server.Redacted()+" (ctrl-C says goodbye)"))
 	p, err := openPrompt(c.streams)
 	if err != nil {
@@ -220,6 +240,6 @@ func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *ur
 }
 
 func (c *connect) inPipe(ctx context.Context, talk *conversation) error {
-	talk.next, talk.show = lines(c.in), lookOf(c.streams, c.json).writeTo(c.out)
+	talk.next, talk.show = lines(c.in), c.look().writeTo(c.out)
 	return talk.run(ctx)
 }

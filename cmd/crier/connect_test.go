@@ -78,18 +78,30 @@ func TestPipeSendsLinesAndPrintsReplies(t *testing.T) {
 	}
 }
 
-func TestPipeIsRaw(t *testing.T) {
+// TestPipeHasLines: a message is one line, whatever is in it, unless --raw is given.
+func TestPipeHasLines(t *testing.T) {
 	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
-		conn.Write(r.Context(), websocket.MessageText, []byte("\x1b[2J"))
-		conn.Write(r.Context(), websocket.MessageBinary, []byte{0, 255})
-		conn.Close(websocket.StatusNormalClosure, "done")
+		for _, text := range []string{"hi\n{\"forged\":true}\r\n", "\x1b[2J\u2028", "{\n\t\"a\": \"\u0085\",\r\n  \"b\": 1.0\n}\n", `C:\new`} {
+			conn.Write(r.Context(), websocket.MessageText, []byte(text))
+		}
+		conn.Write(r.Context(), websocket.MessageBinary, []byte("\x00\xff\nforged"))
+		conn.Close(websocket.StatusNormalClosure, "done\nforged")
 	})
-	out, errOut, err := piped(t, nobody(), server)
-	if want := "\x1b[2J\n\x00\xff\n"; err != nil || out != want {
-		t.Errorf("printed %q, %v; want %q", out, err, want)
+	for flag, want := range map[string]string{
+		"--json=false": `hi\n{"forged":true}\r\n` + "\n" + `\u001b[2J\u2028` + "\n" + `{"a":"\u0085","b":1.0}` + "\n" + `C:\new` + "\n" + `\u0000\xff\nforged` + "\n",
+		"--json":       `"hi\n{\"forged\":true}\r\n"` + "\n" + `"\u001b[2J\u2028"` + "\n" + `{"a":"\u0085","b":1.0}` + "\n" + `"C:\\new"` + "\n" + `"AP8KZm9yZ2Vk"` + "\n",
+		"--raw":        "hi\n{\"forged\":true}\r\n\n\x1b[2J\u2028\n{\n\t\"a\": \"\u0085\",\r\n  \"b\": 1.0\n}\n\n" + `C:\new` + "\n\x00\xff\nforged\n",
+	} {
+		out, errOut, err := piped(t, nobody(), server, flag)
+		if err != nil || out != want {
+			t.Errorf("with %s it printed %q, %v; want %q", flag, out, err, want)
+		}
+		if want := "closed: 1000 done forged\n"; errOut != want {
+			t.Errorf("stderr %q, want %q", errOut, want)
+		}
 	}
-	if want := "closed: 1000 done\n"; errOut != want {
-		t.Errorf("stderr %q, want %q", errOut, want)
+	if _, _, err := piped(t, nobody(), server, "--raw", "--json"); err == nil || err.Error() != "--json and --raw: there can be one of the two" {
+		t.Errorf("with both flags: %v", err)
 	}
 }
 
@@ -286,17 +298,27 @@ func TestLooks(t *testing.T) {
 	}{
 		"text":                  {prompt, text, "hello", "< hello\n"},
 		"lines stay together":   {prompt, text, "a\n< b", "< a\n  < b\n"},
-		"binary":                {prompt, binary, "hello", "< (binary, 5 bytes) 68 65 6c 6c 6f\n"},
+		"binary on a terminal":  {prompt, binary, "hello", "< (binary, 5 bytes) 68 65 6c 6c 6f\n"},
 		"one byte":              {prompt, binary, "\x00", "< (binary, 1 byte) 00\n"},
 		"no bytes":              {prompt, binary, "", "< (binary, 0 bytes)\n"},
 		"colour":                {look{terminal: true, colour: true, mark: "< "}, text, "hi", green + "< " + plain + "hi\n"},
 		"no mark":               {look{terminal: true, colour: true}, text, "\x07", "\\x07\n"},
-		"json":                  {look{json: true}, text, ` {"a":[1.0,{}],"big":12345678901234567890}`, "{\n  \"a\": [\n    1.0,\n    {}\n  ],\n  \"big\": 12345678901234567890\n}\n"},
+		"lines of a pipe's":     {look{terminal: true}, text, "a\n12:00 b", "a\n  12:00 b\n"},
+		"json":                  {look{json: true}, text, ` {"a":[1.0,{}],"big":12345678901234567890}`, ` {"a":[1.0,{}],"big":12345678901234567890}` + "\n"},
+		"json in lines":         {look{json: true}, text, "{\n\"a\":\r[1.0,\t{}],\n\"big\":12345678901234567890}\n", `{"a":[1.0,{}],"big":12345678901234567890}` + "\n"},
+		"escapes in json":       {look{}, text, "[\"\\n\\u2028\x7f\u009b\u2029\u202e<&\"]", "[\"\\n\\u2028\\u007f\\u009b\\u2029\u202e<&\"]\n"},
+		"text as json":          {look{json: true}, text, "\"a\" <&>\u009b", `"\"a\" <&>\u009b"` + "\n"},
+		"tabs are no lines":     {look{}, text, "a\tb \\ é 👩\u200d🚀", "a\tb \\ é 👩\u200d🚀\n"},
+		"almost json":           {look{}, text, "{\n\"a\":1,}", `{\n"a":1,}` + "\n"},
+		"no character":          {look{}, text, "\ufffd\a\ufffd", "\ufffd\\u0007\ufffd\n"},
+		"nothing":               {look{}, text, "", "\n"},
+		"raw":                   {look{raw: true}, text, "a\n\x1b", "a\n\x1b\n"},
 		"json on a terminal":    {look{terminal: true, json: true, mark: "< "}, text, `{"a":1}`, "< {\n    \"a\": 1\n  }\n"},
-		"json in colour":        {look{terminal: true, colour: true, json: true}, text, `{"a":["\":",-1,null]}`, "{\n  " + blue + `"a"` + plain + ": [\n    " + green + `"\":"` + plain + ",\n    " + cyan + "-1" + plain + ",\n    " + yellow + "null" + plain + "\n  ]\n}\n"},
+		"json in colour":        {look{terminal: true, colour: true, json: true}, text, `{"a":["\":",-1,null]}`, "{\n    " + blue + `"a"` + plain + ": [\n      " + green + `"\":"` + plain + ",\n      " + cyan + "-1" + plain + ",\n      " + yellow + "null" + plain + "\n    ]\n  }\n"},
 		"not json":              {look{terminal: true, colour: true, json: true}, text, "true story", "true story\n"},
 		"control codes in json": {look{terminal: true, colour: true, json: true}, text, "\"\u009b\"", green + "\"\\u009b\"" + plain + "\n"},
-		"binary is not json":    {look{json: true}, binary, "[1]", "[1]\n"},
+		"binary is not json":    {look{json: true}, binary, "[1]", `"WzFd"` + "\n"},
+		"binary":                {look{}, binary, "\x00\xff\xc3\xa9\r", `\u0000\xffé\r` + "\n"},
 	} {
 		if got := string(test.look.message([]byte(test.data), test.kind)); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)

@@ -32,17 +32,17 @@ func forPeople(out io.Writer, level slog.Level, colours bool) slog.Handler {
 func harmless(_ []string, a slog.Attr) slog.Attr {
 	switch value := a.Value.Any().(type) {
 	case string:
-		a.Value = slog.StringValue(oneLine.Replace(printable(value)))
+		a.Value = slog.StringValue(escapes.Replace(printable(value)))
 	case error, fmt.Stringer, []string:
 		if a.Value.Kind() == slog.KindAny && a.Key != slog.LevelKey {
-			a.Value = slog.StringValue(oneLine.Replace(printable(fmt.Sprint(value))))
+			a.Value = slog.StringValue(escapes.Replace(printable(fmt.Sprint(value))))
 		}
 	}
 	return a
 }
 
-// oneLine does not write \x1b, which tint turns back into the character.
-var oneLine = strings.NewReplacer("\n", `\n`, "\t", `\t`, `\x1b`, `\u001b`)
+// escapes does not write \x1b, which tint turns back into the character.
+var escapes = strings.NewReplacer("\n", `\n`, "\t", `\t`, `\x1b`, `\u001b`)
 
 // readable has durations written as 1m30s, and not in nanoseconds.
 func readable(_ []string, a slog.Attr) slog.Attr {

@@ -33,7 +33,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	if err := root.Execute(); err != nil {
-		fmt.Fprintln(errOut, "crier: "+err.Error())
+		fmt.Fprintln(errOut, "crier: "+printable(err.Error())) // a server's words may be in it
 		return 1
 	}
 	return 0

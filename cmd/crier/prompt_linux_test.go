@@ -177,16 +177,35 @@ func TestServerLeavesAPersonTyping(t *testing.T) {
 	}
 }
 
+// TestNothingIsRawAtATerminal: --raw is for pipes, and everything else has its control characters shown.
+func TestNothingIsRawAtATerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		conn.Write(r.Context(), websocket.MessageText, []byte("\x1b]0;owned\a\u009b2J\r\n< forged"))
+		conn.Close(websocket.StatusNormalClosure, "\x1b[2Jdone")
+	})
+	p := sitDown(t)
+	if err := <-p.starts(connect{url: server, raw: true}); err == nil || !strings.Contains(err.Error(), "--raw is for pipes and files") {
+		t.Errorf("with --raw: %v", err)
+	}
+	ended := p.starts(connect{url: server})
+	p.sees("< " + `\x1b]0;owned\x07\u009b2J\x0d` + "\r\n  < forged\r\n")
+	p.sees(`closed: 1000 \x1b[2Jdone`)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestColourOnlyWhereWanted(t *testing.T) {
 	p := sitDown(t)
 	screen := streams{screen: p.terminal}
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "")
-	if !lookOf(screen, false).colour || lookOf(streams{}, false).colour {
+	if !lookOf(screen).colour || lookOf(streams{}).colour {
 		t.Error("colour belongs on a terminal, and only there")
 	}
 	t.Setenv("NO_COLOR", "1")
-	if lookOf(screen, false).colour {
+	if lookOf(screen).colour {
 		t.Error("colour in spite of NO_COLOR")
 	}
 }

@@ -26,7 +26,7 @@ type report struct {
 
 func newReport(out io.Writer) *report {
 	screen := asTerminal(out)
-	return &report{out: out, screen: screen, look: lookOf(streams{screen: screen}, false)}
+	return &report{out: out, screen: screen, look: lookOf(streams{screen: screen})}
 }
 
 func (r *report) tell(event deploy.Event) {

@@ -52,12 +52,13 @@ func asTerminal(stream any) *os.File {
 type look struct {
 	terminal bool   // a message must not take over the terminal
 	colour   bool   // only ever on a terminal
-	json     bool   // indent what is JSON
+	json     bool   // indent what is JSON on a terminal; elsewhere write JSON only
+	raw      bool   // write messages as they are; never on a terminal
 	mark     string // in front of a message, when what is typed stands on the same screen
 }
 
-func lookOf(s streams, pretty bool) look {
-	l := look{terminal: s.screen != nil, json: pretty}
+func lookOf(s streams) look {
+	l := look{terminal: s.screen != nil}
 	l.colour = l.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	if s.interactive() {
 		l.mark = "< "
@@ -75,8 +76,14 @@ func (l look) writeTo(out io.Writer) func(data []byte, binary bool) error {
 
 // message is what to write for one message, its newline included.
 func (l look) message(data []byte, binary bool) []byte {
-	if !binary && l.json {
+	switch {
+	case l.terminal && !binary && l.json:
 		data = indented(data)
+	case l.terminal, l.raw:
+	case l.json:
+		data = jsonLine(data, binary)
+	default:
+		data = oneLine(data)
 	}
 	if !l.terminal {
 		return append(data[:len(data):len(data)], '\n')
@@ -88,8 +95,8 @@ func (l look) message(data []byte, binary bool) []byte {
 	if l.json && l.colour && json.Valid(data) {
 		text = colouredJSON(text)
 	}
-	// The further lines stand under the first, so that none of them can pass for another message.
-	text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", len(l.mark)))
+	// The further lines stand further in, so that none of them can pass for another message.
+	text = strings.ReplaceAll(text, "\n", "\n  ")
 	return fmt.Appendf(nil, "%s%s\n", l.paint(green, l.mark), text)
 }
 
