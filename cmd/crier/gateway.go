@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +39,7 @@ type own struct {
 func newGateway() *cobra.Command {
 	config := serve.Defaults()
 	config.Drain, config.Console = 0, false
-	level := slog.LevelInfo
+	var l logging
 	var o own
 	var key adminKey
 	cmd := &cobra.Command{
@@ -70,11 +69,13 @@ are told to trust.`,
 			if config.AdminKey, err = key.read(); err != nil {
 				return fmt.Errorf("gateway: %w", err)
 			}
-			config.Log = newLog(cmd.ErrOrStderr(), level)
+			log := l.open(cmd.ErrOrStderr())
+			defer log.close()
+			config.Log = log.Logger
 			config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			return o.serve(ctx, config, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.serve(ctx, config, log, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -89,14 +90,14 @@ are told to trust.`,
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
-	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
+	l.addFlags(f)
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())
 	return cmd
 }
 
 // serve serves the API alone.
-func (o own) serve(ctx context.Context, config serve.Config, out, errOut io.Writer) error {
-	opened, file, err := o.open(config.Log, out, errOut)
+func (o own) serve(ctx context.Context, config serve.Config, log journal, out io.Writer) error {
+	opened, file, err := o.open(log, out)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
@@ -118,7 +119,7 @@ func (o own) serve(ctx context.Context, config serve.Config, out, errOut io.Writ
 }
 
 // open starts the API that the command line names. Who calls it must close it.
-func (o own) open(log *slog.Logger, out, errOut io.Writer) (*serve.Gateway, *api.File, error) {
+func (o own) open(log journal, out io.Writer) (*serve.Gateway, *api.File, error) {
 	if (o.accessKey == "") != (o.secretKey == "") {
 		return nil, nil, errors.New("--access-key and --secret-key go together")
 	}
@@ -132,7 +133,7 @@ func (o own) open(log *slog.Logger, out, errOut io.Writer) (*serve.Gateway, *api
 		AccessKey: cmp.Or(o.accessKey, "crier"+strings.ToUpper(rand.Text()[:15])),
 		SecretKey: cmp.Or(o.secretKey, rand.Text()+rand.Text()[:14]),
 	}
-	options, authority, err := o.options(g, log, out, errOut)
+	options, authority, err := o.options(g, log, out)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +143,7 @@ func (o own) open(log *slog.Logger, out, errOut io.Writer) (*serve.Gateway, *api
 }
 
 // options returns how the functions run: trusting the certificate of this machine, with keys that it accepts.
-func (o own) options(g *serve.Gateway, log *slog.Logger, out, errOut io.Writer) (api.Options, *localca.Authority, error) {
+func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
 	dir, err := localca.Dir()
 	if err != nil {
 		return api.Options{}, nil, err
@@ -151,14 +152,14 @@ func (o own) options(g *serve.Gateway, log *slog.Logger, out, errOut io.Writer) 
 	if err != nil {
 		return api.Options{}, nil, err
 	}
-	t := newTeller(log, o.events, out, errOut)
+	t := &teller{log: log, events: o.events, out: harmlessLines{out}}
 	options := api.Options{
 		NewID:     gateway.NewID,
 		Variables: append(authority.Variables(), "AWS_ACCESS_KEY_ID="+g.AccessKey, "AWS_SECRET_ACCESS_KEY="+g.SecretKey),
 		Watch:     o.watch,
 		Report:    t.report,
 		Output:    t.output,
-		Log:       log,
+		Log:       log.Logger,
 	}
 	if o.limits {
 		options.Timeout = apiGatewayTimeout
@@ -168,17 +169,11 @@ func (o own) options(g *serve.Gateway, log *slog.Logger, out, errOut io.Writer) 
 
 // A teller tells a person what happens: one line per event, and what functions print.
 type teller struct {
-	log    *slog.Logger
+	log    journal
 	events bool
 
-	mu       sync.Mutex // one line at a time
-	out      io.Writer  // gets events
-	errOut   io.Writer  // gets what functions print, if it is a terminal
-	terminal bool
-}
-
-func newTeller(log *slog.Logger, events bool, out, errOut io.Writer) *teller {
-	return &teller{log: log, events: events, out: out, errOut: errOut, terminal: asTerminal(errOut) != nil}
+	mu  sync.Mutex // one event at a time
+	out io.Writer
 }
 
 func (t *teller) report(r api.Report) {
@@ -187,28 +182,27 @@ func (t *teller) report(r api.Report) {
 		fmt.Fprintf(t.out, "%s\n", r.Event)
 		t.mu.Unlock()
 	}
-	attributes := []any{"connection", r.Connection, "ms", float64(r.Took.Microseconds()) / 1000}
+	// The route is no message: a client chooses it, and could log what only we should.
+	attributes := []any{"route", r.Route, "connection", r.Connection, "ms", float64(r.Took.Microseconds()) / 1000}
 	if r.Status != 0 {
 		attributes = append(attributes, "status", r.Status)
 	}
 	if r.Cause == nil {
-		t.log.Info(r.Route, attributes...)
+		t.log.Info("event", attributes...)
 		return
 	}
 	if r.Integration != "" {
 		attributes = append(attributes, "integration", r.Integration)
 	}
-	t.log.Warn(r.Route, append(attributes, "cause", r.Cause)...)
+	t.log.Warn("event", append(attributes, "cause", r.Cause)...)
 }
 
 func (t *teller) output(function, line string) {
-	if !t.terminal {
-		t.log.Info("output", "function", function, "line", line)
+	if t.log.terminal {
+		fmt.Fprintf(t.log.lines, "%s | %s\n", function, printable(line))
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	fmt.Fprintf(t.errOut, "%s | %s\n", function, line)
+	t.log.Info("output", "function", function, "line", line)
 }
 
 // gatewayBanner tells a person what is served and what to do next.
@@ -331,9 +325,10 @@ func (o own) try(ctx context.Context, c *api.Connection, route string, body []by
 		route, _ = file.Route(body)
 	}
 	file.Only(route)
-	log := newLog(errOut, slog.LevelInfo)
+	log := logging{}.open(errOut)
+	defer log.close()
 	g := &serve.Gateway{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
-	options, _, err := o.options(g, log, out, errOut)
+	options, _, err := o.options(g, log, out)
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,7 @@ import (
 
 // oneLine makes one line of a text, so that nobody can pass off a part of it as a line of its own. JSON stays the same JSON: line
 // breaks between its members go, and those that a string may have are written as escapes. In other text, what a reader may take
-// for the end of a line, and every control character but tab, is written as JSON would write it; backslashes stay. Bytes that
-// are not UTF-8 are written as \xff.
+// for the end of a line, and every control character but tab, is an escape; backslashes stay.
 func oneLine(text []byte) []byte {
 	if bytes.ContainsAny(text, "\n\r") {
 		var b bytes.Buffer
@@ -22,7 +21,12 @@ func oneLine(text []byte) []byte {
 			text = b.Bytes()
 		}
 	}
-	if !bytes.ContainsFunc(text, endsLine) && utf8.Valid(text) {
+	return escape(text, endsLine)
+}
+
+// escape writes odd characters as JSON would, and bytes that are not UTF-8 as \xff.
+func escape(text []byte, odd func(rune) bool) []byte {
+	if !bytes.ContainsFunc(text, odd) && utf8.Valid(text) {
 		return text
 	}
 	var b bytes.Buffer
@@ -31,14 +35,14 @@ func oneLine(text []byte) []byte {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case !odd(r):
+			b.Write(text[:size])
 		case r == '\n':
 			b.WriteString(`\n`)
 		case r == '\r':
 			b.WriteString(`\r`)
-		case endsLine(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
-			b.Write(text[:size])
+			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 		text = text[size:]
 	}

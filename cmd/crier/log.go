@@ -1,22 +1,87 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/lmittmann/tint"
+	"github.com/spf13/pflag"
 )
 
-// newLog writes for people on a terminal, and JSON for everybody else.
-func newLog(out io.Writer, level slog.Level) *slog.Logger {
-	if asTerminal(out) == nil {
-		return slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: readable}))
+// logging is what the command line says of the log.
+type logging struct {
+	level  slog.Level
+	format logFormat
+}
+
+func (l *logging) addFlags(f *pflag.FlagSet) {
+	f.TextVar(&l.level, "log-level", l.level, "log from this `LEVEL` on: debug, info, warn or error")
+	f.Var(&l.format, "log-format", "write the log as `text|json`")
+}
+
+// A logFormat is text or json. It implements pflag.Value.
+type logFormat string
+
+func (f *logFormat) String() string { return cmp.Or(string(*f), "text") }
+
+func (f *logFormat) Type() string { return "FORMAT" }
+
+func (f *logFormat) Set(value string) error {
+	if value != "text" && value != "json" {
+		return errors.New("must be text or json")
 	}
-	return slog.New(forPeople(out, level, os.Getenv("NO_COLOR") == ""))
+	*f = logFormat(value)
+	return nil
+}
+
+// A journal is a log that nobody waits for.
+type journal struct {
+	*slog.Logger
+	lines    *queue
+	terminal bool // people read it
+}
+
+// open begins a journal, which must be closed.
+func (l logging) open(out io.Writer) journal {
+	terminal := asTerminal(out) != nil
+	lines := newQueue(out, func(dropped int) []byte { return l.notice(dropped, terminal) })
+	return journal{slog.New(l.handler(lines, terminal)), lines, terminal}
+}
+
+// close waits until everything is written.
+func (j journal) close() { j.lines.Close() }
+
+// handler writes lines with which no client can pretend anything: values are quoted where they could be taken for more than a value.
+func (l logging) handler(out io.Writer, terminal bool) slog.Handler {
+	options := slog.HandlerOptions{Level: l.level}
+	switch {
+	case l.format == "json":
+		options.ReplaceAttr = readable
+		return slog.NewJSONHandler(harmlessLines{out}, &options)
+	case terminal:
+		return forPeople(out, l.level, os.Getenv("NO_COLOR") == "")
+	}
+	return slog.NewTextHandler(harmlessLines{out}, &options)
+}
+
+// notice is the line in place of lines that were dropped, whatever the level.
+func (l logging) notice(dropped int, terminal bool) []byte {
+	what := "1 line was"
+	if dropped > 1 {
+		what = fmt.Sprintf("%d lines were", dropped)
+	}
+	var line bytes.Buffer
+	l.handler(&line, terminal).Handle(context.Background(), slog.NewRecord(time.Now(), slog.LevelWarn, what+" dropped: nobody reads the log fast enough", 0))
+	return line.Bytes()
 }
 
 func forPeople(out io.Writer, level slog.Level, colours bool) slog.Handler {
@@ -43,6 +108,17 @@ func harmless(_ []string, a slog.Attr) slog.Attr {
 
 // escapes does not write \x1b, which tint turns back into the character.
 var escapes = strings.NewReplacer("\n", `\n`, "\t", `\t`, `\x1b`, `\u001b`)
+
+// harmlessLines writes characters that mislead as escapes, where package slog leaves them as they are: within quotes.
+type harmlessLines struct{ out io.Writer }
+
+func (h harmlessLines) Write(line []byte) (int, error) {
+	_, err := h.out.Write(escape(line, misleads))
+	return len(line), err
+}
+
+// misleads reports whether a character within a line could make a person see another one.
+func misleads(r rune) bool { return r != '\n' && endsLine(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // readable has durations written as 1m30s, and not in nanoseconds.
 func readable(_ []string, a slog.Attr) slog.Attr {

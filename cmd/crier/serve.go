@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"text/tabwriter"
 
@@ -20,7 +19,7 @@ import (
 
 func newServe() *cobra.Command {
 	config := serve.Defaults()
-	level := slog.LevelInfo
+	var l logging
 	var slow slowPolicy
 	page := onOff(config.Console)
 	var o own
@@ -46,19 +45,20 @@ else: give the server one before others can reach it.`,
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			config.Skip = slow == "skip"
+			config.Skip, config.Console = slow == "skip", bool(page)
 			if !cmd.Flags().Changed("backlog") {
 				config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			}
-			config.Console = bool(page)
 			var err error
 			if config.AdminKey, err = key.read(); err != nil {
 				return fmt.Errorf("serve: %w", err)
 			}
-			config.Log = newLog(cmd.ErrOrStderr(), level)
+			log := l.open(cmd.ErrOrStderr())
+			defer log.close()
+			config.Log = log.Logger
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			return o.serveBeside(ctx, config, id, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.serveBeside(ctx, config, id, log, cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -70,6 +70,7 @@ else: give the server one before others can reach it.`,
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
 	f.Var((*size)(&config.Backlog), "backlog", "`SIZE` of the messages kept for the slowest reader of a topic")
 	f.Var((*size)(&config.Memory), "memory", "`SIZE` of everything kept for clients: messages, posts, parts of messages; by default a quarter of what the process may have, at most 256MiB")
+	f.Lookup("memory").DefValue = "" // it depends on the machine, and help must not
 	f.Var(&slow, "slow", "`close|skip`: close readers that fall behind, or skip what they have yet to read and tell them how many messages they missed")
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for `DURATION`, and close it after twice as long; 0 never")
 	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "close a client whose message takes longer than `DURATION` from its first byte to its last; 0 never")
@@ -78,10 +79,9 @@ else: give the server one before others can reach it.`,
 	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
 	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
 	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
-	f.Lookup("memory").DefValue = "" // it depends on the machine, and help must not
 	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
-	f.TextVar(&level, "log-level", level, "log from this `LEVEL` on: debug, info, warn or error")
+	l.addFlags(f)
 	return cmd
 }
 
@@ -157,9 +157,9 @@ func (id identity) url(s *serve.Server) string {
 }
 
 // serveBeside serves the built-in apps, and the API beside them if there is one.
-func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, out, errOut io.Writer) error {
+func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, log journal, out io.Writer) error {
 	if o.file != "" {
-		opened, _, err := o.open(config.Log, out, errOut)
+		opened, _, err := o.open(log, out)
 		if err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}

@@ -240,7 +240,7 @@ func TestStarter(t *testing.T) {
 	ann.say("who is there?")
 	ann.hears("two are there", `\{"you":`+id+`,"connections":\[.*`+id+`,`+id+`\]\}`)
 	bob.Close(websocket.StatusNormalClosure, "")
-	g.logs(`"msg":"$disconnect"`)
+	g.logs("route=$disconnect")
 	ann.say("and now?")
 	if got := ann.hear(); strings.Count(got, "=") != 2 {
 		t.Errorf("one is left: got %s", got)

@@ -75,7 +75,10 @@ type process struct {
 var address = regexp.MustCompile(`ws://[^\s/]+`)
 
 // start runs crier serve with more flags, and checks at the end of the test that nothing went wrong inside.
-func start(t *testing.T, flags ...string) *process {
+func start(t *testing.T, flags ...string) *process { return startLogging(t, nil, flags...) }
+
+// startLogging is start with a log that goes to a file, unless that is nil.
+func startLogging(t *testing.T, log *os.File, flags ...string) *process {
 	t.Helper()
 	if *running != "" {
 		t.Skip("this is about a server that runs already")
@@ -97,6 +100,9 @@ func start(t *testing.T, flags ...string) *process {
 	}
 	t.Cleanup(func() { out.Close() })
 	p.cmd.Stdout, p.cmd.Stderr = in, &p.log
+	if log != nil {
+		p.cmd.Stderr = log
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

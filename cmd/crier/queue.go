@@ -1,0 +1,86 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// A queue writes lines from a goroutine of its own, so that nobody who logs waits for whoever reads the log: an event loop that
+// waited would stop all of its connections. Lines that do not fit are dropped, and counted in a line where they are missing.
+type queue struct {
+	out    io.Writer
+	notice func(lines int) []byte // the line that says how many were dropped
+	news   chan struct{}          // has room for one: there is something to write, or it is the end
+	done   chan struct{}          // closed when everything is written
+
+	mu      sync.Mutex
+	lines   []byte // to be written. Invariant: len(lines) <= maxQueued
+	dropped int    // lines after those
+	closed  bool   // no more lines are taken
+}
+
+const (
+	maxQueued = 1 << 20     // bytes that wait; as many are being written
+	flushTime = time.Second // how long Close waits
+)
+
+// newQueue starts a queue, which must be closed.
+func newQueue(out io.Writer, notice func(lines int) []byte) *queue {
+	q := &queue{out: out, notice: notice, news: make(chan struct{}, 1), done: make(chan struct{})}
+	go q.run()
+	return q
+}
+
+// Write takes a line, or drops it. It never waits and never fails.
+func (q *queue) Write(line []byte) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+	case q.dropped > 0 || len(q.lines)+len(line) > maxQueued:
+		q.dropped++
+	default:
+		q.lines = append(q.lines, line...)
+	}
+	q.wake()
+	return len(line), nil
+}
+
+func (q *queue) wake() {
+	select {
+	case q.news <- struct{}{}:
+	default:
+	}
+}
+
+// Close waits until all lines are written, but not for long if nobody reads them: then its goroutine is left in its write.
+func (q *queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.wake()
+	select {
+	case <-q.done:
+	case <-time.After(flushTime):
+	}
+}
+
+func (q *queue) run() {
+	defer close(q.done)
+	var batch []byte
+	for ended := false; !ended; {
+		<-q.news
+		q.mu.Lock()
+		batch, q.lines = q.lines, batch[:0]
+		dropped := q.dropped
+		q.dropped, ended = 0, q.closed
+		q.mu.Unlock()
+		if len(batch) > 0 {
+			q.out.Write(batch) // if it fails there is nobody to be told
+		}
+		if dropped > 0 {
+			q.out.Write(q.notice(dropped))
+		}
+	}
+}
