@@ -326,8 +326,11 @@ func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(conte
 	ev.setBody(data, binary)
 	if !ok {
 		selected, _ := a.file.Selection.Key(data)
-		a.options.Report(Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()})
-		return func(context.Context) []byte { return errorFrame(ev, "Forbidden") }
+		report := Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()}
+		return func(context.Context) []byte {
+			a.options.Report(report)
+			return errorFrame(ev, "Forbidden")
+		}
 	}
 	c.pending.Add(1)
 	wait := a.start(route.Integration, c.ID, ev)

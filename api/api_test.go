@@ -612,3 +612,19 @@ func TestOpenFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMessageReportsLater: whoever hands over a message, an event loop, does not wait for a report to be written.
+func TestMessageReportsLater(t *testing.T) {
+	a := newTestAPI(t, "routes: {$connect: main, known: main}")
+	for _, message := range []string{`{"action":"known"}`, `{"action":"unknown"}`} {
+		reply := a.Message(newConnection(), []byte(message), false)
+		if len(a.reports) > 0 {
+			t.Errorf("%s is reported before anybody asks for the reply", message)
+		}
+		reply(context.Background())
+		if len(a.reports) != 1 {
+			t.Errorf("%s is reported %d times", message, len(a.reports))
+		}
+		a.reports = nil
+	}
+}
