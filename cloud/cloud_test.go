@@ -346,6 +346,7 @@ func (h *testHome) front(answer func(w http.ResponseWriter, verb string, n int, 
 
 // TestUnrulyTable: answers that are lost or never come cost a second try, and nothing else.
 func TestUnrulyTable(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.front(func(w http.ResponseWriter, verb string, n int, _ []byte, do func()) bool {
 		switch {
@@ -369,6 +370,7 @@ func TestUnrulyTable(t *testing.T) {
 
 // TestThrottledTable: a table that is throttled, and leaves some of a batch undone, loses nothing.
 func TestThrottledTable(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	database := h.front(func(w http.ResponseWriter, verb string, n int, body []byte, _ func()) (answered bool) {
 		switch {
@@ -424,6 +426,7 @@ func (h *testHome) logged() (line map[string]any) {
 
 // TestFaults: what is throttled or fails is tried again, only 410 removes, and all is counted.
 func TestFaults(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.crowd(200)
 	gone, throttled, broken, forbidden, big, reset, hung := idOf(10), idOf(20), idOf(30), idOf(40), idOf(50), idOf(60), idOf(70)
@@ -523,6 +526,7 @@ func TestSuspect(t *testing.T) {
 
 // TestSlowReader: who is throttled while the others are not is tried to the end once, and from then on for a short time.
 func TestSlowReader(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.crowd(3)
 	slow := true
@@ -557,6 +561,7 @@ func TestTooLong(t *testing.T) {
 
 // TestNothingIsEvicted: whatever else happens, no live connection loses its rows.
 func TestNothingIsEvicted(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.crowd(50)
 	h.gateway.answer = func(string, int) int { return 429 }

@@ -14,7 +14,7 @@ import (
 func TestOneLine(t *testing.T) {
 	parts := []string{"\n", "\r", "\t", " ", "\x00", "\x1b", "\x7f", "\u0085", "\u2028", "\xff", `"`, `\`, `\n`, "{", "}", "[", "]", ":", ",", "1", "a", "é"}
 	valid := 0
-	for range 200_000 {
+	for range 50_000 {
 		var b strings.Builder
 		for range rand.IntN(8) {
 			b.WriteString(parts[rand.IntN(len(parts))])
@@ -36,7 +36,7 @@ func TestOneLine(t *testing.T) {
 			t.Fatalf("%q becomes %q: %v", text, jsonLine([]byte(text), false), err)
 		}
 	}
-	if valid < 1000 {
+	if valid < 250 {
 		t.Errorf("only %d texts were JSON", valid)
 	}
 }

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 //
 //	served FILE    wait until the server whose output goes to FILE tells its address, and set $URL, $HTTP and $HTTPHOST to it
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("they start many processes")
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

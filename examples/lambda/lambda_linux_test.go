@@ -294,7 +294,7 @@ func TestPythonAndGo(t *testing.T) {
 	ann := g.dial("")
 	ann.say("hi \u00fc")
 	ann.hears("it comes back", `\{"you": "[\w-]{15}=", "said": "hi \\u00fc"\}`)
-	g.logs(`"line":"MESSAGE `)
+	g.logs(`line="MESSAGE `)
 
 	g = serve(t, "go/crier.yaml")
 	ann = g.dial("")

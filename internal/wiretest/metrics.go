@@ -51,8 +51,10 @@ func (m metrics) connections() (n float64) {
 	return n
 }
 
-// memory is what the server's process takes, in bytes; 0 where the system does not tell.
-func (m metrics) memory() float64 { return m["process_resident_memory_bytes"] }
+const memoryMetric = "process_resident_memory_bytes"
+
+// memory is what the server's process takes, in bytes; 0 if it does not tell.
+func (m metrics) memory() float64 { return m[memoryMetric] }
 
 // settles waits until the server holds no more than before: connections, topics, messages, goroutines.
 func (s server) settles(t *testing.T, before metrics) {
