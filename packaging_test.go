@@ -174,3 +174,13 @@ func TestService(t *testing.T) {
 		}
 	}
 }
+
+// TestVulnNeedsADatabase: where there is no database, make vuln does not say that nothing is known.
+func TestVulnNeedsADatabase(t *testing.T) {
+	for _, db := range []string{"file://" + t.TempDir(), "http://127.0.0.1:1"} {
+		out, err := exec.Command("make", "vuln", "VULNDB="+db).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "there is no vulnerability database at "+db+": nothing was checked") || !strings.Contains(string(out), "Error 4") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
