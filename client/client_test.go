@@ -259,13 +259,13 @@ func TestCut(t *testing.T) {
 func TestCutWhileItWrites(t *testing.T) {
 	home := openHome(t)
 	network := openNetwork(t, home)
-	const messages = 1500 // of 10 KB: more than the sockets on the way take
+	const messages, size = 1100, 15_000 // so that those that may be on the way at once are more than the sockets take
 	p := join(t, network.url(), Options{Timeout: patience, Queue: messages})
 	p.becomes(Open)
 	network.freeze()
 	var fates []<-chan Fate
 	for range messages {
-		fates = append(fates, p.Send(strings.Repeat("x", 10_000)))
+		fates = append(fates, p.Send(strings.Repeat("x", size)))
 	}
 	eventually(t, "it is stuck", func() bool {
 		p.Client.mu.Lock()
@@ -355,7 +355,7 @@ func TestOnceInDoubt(t *testing.T) {
 	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
 		n := connections.Add(1)
 		if c.Read(r.Context()); n > 1 {
-			c.Close(websocket.StatusGoingAway, "going-away: the server is going away")
+			c.Close(websocket.StatusGoingAway, "the server is going away")
 		}
 	})
 	p := join(t, url, Options{Once: true, ComeBack: func(ended error) bool {

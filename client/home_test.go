@@ -91,8 +91,7 @@ func openNetwork(t *testing.T, to *home) *network {
 			if err != nil {
 				return
 			}
-			// Some systems let it grow to tens of megabytes, and then nothing gets stuck.
-			near.(*net.TCPConn).SetReadBuffer(64 << 10)
+			near.(*net.TCPConn).SetReadBuffer(64 << 10) // some systems would take all that a test sends
 			far, err := net.Dial("tcp", to.address)
 			if err != nil {
 				near.Close()
