@@ -120,7 +120,10 @@ type Drop struct {
 const (
 	inFlight  = 1024     // messages handed to a connection that have yet to come back
 	mostBytes = 16 << 20 // of all messages that are kept
-	ahead     = 1000     // messages read before Messages yields them
+
+	// Messages that are read before Messages yields them, and bytes of those, the last message not counted.
+	ahead      = 1000
+	aheadBytes = 16 << 20
 )
 
 // A Client is a WebSocket that comes back. Its methods may be called at any time, from several goroutines.
@@ -133,6 +136,8 @@ type Client struct {
 	leave    context.CancelFunc
 	over     chan struct{} // closed at the end
 
+	unheard    atomic.Int64  // bytes in inbox
+	room       chan struct{} // there may be less
 	delivering atomic.Bool   // held up by who hears
 	wake       chan struct{} // there is something to hand over
 	emptied    chan struct{} // the outbox is empty
@@ -181,7 +186,7 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 		o.ComeBack = ComesBack
 	}
 	c := &Client{
-		url: at.String(), o: o, inbox: make(chan Message, ahead), over: make(chan struct{}), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
+		url: at.String(), o: o, inbox: make(chan Message, ahead), over: make(chan struct{}), room: make(chan struct{}, 1), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
 		outbox: outbox{capacity: max(0, o.Queue), once: o.Once, name: newName()}, ids: newIDs(),
 	}
 	c.confirms = o.Confirm == Always || o.Confirm == ByAddress && at.Query().Get("echo") != "0" && !unmarked.MatchString(at.Path)
@@ -228,12 +233,14 @@ func ComesBack(ended error) bool {
 	return true
 }
 
-// Messages yields what is heard. It ends when the client is closed, behind the last message. Who is slow holds up the
-// client, and after a thousand messages the server, which then closes the connection with 1013 or skips messages. If it is
-// called several times, each message goes to one of the callers.
+// Messages yields what is heard. It ends when the client is closed, after the last message. A slow caller holds up the client,
+// and after a thousand messages or 16 MiB the server, which then closes the connection with 1013 or skips messages. If
+// it is called several times, each message goes to one of the callers.
 func (c *Client) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		for m := range c.inbox {
+			c.unheard.Add(int64(-len(m.Data)))
+			c.signal(c.room)
 			if !yield(m) {
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -986,4 +987,48 @@ func TestIDs(t *testing.T) {
 			t.Errorf("%q: %v", id, ok)
 		}
 	}
+}
+
+// TestUnheard: while nobody takes what is heard, few bytes wait, and nothing is lost.
+func TestUnheard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{inbox: make(chan Message, ahead), room: make(chan struct{}, 1)}
+		c.leaving, c.leave = context.WithCancel(t.Context())
+		const size, sent = 1 << 20, 100
+		go func() {
+			for range sent {
+				c.deliver(Message{Data: make([]byte, size)})
+			}
+			close(c.inbox)
+		}()
+		synctest.Wait()
+		if got := len(c.inbox) * size; got > aheadBytes+size {
+			t.Errorf("%d bytes wait, want at most %d and one message", got, aheadBytes)
+		}
+		heard := 0
+		for range c.Messages() {
+			heard++
+		}
+		if heard != sent {
+			t.Errorf("%d of %d messages are heard", heard, sent)
+		}
+	})
+}
+
+// TestUnheardWhenLeaving: who leaves is not held up by what nobody hears.
+func TestUnheardWhenLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{inbox: make(chan Message, ahead), room: make(chan struct{}, 1)}
+		c.leaving, c.leave = context.WithCancel(t.Context())
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for range 100 {
+				c.deliver(Message{Data: make([]byte, 1<<20)})
+			}
+		}()
+		synctest.Wait()
+		c.leave()
+		<-over
+	})
 }

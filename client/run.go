@@ -148,9 +148,17 @@ func (c *Client) deliver(m Message) {
 		c.o.Message(c, m)
 		return
 	}
+	for c.unheard.Load() > aheadBytes {
+		select {
+		case <-c.room:
+		case <-c.leaving.Done(): // nobody may be there to hear
+			return
+		}
+	}
+	c.unheard.Add(int64(len(m.Data)))
 	select {
 	case c.inbox <- m:
-	case <-c.leaving.Done(): // nobody may be there to hear
+	case <-c.leaving.Done(): // nor here
 		select {
 		case c.inbox <- m:
 		default:
