@@ -2,30 +2,37 @@ package gateway
 
 import (
 	"bytes"
+	"container/list"
 	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // A Listener accepts connections that speak HTTP, or HTTP in TLS: the first byte tells.
 type Listener struct {
 	net.Listener
-	TLS  *tls.Config // nil: there is no TLS
-	Only bool        // with TLS: who does not speak it is told to
+	TLS   *tls.Config // nil: there is no TLS
+	Only  bool        // with TLS: who does not speak it is told to
+	Lobby *Lobby      // bounds the connections
 }
 
 // Accept implements net.Listener.
 func (l Listener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if err != nil {
+		l.Lobby.fail(err)
 		return nil, err
 	}
-	return &doorConn{Conn: nc, config: l.TLS, only: l.Only}, nil
+	c := &doorConn{Conn: nc, config: l.TLS, only: l.Only, from: source(nc)}
+	l.Lobby.admit(c)
+	return c, nil
 }
 
 // A doorConn is a connection from a Listener, until its handshake is done.
@@ -47,6 +54,14 @@ type doorConn struct {
 	// Owned by who reads. While a handler runs, net/http reads the request's body
 	// and at most one byte more. So judged stays as it is until the next request.
 	framing framing
+
+	begun atomic.Bool  // a part of a request has come
+	from  netip.Prefix // set once
+
+	// Guarded by Lobby.mu.
+	place *list.Element // in Lobby.waiting; nil if it does not wait
+	since time.Time     // when it began to
+	out   bool          // of the lobby
 }
 
 // Read implements net.Conn.
@@ -56,6 +71,7 @@ func (c *doorConn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	defer c.begun.Store(true)
 	if len(c.ahead) > 0 {
 		n := c.framing.take(c.ahead[:min(len(p), len(c.ahead))])
 		copy(p, c.ahead[:n])
@@ -144,6 +160,9 @@ type firstByte struct {
 	net.Conn
 	byte []byte // one or none
 }
+
+// NetConn returns the connection itself.
+func (c *firstByte) NetConn() net.Conn { return c.Conn }
 
 func (c *firstByte) Read(p []byte) (int, error) {
 	if len(c.byte) > 0 && len(p) > 0 {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ func newDoor(t *testing.T, only bool, handler http.HandlerFunc) (address string,
 	s := &http.Server{Handler: handler, ConnContext: ConnContext, ReadHeaderTimeout: time.Second}
 	done := make(chan error)
 	go func() {
-		done <- s.Serve(Listener{Listener: l, TLS: &tls.Config{Certificates: certified.TLS.Certificates}, Only: only})
+		done <- s.Serve(Listener{Listener: l, TLS: &tls.Config{Certificates: certified.TLS.Certificates}, Only: only, Lobby: NewLobby(func() int { return 1000 }, slog.New(slog.DiscardHandler))})
 	}()
 	t.Cleanup(func() {
 		s.Close()

@@ -6,7 +6,7 @@ import "sync"
 // their cursors.
 type Shard struct {
 	hub  *Hub   // set once
-	wake func() // set once; called with no lock of the hub held
+	wake func() // set once; called without Hub.mu, but perhaps with mu held
 
 	mu        sync.Mutex
 	cut       uint64    // members get nothing that was numbered after this

@@ -60,6 +60,8 @@ var (
 	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
 	skippedDesc     = prometheus.NewDesc("crier_skipped_messages_total", "Messages that slow readers have missed, with --slow skip.", nil, nil)
 	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
+	hungDesc        = prometheus.NewDesc("crier_silent_connections_closed_total", "Connections that were closed before they had made a request, because others needed their place.", nil, nil)
+	failedDesc      = prometheus.NewDesc("crier_accept_failures_total", "Connections that could not be accepted.", nil, nil)
 	sentDesc        = prometheus.NewDesc("crier_sent_bytes_total", "Bytes written to connections.", nil, nil)
 	backlogDesc     = prometheus.NewDesc("crier_backlog_bytes", "Memory that holds messages for those who may have yet to read them.", nil, nil)
 )
@@ -87,4 +89,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(skippedDesc, uint64(hub.Missed))
 	counter(receivedDesc, transport.BytesIn)
 	counter(sentDesc, transport.BytesOut)
+	counter(hungDesc, m.server.lobby.Hung.Load())
+	counter(failedDesc, m.server.lobby.Failed.Load())
 }

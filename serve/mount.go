@@ -83,6 +83,7 @@ func (s *Server) serveHTTP() {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ConnContext:       gateway.ConnContext,
+		ConnState:         s.lobby.ConnState,
 		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
 	}
 	s.http.RegisterOnShutdown(doors.Shutdown)
@@ -119,6 +120,7 @@ func (s *Server) handler(doors *gateway.Gateway) http.Handler {
 	metrics := s.metrics.handler()
 	page := console.New(s.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.lobby.Enter(r)
 		if doors.Unclear(w, r) {
 			return
 		}

@@ -111,13 +111,35 @@ func (c Config) check() error {
 	return nil
 }
 
+// lobbyRoom is how many connections may speak HTTP at present: those that the
+// process's files leave beside WebSockets and its own.
+func (s *Server) lobbyRoom() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	free := s.config.MaxConnections - s.admitted
+	return min(free+s.spare, mostWaiting)
+}
+
+const (
+	// mostWaiting is how many connections may speak HTTP in any case: as many
+	// as may come at once after a restart, and wait for their handshakes.
+	mostWaiting = 10_000
+	// ownFiles is how many files are for the process itself: listeners,
+	// pollers, pipes of functions, what /metrics reads.
+	ownFiles = 64
+)
+
 // fit lowers the number of connections to what the process may open, and leaves some files for everything else: who is refused is
 // told so, and who cannot even be accepted is not.
-func (c *Config) fit(files int) {
-	if most := files - min(files/2, 256); most < c.MaxConnections {
+//
+// It returns how many files are left for connections that speak HTTP.
+func (c *Config) fit(files int) (spare int) {
+	rest := min(files/2, 256)
+	if most := files - rest; most < c.MaxConnections {
 		c.Log.Info("the process may not open more files (ulimit -n): it takes fewer connections", "connections", most, "files", files)
 		c.MaxConnections = most
 	}
+	return max(rest-ownFiles, rest/2)
 }
 
 // maxMaxMessage bounds what one connection can make the server remember.
@@ -129,7 +151,9 @@ const maxPosts = 256 << 10
 // A Server serves the built-in apps, an API of the user's own, or both.
 type Server struct {
 	config    Config // set once
+	spare     int    // files for connections that speak HTTP; set once
 	listeners []net.Listener
+	lobby     *gateway.Lobby
 	http      *http.Server
 	hub       *hub.Hub
 	transport *transport.Transport
@@ -155,9 +179,10 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.fit(files())
+	spare := config.fit(files())
 	s := &Server{
 		config:      config,
+		spare:       spare,
 		seed:        maphash.MakeSeed(),
 		listeners:   listeners,
 		connections: make(map[string]peer),
@@ -174,8 +199,9 @@ func Open(config Config) (*Server, error) {
 	if config.Gateway != nil {
 		s.calls = newCalls(s, config.Gateway)
 	}
+	s.lobby = gateway.NewLobby(s.lobbyRoom, config.Log)
 	for i, l := range listeners {
-		listeners[i] = config.door(l)
+		listeners[i] = s.door(l)
 	}
 	sockets := transport.Config{
 		Hub:        s.hub,
@@ -235,8 +261,9 @@ func listen(address string) ([]net.Listener, error) {
 }
 
 // door has a listener speak TLS, if it is to.
-func (c Config) door(l net.Listener) net.Listener {
-	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil}
+func (s *Server) door(l net.Listener) net.Listener {
+	c := &s.config
+	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: s.lobby}
 	if c.TLS == nil && c.Gateway != nil {
 		door.TLS = c.Gateway.TLS
 	}

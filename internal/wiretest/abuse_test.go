@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -213,5 +214,31 @@ func TestControlFlood(t *testing.T) {
 	}()
 	if told, err := readFrame(c.in); err != nil || told.String() != "close 1008 control-flood: a client may send 100000 pings and pongs in a second" {
 		t.Errorf("told %v, %v", told, err)
+	}
+}
+
+// TestSilentSockets: sockets on which nothing is said do not take the place of
+// those that ask for something, though they are more than the process may open.
+func TestSilentSockets(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files are limited by a shell")
+	}
+	t.Parallel()
+	p := startWithFiles(t, 256)
+	c := p.dial(t, "/")
+	for range 300 {
+		nc, err := p.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { nc.Close() })
+	}
+	p.ask(t, "GET /healthz").is(t, "is it well", 200)
+	second := p.dial(t, "/")
+	second.say("hello")
+	c.hears("those who are in do not notice", others("hello"))
+	m := p.metrics(t)
+	if m["crier_silent_connections_closed_total"] < 50 || m["crier_accept_failures_total"] != 0 {
+		t.Errorf("%v were closed, %v could not be accepted", m["crier_silent_connections_closed_total"], m["crier_accept_failures_total"])
 	}
 }

@@ -87,8 +87,26 @@ func startLogging(t *testing.T, log *os.File, flags ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return launch(t, log, append([]string{path, "serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...))
+}
+
+// startWithFiles is start for a process that may open only so many files.
+func startWithFiles(t *testing.T, files int, flags ...string) *process {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, files), path, "serve", "--listen", "127.0.0.1:0"}
+	return launch(t, nil, append(shell, flags...))
+}
+
+// launch runs a command that serves. Its log goes to log, or is kept if that is
+// nil.
+func launch(t *testing.T, log *os.File, command []string) *process {
+	t.Helper()
 	p := &process{t: t, exited: make(chan struct{})}
-	p.cmd = exec.Command(path, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "debug"}, flags...)...)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	for _, line := range os.Environ() {
 		if !strings.HasPrefix(line, "CRIER_") {
 			p.cmd.Env = append(p.cmd.Env, line)
