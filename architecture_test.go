@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,4 +81,39 @@ func packages(t *testing.T) map[string][]string {
 		list[p.ImportPath] = p.Imports
 	}
 	return list
+}
+
+// TestPromisesAreHeld: the tests that docs/security.md names are there.
+func TestPromisesAreHeld(t *testing.T) {
+	text, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z/]+): ((?i:test|fuzz)[A-Za-z]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 30 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, n := range named {
+		if !declares(t, n[1], n[2]) {
+			t.Errorf("there is no %s in %s", n[2], n[1])
+		}
+	}
+}
+
+// declares reports whether a file of a directory has a function of that name.
+func declares(t *testing.T, dir, function string) bool {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+function+"(") {
+			return true
+		}
+	}
+	return false
 }
