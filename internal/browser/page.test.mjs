@@ -505,7 +505,7 @@ test("the code to paste does what the seat does", async (t) => {
   const arrives = (n) => page.waitForFunction((n) => document.querySelector(".sieve span").textContent.startsWith(`${n} of`), n);
 
   const out = execFileSync("sh", ["-ec", await code("curl")], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  assert.match(out, /^\{"ok":true\}\n\[\{"connectionId":"[\w-]+=","app":"broadcast","topics":\["lobby"\]/);
+  assert.match(out, /^\{"ok":true,"heard":2\}\n\[\{"connectionId":"[\w-]+=","app":"broadcast","topics":\["lobby"\]/);
   await arrives(2);
 
   const browserCode = await code("Browser");

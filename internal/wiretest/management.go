@@ -248,7 +248,8 @@ func testPublish(t *testing.T, s server) {
 	} {
 		s.ask(t, request).is(t, request, 400)
 	}
-	s.ask(t, "POST /publish?topic="+topic+"&topicName="+topic+"&echo=0\nhi").wants(t, "all parameters of broadcast", 200, ok)
+	s.ask(t, "POST /publish?topic="+topic+"&topicName="+topic+"&echo=0\nhi").wants(t, "all parameters of broadcast", 200, `{"ok":true,"heard":2}`+"\n")
+	both.hears("what was not refused, too", others("hi"))
 	c.hears("what was not refused", others("hi"))
 	everyone.hearsNothing("what was misspelt")
 	c.say("marker")
