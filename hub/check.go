@@ -83,6 +83,9 @@ func (s *Shard) check(t *topic) error {
 	if g == nil {
 		return nil
 	}
+	if chunks := g.view.from(g.tail).chunks; !g.moved && len(chunks) < len(g.view.chunks) {
+		return fmt.Errorf("topic %v: a shard keeps %d chunks alive, and its members need %d", t.name, len(g.view.chunks), len(chunks))
+	}
 	for i, c := range g.cursors {
 		switch {
 		case c.slot != i || c.group != g || c.member == nil || c.member.shard != s:

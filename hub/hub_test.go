@@ -31,9 +31,10 @@ func (r *reader) take(n int) (messages int, finished bool) {
 		r.stream = append(r.stream, frame...)
 		left -= len(frame)
 	}
-	batch := r.batch
+	messages, finished = r.Advance(r.batch, n)
 	r.batch = Batch{}
-	return r.Advance(batch, n)
+	r.mem.Reset()
+	return messages, finished
 }
 
 // read takes at most n bytes.

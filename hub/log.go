@@ -1,6 +1,9 @@
 package hub
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 const (
 	minChunk = 1 << 10
@@ -114,6 +117,22 @@ func (l *log) view() view { return view{l.chunks, l.head} }
 type view struct {
 	chunks []*chunk
 	head   uint64
+}
+
+// from returns v without the chunks that only hold entries before ord, so that
+// the view does not keep them in memory.
+func (v view) from(ord uint64) view {
+	if ord == v.head {
+		return view{head: v.head}
+	}
+	i := 0
+	for i+1 < len(v.chunks) && v.chunks[i+1].first <= ord {
+		i++
+	}
+	if i > 0 {
+		v.chunks = slices.Clone(v.chunks[i:])
+	}
+	return v
 }
 
 func (v view) tail() uint64 {

@@ -101,7 +101,9 @@ func (s *Shard) advanceCut() {
 	h := s.hub
 	s.tails = s.tails[:0]
 	for _, g := range s.moved {
-		s.tails = append(s.tails, g.findTail())
+		t := g.findTail()
+		g.view = g.view.from(t.ord)
+		s.tails = append(s.tails, t)
 	}
 
 	h.mu.Lock()

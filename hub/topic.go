@@ -74,7 +74,7 @@ func (h *Hub) attach(m *Member, name Topic) *cursor {
 	g := t.group(m.shard)
 	if g == nil {
 		head := t.log.head
-		g = &group{topic: t, shard: m.shard, view: t.log.view(), offered: head, seen: head, tail: head}
+		g = &group{topic: t, shard: m.shard, view: view{head: head}, offered: head, seen: head, tail: head}
 		t.groups = append(t.groups, g)
 	}
 	c := &cursor{member: m, group: g, next: t.log.head, until: forever, slot: len(g.cursors)}
