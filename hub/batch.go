@@ -112,7 +112,6 @@ func (m *Member) settleSilence(b *batcher) {
 		m.shard.wake()
 	}
 	m.unbox()
-	m.shard.hub.tellStarving()
 }
 
 // A batcher collects a batch.
@@ -149,7 +148,6 @@ func (b *batcher) batch() Batch {
 func (m *Member) Advance(b Batch, n int) (messages int, finished bool) {
 	s := m.shard
 	s.mu.Lock()
-	waited := m.out.posts + m.out.copies
 	m.stuck = n < b.Bytes
 	frames := b.Frames
 	for i := range b.pieces {
@@ -176,15 +174,11 @@ func (m *Member) Advance(b Batch, n int) (messages int, finished bool) {
 	}
 	s.delivered += uint64(messages)
 	moved := m.updateNews()
-	freed := m.out.posts+m.out.copies < waited
 	finished = m.stage == left && len(m.out.rest) == 0
 	m.unbox()
 	s.mu.Unlock()
 	if moved {
 		s.wake()
-	}
-	if freed {
-		s.hub.tellStarving()
 	}
 	return messages, finished
 }

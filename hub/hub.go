@@ -225,23 +225,26 @@ func (h *Hub) refuse(from *Member) {
 	}
 }
 
-// starve remembers to wake m's shard when private frames give memory back, of
-// which m needs n bytes. It appends to due the shards that the caller must wake.
+// starve remembers to wake m's shard when private memory comes back, of which m
+// was refused n bytes. It appends to due the shards that the caller must wake.
 func (h *Hub) starve(m *Member, n int, due []*Shard) []*Shard {
-	h.starving.Store(true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refuse(m)
-	if h.private.used.Load()+int64(n) <= h.private.limit { // given back before it was known that m starves
+	// giveBack looks whether somebody starves after it has given; here it is the
+	// other way round. So one of the two notices the other.
+	h.starving.Store(true)
+	if h.private.fits(n) {
 		h.reconsider()
 	}
 	return h.takeDue(due)
 }
 
-// tellStarving lets those try again who were refused for lack of private. The
-// hub must not be locked.
-func (h *Hub) tellStarving() {
-	if h.starving.CompareAndSwap(true, false) {
+// giveBack gives back n bytes of private memory and wakes those who were refused
+// some. It requires the hub not to be locked.
+func (h *Hub) giveBack(n int) {
+	h.private.give(n)
+	if h.starving.Load() && h.starving.CompareAndSwap(true, false) {
 		h.mu.Lock()
 		h.reconsider()
 		h.unlock()

@@ -136,7 +136,6 @@ func (m *Member) Leave() {
 	m.conn = nil
 	m.stage = left
 	s.mu.Unlock()
-	s.hub.tellStarving()
 }
 
 // drop takes m out of all topics and drops what is pending, but for the rest of
@@ -161,7 +160,8 @@ func (m *Member) drop() {
 	}
 }
 
-// discard gives back the memory of private frames of m.out.
+// discard gives back the memory of private frames of m.out. It requires the hub
+// not to be locked.
 func (m *Member) discard(list []private) {
 	if len(list) == 0 {
 		return
@@ -177,7 +177,7 @@ func (m *Member) discard(list []private) {
 			m.out.copies -= p.size()
 		}
 	}
-	m.shard.hub.private.give(n)
+	m.shard.hub.giveBack(n)
 }
 
 // settle notes that m no longer holds what it was expelled for. It requires
@@ -307,7 +307,7 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		return due, err
 	}
 	if err != nil {
-		h.private.give(echo.size())
+		h.giveBack(echo.size())
 		return due, err
 	}
 	echo.seq = seq
@@ -365,7 +365,6 @@ func (m *Member) Finish(frame []byte, drop bool) {
 	s.hub.private.force(p.size())
 	m.append(p)
 	s.mu.Unlock()
-	s.hub.tellStarving()
 	s.wake()
 }
 

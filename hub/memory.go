@@ -12,13 +12,22 @@ type budget struct {
 	used  atomic.Int64
 }
 
+// take takes n bytes, unless they are too many: then it takes none, not even for
+// a moment, because others would be refused for them.
 func (b *budget) take(n int) bool {
-	if b.used.Add(int64(n)) > b.limit {
-		b.give(n)
-		return false
+	for {
+		used := b.used.Load()
+		if used+int64(n) > b.limit {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+int64(n)) {
+			return true
+		}
 	}
-	return true
 }
+
+// fits reports whether take would take n bytes.
+func (b *budget) fits(n int) bool { return b.used.Load()+int64(n) <= b.limit }
 
 // force takes n bytes even if they are too many.
 func (b *budget) force(n int) { b.used.Add(int64(n)) }
