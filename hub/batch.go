@@ -365,25 +365,36 @@ func (m *Member) dropButLast() {
 	m.boxed().own = append(m.boxed().own, last)
 }
 
-// expel makes m give up what it holds of the logs: their memory is needed. It
-// requires the shard to be locked.
+// expel makes m give up what it holds of the logs, because others need their
+// memory. It requires the shard to be locked.
 func (m *Member) expel() {
 	m.expelled = true
-	if m.stage == present || m.stage == leaving {
-		m.behind = true
-		m.shard.enqueue(m)
-	}
 	h := m.shard.hub
-	switch {
-	case !m.behind:
+	if !m.holds() { // it has read, or left, since it was chosen
 		h.mu.Lock()
 		h.settle(m)
 		h.unlock()
+		return
+	}
+	m.behind = true
+	m.shard.enqueue(m)
+	switch {
 	case m.stage == leaving:
 		m.dropButLast()
 	case h.config.Skipped != nil:
 		m.skip()
 	}
+}
+
+// holds reports whether m has yet to take something that it was offered before
+// the last cut. It requires the shard to be locked.
+func (m *Member) holds() bool {
+	for _, c := range m.news {
+		if c.next < c.group.offered {
+			return true
+		}
+	}
+	return false
 }
 
 // Unread returns how many messages wait for m: in its topics, as of its shard's

@@ -237,6 +237,39 @@ func TestWhoeverAsksForMorePays(t *testing.T) {
 	}
 }
 
+// TestExpelledTooLate: a member that was chosen to give up its place, and has
+// read everything by the time its shard takes its turn, stays.
+func TestExpelledTooLate(t *testing.T) {
+	h := New(Config{Backlog: 64 << 10, Memory: 128 << 10})
+	s := newShard(h)
+	heavy, ann := join(s, "heavy", "a"), join(s, "ann", "b")
+	for h.Stats().LogBytes < 50<<10 {
+		h.Publish(Publication{Topics: names("a"), Frame: make([]byte, 1000)})
+		settle(s)
+	}
+	p := Publication{Topics: names("b"), Frame: make([]byte, 20<<10)}
+	if err := h.Publish(p); err != ErrBusy || h.expelled != 1 {
+		t.Fatalf("%v, and %d members are expelled", err, h.expelled)
+	}
+	if err := heavy.readAll(); err != nil {
+		t.Fatal(err)
+	}
+	h.Publish(Publication{Topics: names("a"), Frame: []byte("[next]")})
+	settle(s)
+	if heavy.Behind() || h.expelled != 0 {
+		t.Error("a member is expelled that has read everything it was offered")
+	}
+	if err := h.Publish(p); err != nil {
+		t.Errorf("there is room: %v", err)
+	}
+	settle(s)
+	heavy.stream = nil
+	heavy.want(t, "it goes on", "[next]")
+	if err := ann.readAll(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSpentMemory: what everybody has read is kept for the next frame only as
 // long as nobody else needs the memory.
 func TestSpentMemory(t *testing.T) {

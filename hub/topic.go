@@ -26,7 +26,8 @@ type group struct {
 	view    view // the log at the last cut
 	moved   bool // in shard.moved
 
-	// Guarded by Hub.mu.
+	// Guarded by Hub.mu; tail, offered, seen and slowest are changed with shard.mu
+	// locked, too.
 	fresh bool // in shard.fresh
 	// Ordinals: every member has been offered the entries before offered and
 	// is being offered those before seen; none needs those before tail.
