@@ -326,6 +326,38 @@ func TestOwnCopiesAreCounted(t *testing.T) {
 	}
 }
 
+// TestGreedyMembersLeaveRoom: however many members do not read what waits for
+// them alone, others can still publish small messages, and get answers; and the
+// memory has its bound all the same.
+func TestGreedyMembersLeaveRoom(t *testing.T) {
+	const memory, members = 64 << 10, 40
+	h := New(Config{Memory: memory})
+	s := newShard(h)
+	for i := range members {
+		greedy := join(s, fmt.Sprint("greedy ", i))
+		for greedy.Post(make([]byte, 1)) == nil {
+		}
+	}
+	if used := h.private.used.Load(); used < memory/4 || used > memory/4+members*allowance {
+		t.Errorf("they take %d bytes", used)
+	}
+	ann := join(s, "ann", "a")
+	for range 3 {
+		if err := h.Publish(own(ann, "a", 900)); err != nil {
+			t.Errorf("a message of one who reads: %v", err)
+		}
+		settle(s)
+		if err := ann.readAll(); err != nil {
+			t.Error(err)
+		}
+		if err := ann.PostControl(make([]byte, 125)); err != nil {
+			t.Errorf("a pong for one who reads: %v", err)
+		}
+		settle(s)
+		ann.readAll()
+	}
+}
+
 // TestReserve: a quarter of the memory can be taken from outside.
 func TestReserve(t *testing.T) {
 	h := New(Config{Memory: 64 << 10})

@@ -70,6 +70,11 @@ type outbox struct {
 
 func (o *outbox) empty() bool { return len(o.rest)+len(o.control)+len(o.own) == 0 }
 
+// size is what the frames in the outbox take of the budget, or a little more.
+func (o *outbox) size() int {
+	return o.posts + o.copies + (len(o.control)+len(o.own))*privateOverhead
+}
+
 // nothing is the outbox of all members that have nothing in it. It is never
 // written to.
 var nothing outbox
@@ -295,7 +300,7 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		if p.Echo == EchoOwn {
 			echo.frame = bytes.Clone(p.Own)
 		}
-		if !h.private.take(echo.size()) {
+		if !m.takePrivate(echo.size()) {
 			return h.starve(m, echo.size(), due), ErrBusy
 		}
 	}
@@ -337,7 +342,7 @@ func (m *Member) post(p private) error {
 		s.mu.Unlock()
 		return ErrGone
 	}
-	if m.out.posts+len(p.frame) > s.hub.config.Posts || !s.hub.private.take(p.size()) {
+	if m.out.posts+len(p.frame) > s.hub.config.Posts || !m.takePrivate(p.size()) {
 		s.mu.Unlock()
 		return ErrFull
 	}

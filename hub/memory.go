@@ -29,6 +29,22 @@ func (b *budget) take(n int) bool {
 // fits reports whether take would take n bytes.
 func (b *budget) fits(n int) bool { return b.used.Load()+int64(n) <= b.limit }
 
+// allowance is how many bytes of private frames a member may have though the
+// budget is used up. So members that do not read cannot keep those that do from
+// publishing small messages, nor from their answers and pongs.
+const allowance = 1 << 10
+
+// takePrivate takes n bytes of private memory for m, if it may have them. It
+// requires the shard to be locked.
+func (m *Member) takePrivate(n int) bool {
+	h := m.shard.hub
+	if m.out.size()+n <= allowance {
+		h.private.force(n)
+		return true
+	}
+	return h.private.take(n)
+}
+
 // force takes n bytes even if they are too many.
 func (b *budget) force(n int) { b.used.Add(int64(n)) }
 

@@ -105,7 +105,7 @@ func runModel(t *testing.T, rnd *rand.Rand, steps int) {
 	}
 	for w.step = range steps {
 		w.do(w.rnd.IntN(24))
-		if st := w.hub.Stats(); st.Memory > config.Memory+12*(privateOverhead+10) { // last frames find room in any case
+		if st := w.hub.Stats(); st.Memory > config.Memory+12*(allowance+privateOverhead+10) { // last frames find room in any case
 			t.Errorf("%d bytes are in use", st.Memory)
 		}
 		if t.Failed() {
