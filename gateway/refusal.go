@@ -47,7 +47,7 @@ var (
 	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
 	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}
 	CutShort         = Refusal{Name: "cut-short", Status: 400, Say: "the request ended early", Type: "BadRequestException", Why: "The connection ended in the middle of a body."}
-	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes."}
+	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes, or than `--memory` can ever hold."}
 	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB, or two of the largest messages, wait."}
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
 	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "A parameter that the path does not know, such as `?topc=a`, or a value that cannot be, such as a topic's name of more than 256 bytes."}
@@ -62,7 +62,7 @@ var (
 	TopicRemoved   = Refusal{Name: "topic-removed", Code: ws.NormalClosure, Say: "the topic of this connection was removed", Why: "DELETE on the last topic of the connection's address."}
 	ProtocolError  = Refusal{Name: "protocol-error", Code: ws.ProtocolError, Say: "the WebSocket protocol was not followed", Why: "RFC 6455 was not followed; the reason says which rule."}
 	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be valid UTF-8", Why: "A text message or a close reason is not UTF-8."}
-	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "messages are limited to 131072 bytes", Why: "A message of more than `--max-message` bytes, which the reason names, also in fragments."}
+	MessageTooBig  = Refusal{Name: "message-too-big", Code: ws.TooBig, Say: "messages are limited to 131072 bytes", Why: "A message of more than `--max-message` bytes, which the reason names, also in fragments; or one that `--memory` can never hold, stamped and in all of its topics."}
 	FellBehind     = Refusal{Name: "fell-behind", Code: ws.TryAgainLater, Say: "you read too slowly: messages were lost; reconnect", Why: "More than `--backlog` bytes were published that this client has not read."}
 	Flooded        = Refusal{Name: "flooded", Code: ws.TryAgainLater, Say: "you ask for more than you read", Why: "More than 256 KiB, or two of the largest messages, of answers wait for this client."}
 	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}

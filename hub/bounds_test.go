@@ -237,6 +237,70 @@ func TestWhoeverAsksForMorePays(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForEver: readers that are stuck, none of which holds more than
+// its share, do not stop a topic that has a little, and a slow reader of its own.
+func TestNobodyWaitsForEver(t *testing.T) {
+	h := New(Config{Backlog: 256 << 10, Memory: 4 << 20})
+	s := newShard(h)
+	stuck := []*reader{join(s, "slow", "a")}
+	publish := func(topic string, size int) error {
+		defer settle(s)
+		return h.Publish(Publication{Topics: names(topic), Frame: make([]byte, size)})
+	}
+	for range 3 {
+		publish("a", 9<<10)
+	}
+	for i := range 8 {
+		stuck = append(stuck, join(s, "stuck", fmt.Sprint(i)))
+		for range 19 {
+			publish(fmt.Sprint(i), 10<<10)
+		}
+	}
+	for tries := 0; publish("a", 40<<10) != nil; tries++ {
+		if tries == 3 {
+			t.Fatal("nobody can talk where a slow reader listens")
+		}
+		for _, r := range stuck {
+			if r.Behind() {
+				r.Finish([]byte("[1013]"), true)
+			}
+		}
+	}
+}
+
+// TestTooLarge: what can never find room is refused for good, not until others
+// have read.
+func TestTooLarge(t *testing.T) {
+	h := New(Config{Backlog: 8 << 10, Memory: 64 << 10})
+	s := newShard(h)
+	ann := join(s, "ann", "a", "b", "c", "d", "e")
+	for why, p := range map[string]Publication{
+		"one topic's":   {Topics: names("a"), Frame: make([]byte, 30<<10)},
+		"in all topics": {Topics: names("a", "b", "c", "d", "e"), Frame: make([]byte, 6<<10)},
+		"for its copy":  own(ann, "a", 17<<10),
+	} {
+		if err := h.Publish(p); err != ErrTooLarge {
+			t.Errorf("more than the memory %s: %v", why, err)
+		}
+	}
+	for why, p := range map[string]Publication{
+		"one topic's":   {Topics: names("a"), Frame: make([]byte, 25<<10)},
+		"in all topics": {Topics: names("a", "b", "c", "d", "e"), Frame: make([]byte, 5<<10)},
+		"for its copy":  own(ann, "a", 16000),
+	} {
+		for range 3 {
+			if err := h.Publish(p); err != nil {
+				t.Errorf("just the memory %s: %v", why, err)
+			}
+			settle(s)
+			if err := ann.readAll(); err != nil {
+				t.Error(err)
+			}
+			settle(s)
+		}
+	}
+}
+
 // TestExpelledTooLate: a member that was chosen to give up its place, and has
 // read everything by the time its shard takes its turn, stays.
 func TestExpelledTooLate(t *testing.T) {

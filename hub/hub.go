@@ -38,6 +38,10 @@ var (
 	// published. Wait for Hub.Retry and try again.
 	ErrBusy = errors.New("hub: no room for the message until others have read")
 
+	// ErrTooLarge means that a message, or its sender's copy of it, can never
+	// find room. Nothing was published.
+	ErrTooLarge = errors.New("hub: the message is too large for the hub's memory")
+
 	// ErrFull means that a member's posts would exceed Config.Posts. Nothing
 	// was posted.
 	ErrFull = errors.New("hub: too much is posted to the member already")
@@ -118,7 +122,7 @@ const (
 
 // Publish appends a frame to the log of each topic that has members.
 //
-// It returns ErrBusy, ErrGone or nil, and never waits. After ErrBusy the shard
+// It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After ErrBusy the shard
 // of p.From is woken when it is worth trying again.
 //
 // Once a member's last frame is queued (see Member.Finish), Publish returns

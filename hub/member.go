@@ -300,6 +300,9 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		if p.Echo == EchoOwn {
 			echo.frame = bytes.Clone(p.Own)
 		}
+		if int64(echo.size()) > h.private.limit {
+			return due, ErrTooLarge
+		}
 		if !m.takePrivate(echo.size()) {
 			return h.starve(m, echo.size(), due), ErrBusy
 		}

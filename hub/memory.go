@@ -85,8 +85,8 @@ func (s *spares) take(capacity int) *chunk {
 }
 
 // makeRoomIn makes room for a frame of size bytes at the head of each topic's
-// log. It returns ErrBusy if there must be none, or errNoChunk if spare lacks
-// chunks, which it then notes.
+// log. It returns ErrBusy if there is none now, ErrTooLarge if there never will
+// be, or errNoChunk if spare lacks chunks, which it then notes.
 func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error) {
 	for _, t := range audience {
 		h.unspend(t) // so that room for one is not taken from another
@@ -97,6 +97,14 @@ func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error)
 		}
 		if err == ErrBusy {
 			break
+		}
+	}
+	if err == ErrBusy {
+		for _, t := range audience {
+			h.dropRead(t) // it may be larger than what is needed
+		}
+		if len(audience)*footprint(max(size, minChunk)) > h.logLimit {
+			err = ErrTooLarge
 		}
 	}
 	if err != nil {
@@ -118,7 +126,12 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 	if l.room(size) != nil {
 		return nil
 	}
-	capacity := l.nextCapacity(size, min(maxChunk, h.config.Backlog/8))
+	limit := min(maxChunk, h.config.Backlog/8)
+	capacity := l.nextCapacity(size, limit)
+	if h.free() < footprint(capacity) {
+		h.dropRead(t)
+		capacity = l.nextCapacity(size, limit)
+	}
 	need := footprint(capacity)
 	if ahead := l.sizeFrom(t.offered()); ahead > 0 && ahead+need > h.config.Backlog/2 {
 		return ErrBusy
@@ -131,12 +144,16 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 	for old < len(l.chunks) && l.size-freed+need > h.config.Backlog {
 		older()
 	}
-	switch h.makeSpace(t, need-freed) {
-	case spaceSoon:
-		return ErrBusy
-	case noSpace: // the topic's own slow readers pay
-		for offered := t.offered(); h.free()+freed < need; older() {
-			if l.size-freed <= maxChunk || l.chunks[old].end() > offered {
+	if !h.makeSpace(need - freed) {
+		if h.expelHeaviest(h.logLimit / 8) {
+			return ErrBusy
+		}
+		for offered := t.offered(); h.free()+freed < need; older() { // the topic's own slow readers pay
+			if l.size-freed <= maxChunk { // it has next to nothing
+				h.expelHeaviest(0)
+				return ErrBusy
+			}
+			if l.chunks[old].end() > offered {
 				return ErrBusy
 			}
 		}
@@ -160,15 +177,29 @@ func (h *Hub) add(t *topic, c *chunk) {
 	h.logBytes += c.footprint()
 }
 
-// drop removes the oldest chunk of t's log.
+// drop removes the oldest chunk of t's log, and wakes those who wait for memory.
 func (h *Hub) drop(t *topic) {
+	h.remove(t)
+	h.reconsider()
+}
+
+// remove removes the oldest chunk of t's log.
+func (h *Hub) remove(t *topic) {
 	l := &t.log
 	n := l.chunks[0].footprint()
 	l.chunks = append([]*chunk(nil), l.chunks[1:]...)
 	l.size -= n
 	h.logBytes -= n
 	h.dropped += n
-	h.reconsider()
+}
+
+// dropRead removes the chunks that every member has read. Nobody waits for their
+// memory, because whoever needs it can do the same: see makeSpace.
+func (h *Hub) dropRead(t *topic) {
+	tail := t.tail()
+	for len(t.log.chunks) > 0 && t.log.chunks[0].end() <= tail {
+		h.remove(t)
+	}
 }
 
 // trim drops the chunks that every member has read, but for the last one: the
@@ -181,45 +212,36 @@ func (h *Hub) trim(t *topic) {
 	h.noteSpent(t)
 }
 
-// What there is of the memory that a log needs.
-type space uint8
-
-const (
-	enoughSpace space = iota
-	spaceSoon         // a member leaves some
-	noSpace
-)
-
-// makeSpace frees n bytes for t's log if they are not free yet: of chunks that
-// everybody has read. If those are not enough it may put the member behind that
-// holds most: if that is more than its share, or if t has next to nothing.
-func (h *Hub) makeSpace(t *topic, n int) space {
+// makeSpace frees n bytes for a log if they are not free yet, of chunks that
+// everybody has read. It reports whether they are free now.
+func (h *Hub) makeSpace(n int) bool {
 	for h.free() < n && h.spentFirst != nil {
 		first := h.spentFirst
 		h.unspend(first)
-		for len(first.log.chunks) > 0 {
-			h.drop(first)
-		}
+		h.dropRead(first)
 	}
-	if h.free() >= n {
-		return enoughSpace
-	}
+	return h.free() >= n
+}
+
+// expelHeaviest makes the member that holds most of the logs' memory give it up,
+// if that is at least least bytes. It reports whether a member does so, or was
+// told to before: then there is memory soon.
+func (h *Hub) expelHeaviest(least int) bool {
 	if h.expelled > 0 {
-		return spaceSoon
+		return true
 	}
-	poor := t.log.size+n <= max(maxChunk, n)
-	if !poor && h.dropped-h.weighed < h.logLimit/32 {
-		return noSpace // as little as when members were last compared
+	if least > 0 && h.dropped-h.weighed < h.logLimit/32 {
+		return false // nobody holds much more than when members were last compared
 	}
 	h.weighed = h.dropped
 	m, holds := h.heaviest()
-	if m == nil || !poor && holds < h.logLimit/8 {
-		return noSpace
+	if m == nil || holds < least {
+		return false
 	}
 	h.expelled++
 	m.shard.expelled = append(m.shard.expelled, m)
 	h.call(m.shard)
-	return spaceSoon
+	return true
 }
 
 // free is how many bytes the logs may still take.

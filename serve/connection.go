@@ -184,12 +184,18 @@ func (c *connection) Closed(cause error) {
 // Explain implements transport.Receiver.
 func (c *connection) Explain(cause error) ws.Close { return explain(cause).Close() }
 
+// noMemoryEver is said of a message that is within the limit, but not with its
+// stamps and in all of its topics.
+const noMemoryEver = "the server's memory is too small for this message"
+
 // explain returns the refusal that a client is told when its connection ends because of cause.
 func explain(cause error) gateway.Refusal {
 	var fault ws.Close
 	switch {
 	case errors.Is(cause, hub.ErrBehind):
 		return gateway.FellBehind
+	case errors.Is(cause, hub.ErrTooLarge):
+		return gateway.MessageTooBig.Saying(noMemoryEver)
 	case errors.Is(cause, transport.ErrFlooded):
 		return gateway.Flooded
 	case errors.Is(cause, transport.ErrIdle):

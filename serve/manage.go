@@ -181,7 +181,11 @@ func (s *Server) Publish(r *http.Request, data []byte) (heard int, no *gateway.R
 			Topics: appendTopics(nil, m, e.Topics),
 			Frame:  ws.AppendFrame(nil, opcode(e.Binary), e.Data),
 		}
-		if err := s.publishPatiently(ctx, p); err != nil {
+		switch err := s.publishPatiently(ctx, p); {
+		case errors.Is(err, hub.ErrTooLarge):
+			no := gateway.TooLarge.Saying(noMemoryEver)
+			return 0, &no
+		case err != nil:
 			return 0, &gateway.Busy
 		}
 		heard = s.hub.Audience(p.Topics)

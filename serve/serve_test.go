@@ -212,7 +212,9 @@ func TestEveryEndIsExplained(t *testing.T) {
 			t.Errorf("nothing ends with %s", no.Name)
 		}
 	}
-	for want, cause := range map[string]error{"client": transport.Goodbye{}, "lost": transport.ErrLost, "idle": transport.ErrIdle} {
+	for want, cause := range map[string]error{
+		"client": transport.Goodbye{}, "lost": transport.ErrLost, "idle": transport.ErrIdle, "message-too-big": hub.ErrTooLarge,
+	} {
 		if got := endName(cause); got != want {
 			t.Errorf("%v is counted as %s, want %s", cause, got, want)
 		}
@@ -249,6 +251,34 @@ func TestPublishPatiently(t *testing.T) {
 			return
 		default:
 		}
+	}
+}
+
+// TestNoMemoryEver: a message that is within the limit, and for which there will
+// never be memory with its stamps and in all of its topics, is refused, and does
+// not wait for ever.
+func TestNoMemoryEver(t *testing.T) {
+	s := open(t, func(c *Config) { c.MaxMessage, c.Backlog, c.Memory = 4<<10, 32<<10, 64<<10 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	client, _, err := websocket.Dial(ctx, s.URL()+"?topic=a&topic=b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := strings.Repeat("\x01", 4<<10) // becomes six times as long
+	resp, err := http.Post("http"+strings.TrimPrefix(s.URL(), "ws")+"/publish?topic=a&topic=b", "", strings.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 413 || !strings.Contains(string(body), noMemoryEver) {
+		t.Errorf("POST /publish: %s %s", resp.Status, body)
+	}
+	client.Write(ctx, websocket.MessageText, []byte(message))
+	_, _, err = client.Read(ctx)
+	var end websocket.CloseError
+	if !errors.As(err, &end) || end.Code != websocket.StatusMessageTooBig || end.Reason != "message-too-big: "+noMemoryEver {
+		t.Errorf("the client is told %v", err)
 	}
 }
 
