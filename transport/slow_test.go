@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,36 @@ func TestBusy(t *testing.T) {
 		})
 		ann.send(append(masked(ws.Text, "one"), masked(ws.Text, "two")...))
 		ann.hears("meanwhile", "meanwhile", "meanwhile", "one", "two")
+	})
+}
+
+// TestBusyForEver: a client whose message has to wait, and for which there is
+// never room, can be told to go all the same, and be cut off.
+func TestBusyForEver(t *testing.T) {
+	eachWay(t, Config{}, hub.Config{}, func(w *world) {
+		dial := func() *client {
+			refused := make(chan struct{})
+			var once sync.Once
+			c := w.dial(func(e *ear) {
+				e.message = func([]byte, bool) error {
+					once.Do(func() { close(refused) })
+					return hub.ErrBusy
+				}
+			})
+			c.say("hello")
+			<-refused
+			return c
+		}
+		ann := dial()
+		ann.ear.Close(errors.New("enough"))
+		ann.told(ws.GoingAway)
+		ann.bye()
+		ann.ear.ended()
+		bob := dial()
+		bob.ear.kill()
+		if cause := bob.ear.ended(); cause != ErrLost {
+			w.Errorf("the cause is %v, want ErrLost", cause)
+		}
 	})
 }
 

@@ -106,66 +106,48 @@ func (s *stream) ignore(n int) {
 // take handles what the client sent, and waits whenever it must.
 func (s *stream) take(b []byte) error {
 	in := input{rest: b}
-	var retry <-chan struct{}
+	var resume, retry <-chan struct{}
 	for {
 		wait, err := s.conn.take(&in)
 		s.held.Store(wait == untilRetry || wait == untilTime)
-		switch {
-		case wait == none:
+		if wait == none {
 			return err
-		case wait == untilRead:
-			s.awaitRead()
-		case wait == untilTime:
-			s.awaitTime(s.conn.holdTill - s.conn.transport.now())
-		case retry == nil:
-			retry = s.conn.transport.config.Hub.Retry() // and try again: it may have come meanwhile
-		default:
-			<-retry
-			retry = nil
 		}
-	}
-}
-
-// awaitRead waits until the client has read what it must, or never will.
-func (s *stream) awaitRead() {
-	for {
-		s.mu.Lock()
-		if s.done || !s.conn.mustRead() || s.conn.closing() {
-			s.mu.Unlock()
-			return
+		if resume == nil {
+			if resume, err = s.resumed(); err != nil {
+				return err
+			}
+			continue // what it waits for may have come meanwhile
 		}
-		resume := s.resumed()
-		s.mu.Unlock()
-		<-resume
-	}
-}
-
-// awaitTime waits for some milliseconds, or until the connection is closing.
-func (s *stream) awaitTime(ms int64) {
-	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
-	defer timer.Stop()
-	for {
-		s.mu.Lock()
-		resume := s.resumed()
-		s.mu.Unlock()
-		if s.conn.closing() {
-			return
+		if wait == untilRetry && retry == nil {
+			retry = s.conn.transport.config.Hub.Retry()
+			continue
+		}
+		var timer <-chan time.Time
+		if wait == untilTime {
+			timer = time.After(time.Duration(s.conn.holdTill-s.conn.transport.now()) * time.Millisecond)
 		}
 		select {
-		case <-timer.C:
-			return
 		case <-resume:
+		case <-retry:
+		case <-timer:
 		}
+		resume, retry = nil, nil
 	}
 }
 
-// resumed returns a channel that is closed when the reader should look again. It
-// requires s.mu.
-func (s *stream) resumed() <-chan struct{} {
+// resumed returns a channel that is closed when the reader should look again, or
+// an error if there is nobody left to read for.
+func (s *stream) resumed() (<-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return nil, net.ErrClosed
+	}
 	if s.resume == nil {
 		s.resume = make(chan struct{})
 	}
-	return s.resume
+	return s.resume, nil
 }
 
 // wakeReader makes the reader look again. It requires s.mu.
@@ -192,8 +174,12 @@ func (s *stream) giveTime() {
 	s.socket.SetReadDeadline(s.until)
 }
 
-// kill implements driver.
-func (s *stream) kill() { s.socket.Close() } // the reader notices
+// kill implements driver. The reader notices, also while it waits for something
+// else than the socket.
+func (s *stream) kill() {
+	s.socket.Close()
+	s.lastWritten()
+}
 
 // awaitFlush waits until the last frame is written, or time has run out.
 func (s *stream) awaitFlush() {
@@ -322,8 +308,7 @@ func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
 			return true
 		}
 		if err != nil {
-			s.socket.Close() // the reader notices
-			s.lastWritten()
+			s.kill()
 			return false
 		}
 	}
