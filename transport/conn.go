@@ -72,9 +72,11 @@ func (c *Conn) Wake() {
 	c.mu.Lock()
 	driver, closing := c.driver, c.cause != nil
 	c.mu.Unlock()
-	if driver != nil {
-		driver.wake(closing)
+	if driver == nil {
+		c.checkBehind()
+		return
 	}
+	driver.wake(closing)
 }
 
 // Receiver returns whom the connection belongs to.
@@ -160,7 +162,8 @@ func (c *Conn) timeToClose(now int64) int64 {
 	return min(now+limit, c.closed.Load()+closePatience*limit)
 }
 
-// checkBehind ends a connection that has fallen behind while its socket is full.
+// checkBehind ends a connection that has fallen behind while its socket is full,
+// or has yet to come.
 func (c *Conn) checkBehind() {
 	if c.Behind() {
 		c.Close(hub.ErrBehind)

@@ -63,6 +63,41 @@ func TestBusyForEver(t *testing.T) {
 	})
 }
 
+// TestBehindBeforeTheSocket: a connection that has no socket yet, and holds what
+// others need, gives it up like any other.
+func TestBehindBeforeTheSocket(t *testing.T) {
+	eachWay(t, Config{}, hub.Config{Backlog: 64 << 10, Memory: 128 << 10}, func(w *world) {
+		ann, served := w.pair()
+		ann.ear = w.newEar()
+		w.publish(make([]byte, 40<<10))
+		bob := w.dial(func(e *ear) {
+			e.Unsubscribe(everyone[0])
+			e.Subscribe(hub.Topic{App: "test", Name: "aside"})
+		})
+		text := strings.Repeat("x", 30<<10)
+		deadline := time.After(patience)
+		for published := false; !published; {
+			retry := w.hub.Retry()
+			p := hub.Publication{Topics: []hub.Topic{{App: "test", Name: "aside"}}, Frame: ws.AppendFrame(nil, ws.Text, []byte(text))}
+			if published = w.hub.Publish(p) == nil; !published {
+				select {
+				case <-retry:
+				case <-deadline:
+					w.transport.Abandon(&ann.ear.Conn)
+					w.Fatal("it does not give it up")
+				}
+			}
+		}
+		bob.hears(text)
+		w.transport.Serve(&ann.ear.Conn, w.wrap(served), nil)
+		ann.told(ws.TryAgainLater)
+		ann.bye()
+		if cause := ann.ear.ended(); !errors.Is(cause, hub.ErrBehind) {
+			w.Errorf("the cause is %v", cause)
+		}
+	})
+}
+
 // publish says something to everyone, as soon as there is room for it.
 func (w *world) publish(frame []byte) {
 	w.Helper()
