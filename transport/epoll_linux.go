@@ -20,8 +20,9 @@ type poller struct {
 	fd     int
 	file   *os.File // owns fd
 	raw    syscall.RawConn
-	bell   int       // an eventfd
-	till   time.Time // the deadline of file
+	bell   int              // an eventfd
+	strike func(fd uintptr) // strikes the bell
+	till   time.Time        // the deadline of file
 	events [256]unix.EpollEvent
 }
 
@@ -42,6 +43,7 @@ func newPoller() (*poller, error) {
 		return nil, fmt.Errorf("make an epoll descriptor pollable: %w", err)
 	}
 	p := &poller{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	p.strike = func(uintptr) { unix.Write(p.bell, one[:]) }
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		p.file.Close()
 		return nil, err
@@ -58,9 +60,10 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
+// close lets go of the descriptors, when nobody rings any more.
 func (p *poller) close() {
+	p.file.Close() // waits for those who do
 	unix.Close(p.bell)
-	p.file.Close()
 }
 
 func (p *poller) add(fd int, interest uint32) error {
@@ -98,12 +101,16 @@ func (p *poller) wait(till time.Time) (events []unix.EpollEvent) {
 	return events
 }
 
-// ring ends wait. It may be called from any goroutine.
-func (p *poller) ring() {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1) // so that the count does not overflow in a lifetime
-	unix.Write(p.bell, one[:])
-}
+// ring ends wait. It may be called from any goroutine at any time: after close it
+// does nothing, because the bell's number may be another file's by then.
+func (p *poller) ring() { p.raw.Control(p.strike) }
+
+// one is what a ring adds to the count of the eventfd, which does not overflow in
+// a lifetime.
+var one = func() (b [8]byte) {
+	binary.NativeEndian.PutUint64(b[:], 1)
+	return b
+}()
 
 // The calls below do not tell the runtime that they are under way: on a non-blocking socket they take no longer than
 // copying the bytes. They are send and recv because write and read take a longer way through the kernel.

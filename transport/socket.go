@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -51,7 +52,10 @@ func (s *socket) unacked() (n int32) {
 
 // writeAll writes all of bufs, waiting as long as it takes.
 func (s *socket) writeAll(bufs [][]byte) (int, error) {
-	list := net.Buffers(bufs)
+	if len(bufs) == 1 {
+		return s.Conn.Write(bufs[0])
+	}
+	list := net.Buffers(slices.Clone(bufs)) // WriteTo changes it
 	n, err := list.WriteTo(s.Conn)
 	return int(n), err
 }
