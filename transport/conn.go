@@ -29,7 +29,7 @@ type Conn struct {
 
 	// Owned by the one who reads.
 	decoder  ws.Decoder
-	reserved int32  // bytes of the hub's memory, for what the decoder holds
+	reserved int32  // bytes of the hub's memory, for what is not handled
 	controls uint32 // control frames in that second:
 	second   uint32
 	holdTill int64 // nothing is taken from the client before that

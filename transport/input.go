@@ -43,10 +43,21 @@ var errClosed = errors.New("transport: the client has closed")
 // all that counts is the client's close frame.
 func (c *Conn) take(in *input) (pause, error) {
 	wait, err := c.takeMessages(in)
-	if err == nil && !c.account() {
+	if err == nil && !c.account(in.size(wait)) {
 		return none, ErrNoMemory
 	}
 	return wait, err
+}
+
+// size is how many bytes an input keeps while it waits.
+func (in *input) size(wait pause) int {
+	switch {
+	case wait == none:
+		return 0
+	case in.refused:
+		return len(in.message.Data) + len(in.rest)
+	}
+	return len(in.rest)
 }
 
 func (c *Conn) takeMessages(in *input) (pause, error) {
@@ -91,16 +102,18 @@ func (c *Conn) takeMessages(in *input) (pause, error) {
 	}
 }
 
-// account notes how much memory the message takes that is on its way, and when
-// it began. It reports false if there is no such memory.
-func (c *Conn) account() bool {
-	held := int32(c.decoder.Held())
+// account notes how much memory the client's messages take that are not handled:
+// waiting bytes of input, and what has come of a message that is on its way,
+// which begins now if it has not. It reports false if there is no such memory.
+func (c *Conn) account(waiting int) bool {
+	coming := c.decoder.Held()
 	switch {
-	case held == 0:
+	case coming == 0:
 		c.begun.Store(0)
 	case c.begun.Load() == 0:
 		c.begun.Store(c.heard.Load()) // it was heard just now
 	}
+	held := int32(coming + waiting)
 	more := int(held - c.reserved)
 	switch {
 	case more < 0:
@@ -125,7 +138,7 @@ const (
 // anything any more.
 func (c *Conn) stopDecoding() {
 	c.decoder = ws.Decoder{}
-	c.account()
+	c.account(0)
 }
 
 // mustRead reports whether the client must read before more is taken from it.

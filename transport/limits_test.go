@@ -107,6 +107,49 @@ func TestHalfMessagesAreCounted(t *testing.T) {
 	})
 }
 
+// TestWaitingMessagesAreCounted: so is what clients have sent and what has to
+// wait, until the hub has room or the client has read.
+func TestWaitingMessagesAreCounted(t *testing.T) {
+	const memory, size = 1 << 20, 50_000
+	eachWay(t, Config{Close: 50 * time.Millisecond}, hub.Config{Memory: memory}, func(w *world) {
+		full := true
+		refuse := func(e *ear) {
+			e.message = func([]byte, bool) error {
+				if full {
+					return hub.ErrBusy
+				}
+				return nil
+			}
+		}
+		ended := 0
+		for range 10 {
+			ann := w.dial(refuse)
+			before := w.hub.Stats().Memory
+			ann.send(append(masked(ws.Text, strings.Repeat("x", size)), half(10)...))
+			w.eventually("the message is counted, or refused", func() bool {
+				return ann.ear.closing() || w.hub.Stats().Memory >= before+size
+			})
+			if ann.ear.closing() {
+				ended++
+				if cause := ann.ear.ended(); cause != ErrNoMemory {
+					w.Errorf("the cause is %v", cause)
+				}
+			}
+		}
+		if used := w.hub.Stats().Memory; ended < 5 || used > memory/4+10_000 { // and close frames
+			w.Errorf("%d of 10 were closed, and %d bytes are in use", ended, used)
+		}
+		for _, c := range w.clients {
+			c.SetLinger(0)
+			c.Close()
+		}
+		for _, c := range w.clients {
+			c.ear.kill()
+		}
+		w.eventually("all of it comes back", func() bool { return w.hub.Stats().Memory == 0 })
+	})
+}
+
 // TestRestlessClient: a client that sends nothing but control frames is closed,
 // and told why, and what else it sends costs little.
 func TestRestlessClient(t *testing.T) {
