@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
 	"crier/app"
 	"crier/fair"
@@ -29,6 +28,8 @@ type Options struct {
 	Timeout time.Duration
 	// Variables are given to functions, beside what crier's own environment and the file say: KEY=value.
 	Variables []string
+	// Strict has answers fail that API Gateway refuses, though they say what is meant.
+	Strict bool
 	// Watch has functions reload when their files change.
 	Watch bool
 	// Report is told of each event when it has been handled, from any goroutine.
@@ -46,6 +47,7 @@ type Report struct {
 	Took        time.Duration
 	Status      int    // of the answer; 0 if it has none
 	Cause       error  // of a failure or a refusal
+	Doubt       error  // why API Gateway may take the answer otherwise
 	Event       []byte // as the integration got it
 }
 
@@ -214,7 +216,7 @@ func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte)
 	}
 	payload, report := a.start(config.Integration, c.ID, ev)(ctx)
 	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
-		report.Status = said.status()
+		report.Status, report.Doubt = said.status, said.odd
 	}
 	return payload, report
 }
@@ -263,10 +265,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	payload, report := a.start(route.Integration, c.ID, ev)(ctx)
 	var said answer
 	if report.Cause == nil {
-		said, report.Cause = parseAnswer(payload)
-	}
-	if report.Cause == nil && strings.ContainsFunc(said.protocol(), unicode.IsControl) {
-		report.Cause = fmt.Errorf("%w: the subprotocol %q is none", errMalformed, said.protocol())
+		said, report.Cause = a.read(payload)
 	}
 	switch {
 	case errors.Is(report.Cause, context.DeadlineExceeded):
@@ -276,13 +275,28 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	case report.Cause != nil:
 		report.Status = http.StatusBadGateway
 	default:
-		report.Status = said.status()
+		report.Status, report.Doubt = said.status, said.odd
+		if said.implied {
+			report.Doubt = errImplied
+		}
 	}
 	a.options.Report(report)
 	if report.Status < 200 || report.Status > 299 {
 		return a.refusal(ev, report.Status)
 	}
-	return Admission{Status: http.StatusOK, Protocol: said.protocol()}
+	return Admission{Status: http.StatusOK, Protocol: said.protocol}
+}
+
+// errImplied is what is said of a handshake that is accepted by {}.
+var errImplied = errors.New("the answer has no statusCode: it counts as 200, as API Gateway does it for other APIs")
+
+// read reads an answer as strictly as it is to be read.
+func (a *API) read(payload []byte) (answer, error) {
+	said, err := parseAnswer(payload)
+	if err == nil && a.options.Strict && said.odd != nil {
+		return answer{}, said.odd
+	}
+	return said, err
 }
 
 // authorize asks the authorizer.
@@ -361,15 +375,19 @@ func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report
 	}
 	var body []byte
 	if report.Cause == nil {
-		said, err := parseAnswer(payload)
-		report.Status = said.status()
+		said, err := a.read(payload)
+		report.Status, report.Doubt = said.status, said.odd
+		if route.Respond {
+			body = said.body
+		}
 		switch {
-		case route.Respond && err == nil:
-			if body, report.Cause = said.body(); len(body) > maxBody {
-				report.Cause = fmt.Errorf("%w: its body has %d bytes, and a message at most %d", errMalformed, len(body), maxBody)
-			}
-		case route.Respond, !json.Valid(payload):
+		case len(body) > maxBody:
+			report.Cause = fmt.Errorf("%w: its body has %d bytes, and a message at most %d", errMalformed, len(body), maxBody)
+		case err == nil:
+		case route.Respond, a.options.Strict, !json.Valid(payload):
 			report.Cause = err
+		default:
+			report.Doubt = err // but nothing of it is sent
 		}
 	}
 	if report.Cause != nil {
@@ -399,7 +417,7 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	payload, report := a.start(route.Integration, from, ev)(ctx)
 	if report.Cause == nil {
 		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
-		report.Status = said.status()
+		report.Status = said.status
 	} else {
 		report.Status = http.StatusBadGateway
 	}

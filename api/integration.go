@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"crier/lambda"
@@ -120,64 +118,4 @@ func newMock(c *MockConfig) mock {
 // Start implements Integration.
 func (m mock) Start(string, []byte) (wait func(context.Context) ([]byte, error), err error) {
 	return func(context.Context) ([]byte, error) { return m.payload, nil }, nil
-}
-
-// An answer is what a proxy integration makes of an event.
-type answer struct {
-	StatusCode      *int             `json:"statusCode"`
-	Headers         map[string]any   `json:"headers"`
-	MultiHeaders    map[string][]any `json:"multiValueHeaders"`
-	Body            *string          `json:"body"`
-	IsBase64Encoded bool             `json:"isBase64Encoded"`
-}
-
-// errMalformed says that a payload is not a proxy's answer.
-var errMalformed = errors.New(`malformed answer: want an object such as {"statusCode": 200}`)
-
-func parseAnswer(payload []byte) (a answer, err error) {
-	if err := json.Unmarshal(payload, &a); err != nil || a.StatusCode == nil {
-		return answer{}, fmt.Errorf("%w, got %.200s", errMalformed, payload)
-	}
-	return a, nil
-}
-
-// status returns the answer's status; 0 if it is none.
-func (a answer) status() int {
-	if a.StatusCode == nil {
-		return 0
-	}
-	return *a.StatusCode
-}
-
-// header returns the value of a header, however its name is spelt.
-func (a answer) header(name string) string {
-	for spelt, value := range a.Headers {
-		if strings.EqualFold(spelt, name) && value != nil {
-			return fmt.Sprint(value)
-		}
-	}
-	for spelt, values := range a.MultiHeaders {
-		if strings.EqualFold(spelt, name) && len(values) > 0 {
-			return fmt.Sprint(values[len(values)-1])
-		}
-	}
-	return ""
-}
-
-// protocol returns the subprotocol that a $connect handler has chosen, or nothing.
-func (a answer) protocol() string { return a.header("Sec-WebSocket-Protocol") }
-
-// body returns what a route response sends; nil if there is nothing.
-func (a answer) body() ([]byte, error) {
-	if a.Body == nil || *a.Body == "" {
-		return nil, nil
-	}
-	if !a.IsBase64Encoded {
-		return []byte(*a.Body), nil
-	}
-	data, err := base64.StdEncoding.DecodeString(*a.Body)
-	if err != nil {
-		return nil, fmt.Errorf("malformed answer: the body is not base64: %w", err)
-	}
-	return data, nil
 }

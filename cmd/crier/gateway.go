@@ -83,7 +83,7 @@ are told to trust.`,
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
 	f.BoolVar(&o.watch, "watch", false, "reload functions when their files change")
 	f.BoolVar(&o.events, "events", false, "print every event as JSON")
-	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler")
+	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it refuses")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
 	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two, and without an admin key, programs on this machine may sign as they like")
 	key.flags(f, "who manages the server must have this key (Authorization: Bearer KEY)")
@@ -162,7 +162,7 @@ func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options,
 		Log:       log.Logger,
 	}
 	if o.limits {
-		options.Timeout = apiGatewayTimeout
+		options.Timeout, options.Strict = apiGatewayTimeout, true
 	}
 	return options, authority, nil
 }
@@ -187,14 +187,20 @@ func (t *teller) report(r api.Report) {
 	if r.Status != 0 {
 		attributes = append(attributes, "status", r.Status)
 	}
-	if r.Cause == nil {
+	if r.Cause == nil && r.Doubt == nil {
 		t.log.Info("event", attributes...)
 		return
 	}
 	if r.Integration != "" {
 		attributes = append(attributes, "integration", r.Integration)
 	}
-	t.log.Warn("event", append(attributes, "cause", r.Cause)...)
+	if r.Cause != nil {
+		attributes = append(attributes, "cause", r.Cause)
+	}
+	if r.Doubt != nil {
+		attributes = append(attributes, "doubt", r.Doubt)
+	}
+	t.log.Warn("event", attributes...)
 }
 
 func (t *teller) output(function, line string) {

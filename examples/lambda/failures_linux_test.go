@@ -84,7 +84,7 @@ integrations:
 		{"die", failed, "signal: killed"},
 		{"late", failed, "Error: too late to catch"},
 		{"null", failed, "malformed answer"},
-		{"garbage", failed, `malformed answer: want an object such as {\"statusCode\": 200}, got \"garbage\"`},
+		{"garbage", failed, `malformed answer: it is \"garbage\"; want an object such as {\"statusCode\": 200}`},
 		{"huge", failed, "Function.ResponseSizeTooLarge"},
 		{"500", "sorry", ""},
 		{"print", "printed", ""},
