@@ -40,6 +40,10 @@ const (
 	maxEndings = 100
 )
 
+// answersGrace is how long handlers may still take with the messages of a client
+// that has sent its close frame: most wait for ours for five seconds or more.
+const answersGrace = 4 * time.Second
+
 // callsGrace is how long handlers may still take when the last connection has ended.
 const callsGrace = 2 * time.Second
 
@@ -205,6 +209,11 @@ type caller struct {
 	about    *api.Connection
 	protocol string
 	expiry   *time.Timer // of the connection; nil: it has none
+
+	mu      sync.Mutex
+	asked   int         // messages that are with the handlers
+	leaving error       // why the connection ends when there are no more answers; nil: it does not
+	grace   *time.Timer // of the answers; nil if leaving is
 }
 
 // call asks the handlers about a handshake that has been admitted.
@@ -295,11 +304,37 @@ func (c *caller) Message(data []byte, binary bool) error {
 		return nil
 	}
 	reply := calls.api.Message(c.about, data, binary)
+	c.mu.Lock()
+	c.asked++
+	c.mu.Unlock()
 	go func() { // end waits for it
 		defer calls.done()
 		c.post(reply(calls.ctx))
+		c.answered()
 	}()
 	return nil
+}
+
+// answered notes that the handlers are done with a message.
+func (c *caller) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked--; c.asked == 0 && c.leaving != nil {
+		c.Close(c.leaving)
+	}
+}
+
+// Leaving implements transport.Receiver: the answers to what the client has said
+// go before the close frame.
+func (c *caller) Leaving(cause error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked == 0 {
+		return false
+	}
+	c.leaving = cause
+	c.grace = time.AfterFunc(answersGrace, func() { c.Close(cause) })
+	return true
 }
 
 // post sends what there is to send. A client that does not read loses it; it is told when it is closed for that.
@@ -314,6 +349,14 @@ func (c *caller) Closed(cause error) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	c.mu.Lock()
+	if c.leaving != nil {
+		c.grace.Stop()
+		if errors.Is(cause, transport.ErrLost) {
+			cause = c.leaving // it did not wait
+		}
+	}
+	c.mu.Unlock()
 	c.server.ended(c.about.ID, cause)
 	c.server.calls.announce(ending{c.about, c.goodbye(cause)})
 }

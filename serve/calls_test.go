@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,9 @@ import (
 	"github.com/coder/websocket"
 
 	"crier/api"
+	wire "crier/client"
 	"crier/gateway"
+	"crier/ws"
 )
 
 // patience is how long a test waits for what must happen; it matters only when it does not.
@@ -282,6 +285,91 @@ func TestGoodbyes(t *testing.T) {
 	}
 	if len(h.events) != 0 {
 		t.Errorf("more events: %+v", <-h.events)
+	}
+}
+
+// TestLastAnswers: a client that says something and leaves gets its answers
+// before the close frame, and can be posted to until then.
+func TestLastAnswers(t *testing.T) {
+	s, h := openOwn(t, nil)
+	leaver := func() (*wire.Conn, string) {
+		t.Helper()
+		c, err := wire.Dial(t.Context(), s.URL()+"/dev", wire.Handshake{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := h.next(t, "CONNECT").Context.Connection
+		if err := c.Write([]byte("hold"), false); err != nil {
+			t.Fatal(err)
+		}
+		c.Goodbye(ws.Close{Code: 4321})
+		s.mu.Lock()
+		caller := s.connections[id].(*caller)
+		s.mu.Unlock()
+		for deadline, leaving := time.Now().Add(patience), false; !leaving; runtime.Gosched() {
+			caller.mu.Lock()
+			leaving = caller.leaving != nil
+			caller.mu.Unlock()
+			if time.Now().After(deadline) {
+				t.Fatal("the close frame does not arrive")
+			}
+		}
+		return c, id
+	}
+	c, id := leaver()
+	if got := manage(t, s, "POST", id, "posted"); got != 200 {
+		t.Errorf("a post before the answers gets %d", got)
+	}
+	wantNext := func(want string) {
+		t.Helper()
+		if data, _, err := c.Next(); string(data) != want {
+			t.Errorf("got %q, %v, want %q", data, err, want)
+		}
+	}
+	wantNext("posted")
+	h.hold <- struct{}{}
+	wantNext("you said hold")
+	var bye ws.Close
+	if _, _, err := c.Next(); !errors.As(err, &bye) || bye.Code != 4321 {
+		t.Errorf("got %v", err)
+	}
+	if got := h.next(t, "DISCONNECT").Context; got.Connection != id || got.Code != 4321 {
+		t.Errorf("got %+v", got)
+	}
+
+	c, id = leaver() // and does not wait: it has said goodbye all the same
+	c.HangUp()
+	h.hold <- struct{}{}
+	if got := h.next(t, "DISCONNECT").Context; got.Connection != id || got.Code != 4321 {
+		t.Errorf("got %+v", got)
+	}
+
+	c, id = leaver() // deleted meanwhile
+	if got := manage(t, s, "DELETE", id, ""); got != 204 {
+		t.Errorf("got %d", got)
+	}
+	if _, _, err := c.Next(); !errors.As(err, &bye) || bye.Code != 1000 {
+		t.Errorf("got %v", err)
+	}
+	h.hold <- struct{}{}
+	if got := h.next(t, "DISCONNECT").Context; got.Connection != id || got.Code != 1000 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestLateAnswers: it does not wait for them for long.
+func TestLateAnswers(t *testing.T) {
+	s, h := openOwn(t, nil)
+	c := dial(t, s, h, "")
+	c.say("hold")
+	start := time.Now()
+	c.Close(4321, "") // waits for the answer
+	if took := time.Since(start); took < answersGrace-100*time.Millisecond || took >= 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	close(h.hold)
+	if got := h.next(t, "DISCONNECT").Context; got.Code != 4321 {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -184,6 +184,9 @@ func (c *connection) Closed(cause error) {
 // Explain implements transport.Receiver.
 func (c *connection) Explain(cause error) ws.Close { return explain(cause).Close() }
 
+// Leaving implements transport.Receiver: all answers are posted already.
+func (c *connection) Leaving(error) bool { return false }
+
 // noMemoryEver is said of a message that is within the limit, but not with its
 // stamps and in all of its topics.
 const noMemoryEver = "the server's memory is too small for this message"

@@ -95,10 +95,18 @@ func (c *Conn) Hold(d time.Duration) {
 }
 
 // Close ends the connection. The client first gets everything pending, then a
-// close frame with the reason that Receiver.Explain gives for cause. A client
-// that fell behind, or does not answer, gets the close frame at once. Only the
-// first call counts.
+// close frame with the reason that Receiver.Explain gives for cause; if that is
+// a Goodbye, with the client's code. A client that fell behind, or does not
+// answer, gets the close frame at once. Only the first call counts.
 func (c *Conn) Close(cause error) {
+	var bye Goodbye
+	if errors.As(cause, &bye) {
+		// "When sending a Close frame in response, the endpoint typically echos
+		// the status code it received."
+		// https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+		c.end(cause, ws.Close{Code: bye.Code}, false)
+		return
+	}
 	atOnce := errors.Is(cause, hub.ErrBehind) || errors.Is(cause, ErrSilent)
 	c.end(cause, c.receiver.Explain(cause), atOnce)
 }

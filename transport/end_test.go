@@ -23,6 +23,65 @@ func TestClientCloses(t *testing.T) {
 	})
 }
 
+// TestAnswersBeforeGoodbye: a client that says something and leaves gets its
+// answers first.
+func TestAnswersBeforeGoodbye(t *testing.T) {
+	eachWay(t, Config{}, hub.Config{}, func(w *world) {
+		ann := w.dial()
+		ann.send(append(masked(ws.Text, "hello"), ws.AppendMaskedClose(nil, [4]byte{}, ws.Close{Code: 4001})...))
+		ann.hears("hello")
+		ann.told(4001)
+		if _, ok := ann.ear.ended().(Goodbye); !ok {
+			w.Error("the cause is no goodbye")
+		}
+	})
+}
+
+// TestLastWords: so does one whose answers the receiver has yet to give, also if
+// it leaves by breaking a rule.
+func TestLastWords(t *testing.T) {
+	eachWay(t, Config{}, hub.Config{}, func(w *world) {
+		leaves := make(chan error, 1)
+		patient := func(e *ear) {
+			e.leaving = func(cause error) bool { leaves <- cause; return true }
+		}
+		for want, last := range map[uint16]string{
+			4001:             string(ws.AppendMaskedClose(nil, [4]byte{}, ws.Close{Code: 4001})) + "what follows is no frame",
+			ws.ProtocolError: "\xff\xff" + strings.Repeat("what follows is ignored", 10_000),
+		} {
+			ann := w.dial(patient)
+			ann.send([]byte(last))
+			why := <-leaves
+			ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("an answer")))
+			ann.hears("an answer")
+			ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("another")))
+			ann.ear.Close(why)
+			ann.hears("another")
+			ann.told(want)
+			ann.Close()
+			if cause := ann.ear.ended(); cause != why {
+				w.Errorf("the cause is %v, want %v", cause, why)
+			}
+		}
+
+		ben := w.dial(patient)
+		ben.bye()
+		why := <-leaves
+		ben.SetLinger(0)
+		ben.Close()
+		ben.ear.Close(why)
+		ben.ear.ended()
+
+		carl := w.dial(patient)
+		carl.bye()
+		<-leaves
+		carl.ear.kill()
+		if cause := carl.ear.ended(); cause != ErrLost {
+			w.Errorf("the cause is %v", cause)
+		}
+	})
+}
+
 func TestServerCloses(t *testing.T) {
 	enough := errors.New("enough")
 	eachWay(t, Config{}, hub.Config{}, func(w *world) {

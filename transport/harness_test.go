@@ -125,6 +125,7 @@ type ear struct {
 	Conn
 	world   *world
 	message func(data []byte, binary bool) error // nil: publish to everyone
+	leaving func(cause error) bool               // nil: no last words
 	heard   chan string
 	closed  chan error
 }
@@ -151,7 +152,8 @@ func (e *ear) Explain(cause error) ws.Close {
 	return ws.Close{Code: ws.GoingAway, Reason: cause.Error()}
 }
 
-func (e *ear) Closed(cause error) { e.closed <- cause }
+func (e *ear) Leaving(cause error) bool { return e.leaving != nil && e.leaving(cause) }
+func (e *ear) Closed(cause error)       { e.closed <- cause }
 
 // ended waits for the connection's end and returns the cause.
 func (e *ear) ended() error {

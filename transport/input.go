@@ -157,10 +157,7 @@ func (c *Conn) handle(m ws.Message) error {
 		if err != nil {
 			return err
 		}
-		// "When sending a Close frame in response, the endpoint typically echos
-		// the status code it received."
-		// https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
-		c.end(Goodbye{how}, ws.Close{Code: how.Code}, true)
+		c.leave(Goodbye{how})
 		return errClosed
 	case ws.Ping:
 		if errors.Is(c.PostControl(ws.AppendFrame(nil, ws.Pong, m.Data)), hub.ErrFull) {
@@ -170,6 +167,14 @@ func (c *Conn) handle(m ws.Message) error {
 		return c.deliver(m)
 	}
 	return nil
+}
+
+// leave ends the connection because of the last that has come from its client,
+// when the receiver has said its last.
+func (c *Conn) leave(cause error) {
+	if c.closing() || !c.receiver.Leaving(cause) {
+		c.Close(cause)
+	}
 }
 
 // maxControls is how many control frames a client may send in a second: many

@@ -25,7 +25,7 @@ type line struct {
 	hungUp   bool  // the client has sent its close frame, or the end of its stream: nothing more will come
 	deaf     bool  // the client broke the protocol: what it sends after that means nothing
 	muted    bool  // nothing is read for a while
-	ignored  int32 // bytes read since the connection is closing
+	ignored  int32 // bytes read that count for nothing
 	queued   bool  // in loop.held
 	ready    bool  // in loop.ready
 
@@ -109,7 +109,7 @@ func (l *line) read() {
 	default:
 		l.loop.bytesIn.Add(uint64(n))
 		l.conn.alive(l.loop.now)
-		if l.phase != opened {
+		if l.deaf || l.phase != opened {
 			l.ignore(n)
 		}
 		if !l.deaf {
@@ -151,9 +151,11 @@ func (l *line) take(in *input) {
 	case errors.Is(err, errClosed):
 		l.hungUp = true
 	case errors.As(err, &fault):
-		l.goDeaf(fault)
+		l.goDeaf()
+		l.conn.leave(fault)
 	case errors.Is(err, ErrNoMemory):
-		l.goDeaf(err)
+		l.goDeaf()
+		l.conn.Close(err)
 	}
 	if l.hungUp && l.phase == flushed {
 		l.end()
@@ -162,11 +164,10 @@ func (l *line) take(in *input) {
 	l.updateInterest()
 }
 
-// goDeaf closes the connection of a client that cannot be listened to any more.
-func (l *line) goDeaf(cause error) {
+// goDeaf notes that the client cannot be listened to any more.
+func (l *line) goDeaf() {
 	l.deaf = true
 	l.conn.stopDecoding()
-	l.conn.Close(cause)
 }
 
 // clone makes what must wait independent of the loop's buffer.

@@ -23,7 +23,7 @@ type stream struct {
 	unacked int32 // bytes that the client had yet to receive when it was last checked with a full socket
 
 	held    atomic.Bool    // nothing is taken from the client, which is not its fault
-	ignored int            // bytes read since the connection is closing; owned by serve
+	ignored int            // bytes read that count for nothing; owned by serve
 	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
 	flushed chan struct{}  // closed when the last frame is written, or never will be
 
@@ -48,7 +48,15 @@ func (s *stream) serve(early []byte) {
 	c := s.conn
 	err := s.read(early)
 	var fault ws.Close
-	if errors.As(err, &fault) || errors.Is(err, ErrNoMemory) {
+	switch {
+	case errors.Is(err, errClosed):
+		s.awaitCause()
+	case errors.As(err, &fault):
+		c.stopDecoding()
+		c.leave(fault)
+		s.drain()
+		s.awaitCause()
+	case errors.Is(err, ErrNoMemory):
 		c.stopDecoding()
 		c.Close(err)
 		s.drain()
@@ -179,6 +187,20 @@ func (s *stream) giveTime() {
 func (s *stream) kill() {
 	s.socket.Close()
 	s.lastWritten()
+}
+
+// awaitCause waits until the receiver has said its last, or there is nobody left
+// to say it to.
+func (s *stream) awaitCause() {
+	for !s.conn.closing() {
+		news, err := s.resumed()
+		if err != nil {
+			return
+		}
+		if !s.conn.closing() {
+			<-news
+		}
+	}
 }
 
 // awaitFlush waits until the last frame is written, or time has run out.

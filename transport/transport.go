@@ -70,6 +70,10 @@ type Receiver interface {
 	// Explain returns what to tell the client when the connection must end
 	// because of cause.
 	Explain(cause error) ws.Close
+	// Leaving is called when nothing more can come from the client: because of
+	// a Goodbye, or a fault (a ws.Close). If it returns true, the receiver has
+	// something to say yet, and calls Conn.Close with the cause when it has.
+	Leaving(cause error) bool
 	// Closed says that the connection has ended, and why: a Goodbye, ErrLost,
 	// or a cause that was explained.
 	Closed(cause error)
