@@ -202,11 +202,16 @@ func TestEmptyFragments(t *testing.T) {
 // TestSlowReaderLives: a client that reads slowly is alive as long as it reads,
 // though the pings wait for it behind everything that its socket holds.
 func TestSlowReaderLives(t *testing.T) {
+	t.Run("hub", func(t *testing.T) { testSlowReaderLives(t, 150) })   // more than the system's buffers take
+	t.Run("socket", func(t *testing.T) { testSlowReaderLives(t, 25) }) // they take all
+}
+
+func testSlowReaderLives(t *testing.T, messages int) {
 	const ping = 200 * time.Millisecond
 	eachWay(t, Config{Ping: ping, Close: ping / 4}, hub.Config{Backlog: 64 << 20, Memory: 256 << 20}, func(w *world) {
 		slow, stuck := w.dial(), w.dial()
 		frame := ws.AppendFrame(nil, ws.Text, bytes.Repeat([]byte("x"), 100_000))
-		for range 150 { // more than the system's buffers take
+		for range messages {
 			w.publish(frame)
 		}
 		buf := make([]byte, 20_000)

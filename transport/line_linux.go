@@ -19,7 +19,7 @@ type line struct {
 
 	fd       int32  // negative when the socket is closed; changed with conn.mu held
 	interest uint32 // what the poller looks for
-	unacked  int32  // bytes that the client had yet to receive when it was last checked with a full socket
+	received uint32 // what the client had received when it was last checked
 	phase    phase
 	pause    pause // why held must wait
 	hungUp   bool  // the client has sent its close frame, or the end of its stream: nothing more will come
@@ -306,7 +306,6 @@ func (d *draft) settle() {
 		return
 	case d.sent < d.batch.Bytes:
 		l.conn.full.Store(true)
-		l.unacked = 0
 	case d.batch.Bytes >= maxWrite:
 		l.queueWrite() // there may be more
 	}
@@ -347,7 +346,7 @@ func (l *line) onTimer() {
 	now := l.loop.now
 	switch {
 	case l.phase == opened:
-		if l.conn.full.Load() && l.receives() {
+		if l.receives() {
 			l.conn.alive(now)
 		}
 		held := l.held != nil && l.pause != untilRead
@@ -359,13 +358,14 @@ func (l *line) onTimer() {
 	}
 }
 
-// receives reports whether a client whose socket is full has received something
-// since it was last checked. It may take minutes before the poller says so,
-// because that waits until a third of the socket's buffer is free.
+// receives reports whether a client that has yet to receive something has
+// received some of it since it was last checked: so it is alive, and our ping
+// may not have reached it.
 func (l *line) receives() bool {
-	before := l.unacked
-	l.unacked = unacked(int(l.fd))
-	return l.unacked < before
+	before := l.received
+	now, waiting := received(int(l.fd))
+	l.received = now
+	return waiting && now != before
 }
 
 // end closes the socket.

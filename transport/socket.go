@@ -41,13 +41,12 @@ func under(nc net.Conn) syscall.RawConn {
 	}
 }
 
-// unacked returns how many bytes the client has yet to receive of what was
-// written; 0 if that is not known.
-func (s *socket) unacked() (n int32) {
+// received is received for the system's socket, if that is known.
+func (s *socket) received() (bytes uint32, waiting bool) {
 	if s.under != nil {
-		s.under.Control(func(fd uintptr) { n = unacked(int(fd)) })
+		s.under.Control(func(fd uintptr) { bytes, waiting = received(int(fd)) })
 	}
-	return n
+	return bytes, waiting
 }
 
 // writeAll writes all of bufs, waiting as long as it takes.

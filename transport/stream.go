@@ -19,8 +19,8 @@ type stream struct {
 	socket socket
 
 	// Owned by Transport.watch.
-	due     int64 // when to check the connection next
-	unacked int32 // bytes that the client had yet to receive when it was last checked with a full socket
+	due      int64  // when to check the connection next
+	received uint32 // what the client had received when it was last checked
 
 	held    atomic.Bool    // nothing is taken from the client, which is not its fault
 	ignored int            // bytes read that count for nothing; owned by serve
@@ -266,11 +266,10 @@ func (s *stream) writeWaiting() {
 
 // check looks after the connection and notes when to do so next.
 func (s *stream) check(now int64) {
-	if s.conn.full.Load() {
-		before := s.unacked
-		if s.unacked = s.socket.unacked(); s.unacked < before {
-			s.conn.alive(now) // it has received something: its pongs may come late
-		}
+	before := s.received
+	received, waiting := s.socket.received()
+	if s.received = received; waiting && received != before {
+		s.conn.alive(now) // our ping may not have reached it
 	}
 	s.due = s.conn.check(now, s.held.Load())
 }
