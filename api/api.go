@@ -34,8 +34,9 @@ type Options struct {
 	Watch bool
 	// Report is told of each event when it has been handled, from any goroutine.
 	Report func(Report)
-	// Output gets what functions print, from any goroutine.
-	Output func(function, line string)
+	// Output gets what functions print, lines that belong together, from any
+	// goroutine. It must not wait.
+	Output func(function string, lines []string)
 	Log    *slog.Logger
 }
 
@@ -46,9 +47,16 @@ type Report struct {
 	Integration string // the name of who handled it
 	Took        time.Duration
 	Status      int    // of the answer; 0 if it has none
+	Body        []byte // of the answer
 	Cause       error  // of a failure or a refusal
 	Doubt       error  // why API Gateway may take the answer otherwise
-	Event       []byte // as the integration got it
+	Event       []byte // as the integration got it; nil: it got none
+	Answer      []byte // as the integration gave it; JSON, if that is well
+}
+
+// take notes what an answer says.
+func (r *Report) take(said answer) {
+	r.Status, r.Body, r.Doubt = said.status, said.body, said.odd
 }
 
 // A Connection is what events tell of one.
@@ -132,7 +140,7 @@ func (a *API) open(name string, c IntegrationConfig) (Integration, error) {
 		Timeout:     c.Lambda.Timeout,
 		Concurrency: c.Lambda.Concurrency,
 		Watch:       a.options.Watch,
-		Output:      func(line string) { a.options.Output(name, line) },
+		Output:      func(lines []string) { a.options.Output(name, lines) },
 		Log:         a.options.Log,
 	})
 	if err != nil {
@@ -216,7 +224,7 @@ func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte)
 	}
 	payload, report := a.start(config.Integration, c.ID, ev)(ctx)
 	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
-		report.Status, report.Doubt = said.status, said.odd
+		report.take(said)
 	}
 	return payload, report
 }
@@ -275,7 +283,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	case report.Cause != nil:
 		report.Status = http.StatusBadGateway
 	default:
-		report.Status, report.Doubt = said.status, said.odd
+		report.take(said)
 		if said.implied {
 			report.Doubt = errImplied
 		}
@@ -308,7 +316,7 @@ func (a *API) authorize(ctx context.Context, c *Connection, ev event, h Handshak
 	d := a.authorizer.decide(ctx, ev, h)
 	a.options.Report(Report{
 		Route: "authorizer", Connection: c.ID, Integration: a.file.Authorizer.Integration,
-		Took: time.Since(start), Status: d.status, Cause: d.cause, Event: ev.encode(),
+		Took: time.Since(start), Status: d.status, Cause: d.cause, Event: d.event, Answer: d.answer,
 	})
 	return d
 }
@@ -340,7 +348,7 @@ func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(conte
 	ev.setBody(data, binary)
 	if !ok {
 		selected, _ := a.file.Selection.Key(data)
-		report := Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute, Event: ev.encode()}
+		report := Report{Route: selected, Connection: c.ID, Status: http.StatusForbidden, Cause: errNoRoute}
 		return func(context.Context) []byte {
 			a.options.Report(report)
 			return errorFrame(ev, "Forbidden")
@@ -376,7 +384,7 @@ func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report
 	var body []byte
 	if report.Cause == nil {
 		said, err := a.read(payload)
-		report.Status, report.Doubt = said.status, said.odd
+		report.take(said)
 		if route.Respond {
 			body = said.body
 		}
@@ -417,7 +425,7 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	payload, report := a.start(route.Integration, from, ev)(ctx)
 	if report.Cause == nil {
 		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
-		report.Status = said.status
+		report.Status, report.Body = said.status, said.body
 	} else {
 		report.Status = http.StatusBadGateway
 	}
@@ -433,8 +441,14 @@ func (a *API) start(name, from string, ev event) (wait func(context.Context) ([]
 	return func(ctx context.Context) (payload []byte, _ Report) {
 		ctx, cancel := a.bounded(ctx)
 		defer cancel()
-		if err == nil {
+		switch {
+		case err != nil:
+			text = nil // nobody got it
+		default:
 			payload, err = answer(ctx)
+		}
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+			err = fmt.Errorf("no answer within %v: %w", a.options.Timeout, err)
 		}
 		return payload, Report{
 			Route:       ev.RequestContext.RouteKey,
@@ -443,8 +457,19 @@ func (a *API) start(name, from string, ev event) (wait func(context.Context) ([]
 			Took:        time.Since(start),
 			Cause:       err,
 			Event:       text,
+			Answer:      answerOf(payload, err),
 		}
 	}
+}
+
+// answerOf returns what an integration answers: a failure in Lambda's form, if
+// it is one that the function told of.
+func answerOf(payload []byte, err error) []byte {
+	var failed *lambda.Error
+	if errors.As(err, &failed) {
+		payload, _ = json.Marshal(failed) // texts: it cannot fail
+	}
+	return payload
 }
 
 func (a *API) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -263,7 +263,7 @@ func TestConnectAnswers(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %d %s, want %d %s", test.name, got.Status, got.Body, want.Status, want.Body)
 		}
-		if r := a.reports[0]; len(a.reports) != 1 || r.Route != "$connect" || r.Connection != "JC1dgf9yoAMCK-g=" || r.Integration != "main" || string(r.Event) != a.main.events[0] {
+		if r := a.reports[0]; len(a.reports) != 1 || r.Route != "$connect" || r.Connection != "JC1dgf9yoAMCK-g=" || r.Integration != "main" || string(r.Event) != a.main.events[0] && !test.answer.full {
 			t.Errorf("%s: reported %+v", test.name, a.reports)
 		}
 	}

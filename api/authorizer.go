@@ -10,7 +10,6 @@ import (
 	"path"
 	"strings"
 
-	"crier/fair"
 	"crier/lambda"
 )
 
@@ -64,6 +63,8 @@ type decision struct {
 	status  int               // 200, or what the handshake is refused with
 	context map[string]string // for later events
 	cause   error             // of a refusal
+	event   []byte            // as the authorizer got it; nil: it got none
+	answer  []byte            // as it gave it
 }
 
 var (
@@ -78,11 +79,21 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 			return decision{status: http.StatusUnauthorized, cause: fmt.Errorf("%w: %s", errNoIdentity, source.text)}
 		}
 	}
-	payload, err := au.ask(ctx, ev)
+	text := ev.encode()
+	wait, err := au.Start(ev.RequestContext.ConnectionID, text)
+	if err != nil { // too many wait
+		return decision{status: http.StatusTooManyRequests, cause: err}
+	}
+	payload, err := wait(ctx)
+	d := judge(payload, err, ev.MethodARN)
+	d.event, d.answer = text, answerOf(payload, err)
+	return d
+}
+
+// judge makes a decision of what an authorizer answers.
+func judge(payload []byte, err error, methodARN string) decision {
 	var failed *lambda.Error
 	switch {
-	case errors.Is(err, fair.ErrFull):
-		return decision{status: http.StatusTooManyRequests, cause: err}
 	case errors.As(err, &failed) && failed.Message == "Unauthorized":
 		return decision{status: http.StatusUnauthorized, cause: err}
 	case err != nil:
@@ -97,18 +108,10 @@ func (au *authorizer) decide(ctx context.Context, ev event, h Handshake) decisio
 	if err := p.check(); err != nil {
 		return decision{status: http.StatusInternalServerError, cause: fmt.Errorf("the authorizer's answer: %w", err)}
 	}
-	if !p.allows("execute-api:Invoke", ev.MethodARN) {
+	if !p.allows("execute-api:Invoke", methodARN) {
 		return decision{status: http.StatusForbidden, cause: errDenied}
 	}
 	return decision{status: http.StatusOK, context: p.texts()}
-}
-
-func (au *authorizer) ask(ctx context.Context, ev event) ([]byte, error) {
-	wait, err := au.Start(ev.RequestContext.ConnectionID, ev.encode())
-	if err != nil {
-		return nil, err
-	}
-	return wait(ctx)
 }
 
 // A policy is an authorizer's answer.

@@ -93,7 +93,7 @@ func openAudience(b *testing.B, who, dir, database string, variables []string) *
 	config := lambda.Config{
 		Name: who, Region: "us-east-1", Memory: 512, Timeout: 5 * time.Minute, Concurrency: 1,
 		Environment: append(os.Environ(), append(variables, "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", "AWS_REGION=us-east-1", "TABLE_NAME=connections", "CRIER_TABLE=crier", "CRIER_APP=broadcast")...),
-		Output:      func(string) {},
+		Output:      func([]string) {},
 		Log:         slog.New(slog.DiscardHandler),
 	}
 	switch who {

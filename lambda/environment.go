@@ -10,6 +10,9 @@ import (
 // "The Init phase is limited to 10 seconds." https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 const initTimeout = 10 * time.Second
 
+// slowInit is how long an environment that starts prints nothing.
+const slowInit = time.Second
+
 // An environment is one process of a function.
 type environment struct {
 	function *Function
@@ -64,9 +67,21 @@ func (e *environment) live() (crash *Error) {
 	}
 }
 
-// complain tells of a crash that no invocation can tell of.
+// complain tells of a crash that no invocation can tell of. What the process has
+// printed is told first. A start that fails as the one before did is told of
+// once, with its output.
 func (e *environment) complain(crash *Error) *Error {
-	e.function.config.Log.Warn("function failed", "function", e.function.config.Name, "cause", crash)
+	again := e.function.failsAgain(e, crash)
+	if e.process != nil {
+		e.process.output.settle()
+		if again {
+			e.process.output.drop()
+		}
+		e.process.output.release()
+	}
+	if !again {
+		e.function.config.Log.Warn("function failed", "function", e.function.config.Name, "cause", crash)
+	}
 	return crash
 }
 
@@ -80,14 +95,20 @@ func (e *environment) start() (err error) {
 	return nil
 }
 
-// initialize waits for the first poll.
+// initialize waits for the first poll. What is printed meanwhile waits, too: it
+// may be a failure that is known.
 func (e *environment) initialize() *Error {
 	late := time.NewTimer(initTimeout)
 	defer late.Stop()
+	slow := time.NewTimer(slowInit)
+	defer slow.Stop()
 	for {
 		select {
 		case e.poll = <-e.api.polls:
+			e.process.output.release()
 			return nil
+		case <-slow.C:
+			e.process.output.release() // somebody wants to know what it is doing
 		case r := <-e.api.reports:
 			if r.err != nil && r.id == "" {
 				return r.err
@@ -134,18 +155,21 @@ func (e *environment) handle(v *invocation) (crash *Error) {
 	e.poll.answer <- event{id: v.id, payload: v.payload, deadline: deadline}
 	late := time.NewTimer(time.Until(deadline))
 	defer late.Stop()
-	answered := false
+	answered, failed := false, false
 	answer := func(o outcome) {
 		if !answered {
-			answered = true
+			answered, failed = true, o.err != nil
+			e.process.output.settle() // what it printed comes first
 			v.done <- o
 		}
 	}
 	fail := func(err *Error) *Error {
-		if answered {
-			return e.complain(err) // nobody else will tell
+		switch {
+		case !answered:
+			answer(outcome{err: err})
+		case !failed: // it has not said why it ends
+			return e.complain(err)
 		}
-		answer(outcome{err: err})
 		return err
 	}
 	for {

@@ -26,8 +26,13 @@ type Config struct {
 	Concurrency int           // environments at once
 	Watch       bool          // reload when a file of the code changes
 
-	Output func(line string) // gets what the function prints, line by line, from one goroutine at a time per environment
+	// Output gets what the function prints: lines that were printed together,
+	// and those of an event before the event's answer. It is called by one
+	// goroutine at a time for each environment, and must not wait.
+	Output func(lines []string)
 	Log    *slog.Logger
+
+	quiet time.Duration // of an output; 0: as always
 }
 
 // maxWaiting is how many events may wait for one function: all of them, and
@@ -51,6 +56,7 @@ type Function struct {
 	live     map[*environment]struct{}
 	starting int    // of live
 	crash    string // how the last environment ended that should not have
+	failing  string // how starts fail; empty: the last one did not
 	closed   bool
 }
 
@@ -190,6 +196,7 @@ func (f *Function) ready(e *environment) *invocation {
 	if e.stale || f.closed {
 		return nil
 	}
+	f.failing = ""
 	if next := f.waiting.Pop(); next != nil {
 		return next.Value
 	}
@@ -235,6 +242,18 @@ func (f *Function) gone(e *environment, crash *Error) {
 	}
 }
 
+// failsAgain reports whether an environment's start fails, as the last one did.
+func (f *Function) failsAgain(e *environment, crash *Error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !e.starting {
+		return false
+	}
+	before := f.failing
+	f.failing = crash.Error()
+	return before == f.failing
+}
+
 // refuse tells all that waits that nobody will handle it, and why. It requires
 // f.mu.
 func (f *Function) refuse(why *Error) {
@@ -260,6 +279,7 @@ func (f *Function) Reload() {
 		f.retire(e)
 	}
 	f.idle = nil
+	f.failing = ""
 	f.grow()
 }
 

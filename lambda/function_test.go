@@ -20,14 +20,17 @@ const patience = 30 * time.Second
 
 // A printer remembers what a function printed.
 type printer struct {
-	mu   sync.Mutex
-	text strings.Builder
+	mu     sync.Mutex
+	text   strings.Builder
+	blocks []string // the lines that came together
 }
 
-func (p *printer) line(s string) {
+func (p *printer) print(lines []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.text.WriteString(s + "\n")
+	block := strings.Join(lines, "\n") + "\n"
+	p.blocks = append(p.blocks, block)
+	p.text.WriteString(block)
 }
 
 func (p *printer) String() string {
@@ -69,7 +72,7 @@ func openFunction(t *testing.T, dir, handler string, change func(*Config)) testF
 		Memory:      128,
 		Timeout:     patience,
 		Concurrency: 10,
-		Output:      f.printed.line,
+		Output:      f.printed.print,
 		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
 	}
 	if change != nil {
@@ -269,22 +272,6 @@ func TestWithdraw(t *testing.T) {
 	if got, err := f.invoke(t, `{"ms":1}`); err != nil || got != `"awake"` {
 		t.Errorf("got %s, %v", got, err)
 	}
-}
-
-// TestOutput: lines come whole, the last one, too.
-func TestOutput(t *testing.T) {
-	f := openFunction(t, "node", "index.prints", nil)
-	f.invoke(t, "{}")
-	if got := f.printed.String(); got != "one\ntwo\n\nthree\nfour\nfive\n" {
-		t.Errorf("got %q", got)
-	}
-}
-
-// TestInitFailureIsTold: a function that cannot start is told of at once, before anybody waits.
-func TestInitFailureIsTold(t *testing.T) {
-	f := openFunction(t, "node", "throws.handler", nil)
-	f.log.waitFor(t, `msg="function failed" function=test cause="Error: at the door"`)
-	f.printed.waitFor(t, "at the door")
 }
 
 // TestCloseWhileBusy: Close waits for nothing but the processes' end.

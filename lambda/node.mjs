@@ -4,7 +4,8 @@ import http from 'node:http';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Module, createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 
 const { env } = process;
 const root = env.LAMBDA_TASK_ROOT;
@@ -22,10 +23,9 @@ let loaded = false;
 process.on('beforeExit', () => whenIdle());
 process.on('uncaughtException', (error) => die(error, 129));
 process.on('unhandledRejection', (reason) => {
-  const error = new Error(reason instanceof Error ? reason.message : String(reason), { cause: reason });
-  error.name = 'Runtime.UnhandledPromiseRejection';
+  const error = named('Runtime.UnhandledPromiseRejection', reason instanceof Error ? reason.message : String(reason));
   error.stack = reason?.stack ?? error.stack;
-  die(error, 128);
+  die(error, 128, `Unhandled promise rejection: ${readable(reason)}`);
 });
 
 helpOldSDK();
@@ -164,28 +164,73 @@ function named(name, message) {
 }
 
 // fail reports an error, here and to the Runtime API.
-function fail(route, error) {
-  console.error(error);
+function fail(route, error, text = readable(error)) {
+  console.error(text);
   return call('POST', route, JSON.stringify(describe(error)));
 }
 
 function describe(error) {
   if (typeof error?.message === 'string' && typeof error?.stack === 'string') {
-    return { errorType: error.name, errorMessage: error.message, trace: error.stack.split('\n') };
+    return { errorType: error.name, errorMessage: error.message, trace: tidy(error.stack).split('\n') };
   }
   return { errorType: typeof error, errorMessage: String(error), trace: [] };
 }
 
+// readable is an error as console.error shows it, with a tidy stack.
+function readable(error) {
+  if (typeof error?.stack !== 'string') return typeof error === 'string' ? error : inspect(error);
+  // The message has the list already.
+  if (Array.isArray(error.requireStack)) Object.defineProperty(error, 'requireStack', { enumerable: false });
+  return tidy(inspect(error));
+}
+
+// tidy leaves in stacks what is the user's: the frames of this file go, those of Node's module loader, and those of Node that
+// called the first. Paths become relative to the function's directory.
+function tidy(text) {
+  const kept = [];
+  let stack = [];
+  const endOfStack = () => {
+    if (stack.length === 0) return;
+    const [after] = /(,| \{)?$/.exec(stack.at(-1)); // what follows may be more of the error
+    stack[stack.length - 1] = stack.at(-1).slice(0, -after.length || undefined);
+    stack = stack.filter((frame) => !frame.includes(import.meta.url) && !frame.includes('(node:internal/modules/'));
+    while (/node:internal\/|^\s+\.\.\. /.test(stack.at(-1))) stack.pop();
+    kept.push(...stack.map(shorten));
+    kept[kept.length - 1] += after;
+    stack = [];
+  };
+  for (const line of text.split('\n')) {
+    if (/^\s+(at |\.\.\. \d+ lines matching )/.test(line)) {
+      stack.push(line);
+      continue;
+    }
+    endOfStack();
+    const short = /^(file:|\/|[A-Z]:\\).*:\d+$|^- /.test(line) ? shorten(line) : line;
+    if (short !== kept.at(-1) || !short.startsWith('- ')) kept.push(short); // of who required what: once is enough
+  }
+  endOfStack();
+  return kept.join('\n');
+}
+
+// shorten makes the path in a line relative to the function's directory, where that is shorter.
+function shorten(line) {
+  return line.replace(/file:\/\/[^()]+?(?=:\d+)|(?<=^|[ (])(\/|[A-Z]:\\)[^():]+/, (file) => {
+    const absolute = file.startsWith('file:') ? fileURLToPath(file) : file;
+    const relative = path.relative(root, absolute);
+    return relative.length < file.length ? relative : file;
+  });
+}
+
 // die reports an error that nobody caught, and ends the process.
-function die(error, status) {
+function die(error, status, text = readable(error)) {
   if (dying) return;
   dying = true;
   if (loaded && !current) { // it waits for an event, which another process should get
-    console.error(error);
+    console.error(text);
     process.exit(status);
   }
   const route = current ? `invocation/${current}/error` : 'init/error';
-  fail(route, error).catch(() => {}).finally(() => process.exit(status));
+  fail(route, error, text).catch(() => {}).finally(() => process.exit(status));
 }
 
 // lost ends the process when nobody is there who gives it work.

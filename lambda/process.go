@@ -1,19 +1,17 @@
 package lambda
 
 import (
-	"bytes"
 	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
 // A process is a handler's process and all its children.
 type process struct {
 	cmd    *exec.Cmd
-	output *lines
+	output *output
 	exited chan struct{} // closed when it has ended, and err is why
 	err    error
 }
@@ -22,22 +20,29 @@ type process struct {
 const grace = 500 * time.Millisecond
 
 func (f *Function) startProcess(api string) (*process, error) {
-	p := &process{output: &lines{say: f.config.Output}, exited: make(chan struct{})}
+	out, err := openOutput(f.config)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{output: out, exited: make(chan struct{})}
 	p.cmd = exec.Command(f.code.program, f.code.arguments...)
 	p.cmd.Dir = f.code.root
 	p.cmd.Env = append(f.environment(), "AWS_LAMBDA_RUNTIME_API="+api)
 	if f.code.client != "" {
 		p.cmd.Stdin = strings.NewReader(f.code.client)
 	}
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	p.cmd.WaitDelay = grace // a child may keep the output open
+	p.cmd.Stdout, p.cmd.Stderr = out.writer, out.writer
+	p.cmd.WaitDelay = grace // for its standard input
 	p.cmd.SysProcAttr = ownGroup()
+	out.hold()
 	if err := f.launcher.start(p.cmd); err != nil {
+		out.abandon()
 		return nil, err
 	}
+	out.started()
 	go func() { // end waits for it
 		p.err = p.cmd.Wait()
-		p.output.flush()
+		out.end(grace)
 		close(p.exited)
 	}()
 	return p, nil
@@ -83,58 +88,4 @@ func (p *process) crash() *Error {
 		how += `; it last said "` + last + `"`
 	}
 	return &Error{Type: "Runtime.ExitError", Message: fmt.Sprintf("the process ended %s", how)}
-}
-
-// lines is a Writer that cuts what a process prints into lines. Long ones are cut, too.
-type lines struct {
-	say func(string)
-
-	mu      sync.Mutex
-	part    []byte // of a line
-	telling string // the last line that says something
-}
-
-// maxLine is how long a line of output may be before it is cut, in bytes.
-const maxLine = 16 << 10
-
-func (l *lines) Write(data []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.part = append(l.part, data...)
-	for {
-		n := bytes.IndexByte(l.part, '\n')
-		switch {
-		case n >= 0:
-			l.line(l.part[:n])
-			l.part = l.part[n+1:]
-		case len(l.part) >= maxLine:
-			l.line(l.part)
-			l.part = nil
-		default:
-			return len(data), nil
-		}
-	}
-}
-
-func (l *lines) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.part) > 0 {
-		l.line(l.part)
-		l.part = nil
-	}
-}
-
-func (l *lines) line(text []byte) {
-	line := strings.TrimSuffix(string(text), "\r")
-	l.say(line)
-	if strings.TrimSpace(line) != "" {
-		l.telling = strings.TrimSpace(line)
-	}
-}
-
-func (l *lines) last() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.telling
 }

@@ -42,13 +42,50 @@ def load(name):
     return getattr(loaded, member)
 
 
-def describe(error):
-    """An exception in Lambda's form. What belongs to this file is left out of its trace."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<stdin>"]
+def tidy(error):
+    """An exception whose stack, and those of what it came from, are the user's: without this file and Python's importing,
+    and with paths relative to the function's directory."""
+    told = traceback.TracebackException.from_exception(error)
+    todo, done = [told], set()
+    while todo:
+        part = todo.pop()
+        if part is None or id(part) in done:
+            continue
+        done.add(id(part))
+        todo += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or [])]
+        if getattr(part, "filename", None):  # of a SyntaxError
+            part.filename = shorten(part.filename)
+        frames, ours = [], False
+        for frame in part.stack:
+            importing = frame.filename.startswith("<frozen importlib") or ours and frame.filename == importlib.__file__
+            if frame.filename == "<stdin>" or importing:
+                ours = True
+                continue
+            ours = False
+            frame.line  # is read now, by the whole path
+            frame.filename = shorten(frame.filename)
+            frames.append(frame)
+        part.stack[:] = frames
+    return told
+
+
+def shorten(file):
+    """A path relative to the function's directory, where that is shorter."""
+    if not os.path.isabs(file):
+        return file
+    try:
+        relative = os.path.relpath(file, os.environ["LAMBDA_TASK_ROOT"])
+    except ValueError:  # another drive
+        return file
+    return relative if len(relative) < len(file) else file
+
+
+def describe(error, told):
+    """An exception in Lambda's form."""
     return {
         "errorType": type(error).__name__,
         "errorMessage": str(error),
-        "stackTrace": traceback.format_list(frames),
+        "stackTrace": told.stack.format(),
     }
 
 
@@ -84,8 +121,9 @@ class Runtime:
         return response.headers, response.read()
 
     def fail(self, route, error):
-        traceback.print_exc()
-        self.call("POST", route, json.dumps(describe(error)).encode())
+        told = tidy(error)
+        sys.stderr.write("".join(told.format()))
+        self.call("POST", route, json.dumps(describe(error, told)).encode())
 
     def take(self, handler):
         """Wait for an event, hand it over and answer it."""

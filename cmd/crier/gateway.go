@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -82,7 +81,7 @@ are told to trust.`,
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
 	f.BoolVar(&o.watch, "watch", false, "reload functions when their files change")
-	f.BoolVar(&o.events, "events", false, "print every event as JSON")
+	f.BoolVar(&o.events, "events", false, "print events, and the handlers' answers, as JSON")
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it refuses")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
 	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two, and without an admin key, programs on this machine may sign as they like")
@@ -152,7 +151,7 @@ func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options,
 	if err != nil {
 		return api.Options{}, nil, err
 	}
-	t := &teller{log: log, events: o.events, out: harmlessLines{out}}
+	t := newTeller(log, o.events, out)
 	options := api.Options{
 		NewID:     gateway.NewID,
 		Variables: append(authority.Variables(), "AWS_ACCESS_KEY_ID="+g.AccessKey, "AWS_SECRET_ACCESS_KEY="+g.SecretKey),
@@ -165,50 +164,6 @@ func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options,
 		options.Timeout, options.Strict = apiGatewayTimeout, true
 	}
 	return options, authority, nil
-}
-
-// A teller tells a person what happens: one line per event, and what functions print.
-type teller struct {
-	log    journal
-	events bool
-
-	mu  sync.Mutex // one event at a time
-	out io.Writer
-}
-
-func (t *teller) report(r api.Report) {
-	if t.events {
-		t.mu.Lock()
-		fmt.Fprintf(t.out, "%s\n", r.Event)
-		t.mu.Unlock()
-	}
-	// The route is no message: a client chooses it, and could log what only we should.
-	attributes := []any{"route", r.Route, "connection", r.Connection, "ms", float64(r.Took.Microseconds()) / 1000}
-	if r.Status != 0 {
-		attributes = append(attributes, "status", r.Status)
-	}
-	if r.Cause == nil && r.Doubt == nil {
-		t.log.Info("event", attributes...)
-		return
-	}
-	if r.Integration != "" {
-		attributes = append(attributes, "integration", r.Integration)
-	}
-	if r.Cause != nil {
-		attributes = append(attributes, "cause", r.Cause)
-	}
-	if r.Doubt != nil {
-		attributes = append(attributes, "doubt", r.Doubt)
-	}
-	t.log.Warn("event", attributes...)
-}
-
-func (t *teller) output(function, line string) {
-	if t.log.terminal {
-		fmt.Fprintf(t.log.lines, "%s | %s\n", function, printable(line))
-		return
-	}
-	t.log.Info("output", "function", function, "line", line)
 }
 
 // gatewayBanner tells a person what is served and what to do next.
@@ -344,6 +299,7 @@ func (o own) try(ctx context.Context, c *api.Connection, route string, body []by
 	}
 	defer a.Close()
 	answer, report := a.Try(ctx, c, route, body)
+	report.Answer = nil // who asked prints it
 	if _, ok := file.Routes[route]; ok {
 		options.Report(report)
 	}

@@ -46,6 +46,7 @@ func (f *logFormat) Set(value string) error {
 // A journal is a log that nobody waits for.
 type journal struct {
 	*slog.Logger
+	how      logging
 	lines    *queue
 	terminal bool // people read it
 }
@@ -54,7 +55,14 @@ type journal struct {
 func (l logging) open(out io.Writer) journal {
 	terminal := asTerminal(out) != nil
 	lines := newQueue(out, func(dropped int) []byte { return l.notice(dropped, terminal) })
-	return journal{slog.New(l.handler(lines, terminal)), lines, terminal}
+	return journal{slog.New(l.handler(lines, terminal)), l, lines, terminal}
+}
+
+// together writes lines, and what is logged, so that no other line comes between.
+func (j journal) together(write func(lines io.Writer, log *slog.Logger)) {
+	var b bytes.Buffer
+	write(&b, slog.New(j.how.handler(&b, j.terminal)))
+	j.lines.Write(b.Bytes())
 }
 
 // close waits until everything is written.

@@ -147,8 +147,9 @@ func TestLogFormats(t *testing.T) {
 func TestFunctionsAreHarmless(t *testing.T) {
 	var screen bytes.Buffer
 	lines := newQueue(&screen, noticeOf)
-	tell := teller{log: journal{slog.New(slog.DiscardHandler), lines, true}, events: true, out: harmlessLines{lines}}
-	tell.output("main", "\x1b[2J\rforged")
+	log := journal{how: logging{level: slog.LevelError}, lines: lines, terminal: true}
+	tell := teller{log: log, events: true, out: harmlessLines{lines}}
+	tell.output("main", []string{"\x1b[2J\rforged"})
 	tell.report(api.Report{Event: []byte("{\"body\":\"\u009b2J\u202e\"}")})
 	lines.Close()
 	if want := `main | \x1b[2J\x0dforged` + "\n" + `{"body":"\u009b2J\u202e"}` + "\n"; screen.String() != want {

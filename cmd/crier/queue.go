@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"time"
@@ -32,19 +33,19 @@ func newQueue(out io.Writer, notice func(lines int) []byte) *queue {
 	return q
 }
 
-// Write takes a line, or drops it. It never waits and never fails.
-func (q *queue) Write(line []byte) (int, error) {
+// Write takes lines, or drops them. It never waits and never fails.
+func (q *queue) Write(lines []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
-	case q.dropped > 0 || len(q.lines)+len(line) > maxQueued:
-		q.dropped++
+	case q.dropped > 0 || len(q.lines)+len(lines) > maxQueued:
+		q.dropped += bytes.Count(lines, []byte("\n"))
 	default:
-		q.lines = append(q.lines, line...)
+		q.lines = append(q.lines, lines...)
 	}
 	q.wake()
-	return len(line), nil
+	return len(lines), nil
 }
 
 func (q *queue) wake() {
