@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -133,9 +134,11 @@ func (f *File) Route(message []byte) (key string, ok bool) {
 }
 
 // Only drops all integrations but that of a route.
-func (f *File) Only(route string) {
+func (f *File) Only(route string) { f.only(f.Routes[route].Integration) }
+
+func (f *File) only(integration string) {
 	for name := range f.Integrations {
-		if name != f.Routes[route].Integration {
+		if name != integration {
 			delete(f.Integrations, name)
 		}
 	}
@@ -204,11 +207,12 @@ func (v value) lambda(dir string) *LambdaConfig {
 		return filepath.Join(dir, filepath.FromSlash(path))
 	}
 	if v.isText() {
-		c.Directory, c.Handler = dir, v.text()
+		c.Directory, c.Handler = dir, v.handler()
 		return c
 	}
+	var handler value
 	v.object(fields{
-		"handler":     func(v value) { c.Handler = v.text() },
+		"handler":     func(v value) { c.Handler, handler = v.text(), v },
 		"directory":   func(v value) { c.Directory = within(v.text()) },
 		"bootstrap":   func(v value) { c.Bootstrap = within(v.text()) },
 		"runtime":     func(v value) { c.Runtime = v.text() },
@@ -217,6 +221,9 @@ func (v value) lambda(dir string) *LambdaConfig {
 		"timeout":     func(v value) { c.Timeout = v.duration() },
 		"concurrency": func(v value) { c.Concurrency = v.number(1, maxConcurrency) },
 	})
+	if c.Handler != "" && c.Bootstrap == "" {
+		handler.handler()
+	}
 	switch {
 	case c.Handler == "" && c.Bootstrap == "" && v.isObject():
 		v.fail("a function has a handler, such as index.handler, or a bootstrap, the path of an executable")
@@ -226,6 +233,20 @@ func (v value) lambda(dir string) *LambdaConfig {
 		c.Directory = dir
 	}
 	return c
+}
+
+// handler reads where a function is, such as src/index.handler.
+func (v value) handler() string {
+	text := v.text()
+	file, function, _ := strings.Cut(path.Base(text), ".")
+	switch {
+	case text == "":
+	case file == "":
+		v.fail("%q names no file: a handler is FILE.FUNCTION, such as index.handler", text)
+	case function == "":
+		v.fail("%q names no function: a handler is FILE.FUNCTION, such as index.handler", text)
+	}
+	return text
 }
 
 func (v value) endpoint() *EndpointConfig {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -30,6 +32,7 @@ type value struct {
 	r    *reader
 	node *node  // nil: it is not there
 	key  string // such as routes.$connect
+	name *node  // where key is written; nil: it is an item, or the whole file
 }
 
 // fields says who reads the members of an object.
@@ -39,7 +42,7 @@ type fields map[string]func(value)
 func (r *reader) document(text []byte) (*node, error) {
 	var doc node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.name, err)
+		return nil, r.noYAML(err)
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s:1: want an API: routes and integrations", r.name)
@@ -47,30 +50,52 @@ func (r *reader) document(text []byte) (*node, error) {
 	return doc.Content[0], nil
 }
 
+// noYAML says where a text is no YAML.
+func (r *reader) noYAML(err error) error {
+	var at *yaml.LoadError
+	if !errors.As(err, &at) || at.Mark.Line == 0 {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	mark := at.Mark
+	if at.ContextMark.Line == mark.Line-1 && strings.HasPrefix(at.Message, "could not find expected") {
+		mark = at.ContextMark // a key, after which something is missing
+	}
+	return fmt.Errorf("%s:%d:%d: %s", r.name, mark.Line, mark.Column, at.Message)
+}
+
 // err returns all mistakes, in the order of the file.
 func (r *reader) err() error {
 	if len(r.mistakes) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.mistakes, func(a, b mistake) int { return a.line - b.line })
-	lines := make([]string, len(r.mistakes))
-	for i, m := range r.mistakes {
+	slices.SortStableFunc(r.mistakes, func(a, b mistake) int {
+		return cmp.Or(a.line-b.line, a.column-b.column)
+	})
+	mistakes := slices.Compact(r.mistakes) // what is looked at twice is wrong twice
+	lines := make([]string, len(mistakes))
+	for i, m := range mistakes {
 		lines[i] = fmt.Sprintf("%s:%d:%d: %s", r.name, m.line, m.column, m.text)
 	}
 	return fmt.Errorf("%s", strings.Join(lines, "\n"))
 }
 
+// fail notes a mistake. It is where the key is: the value may begin on another
+// line, and its node has a wrong column where it is empty.
 func (v value) fail(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if v.key != "" {
 		text = v.key + ": " + text
 	}
-	v.r.mistakes = append(v.r.mistakes, mistake{v.node.Line, v.node.Column, text})
+	at := v.node
+	if v.name != nil {
+		at = v.name
+	}
+	v.r.mistakes = append(v.r.mistakes, mistake{at.Line, at.Column, text})
 }
 
 // object has each member of an object read, and complains about those that nobody reads and those that must be there.
 func (r *reader) object(n *node, key string, f fields, required ...string) {
-	value{r, n, key}.object(f, required...)
+	value{r, n, key, nil}.object(f, required...)
 }
 
 func (v value) object(f fields, required ...string) {
@@ -109,9 +134,9 @@ func (v value) each(do func(name string, member value)) {
 		if v.key != "" {
 			key = v.key + "." + name
 		}
-		member := value{v.r, n.Content[i+1], key}
+		member := value{v.r, n.Content[i+1], key, n.Content[i]}
 		if seen[name] {
-			value{v.r, n.Content[i], key}.fail("is there twice")
+			member.fail("is there twice")
 			continue
 		}
 		seen[name] = true
@@ -124,7 +149,7 @@ func (r *reader) at(n *node, name string) (found value) {
 	found.r = r
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {
-			return value{r, n.Content[i+1], name}
+			return value{r, n.Content[i+1], name, n.Content[i]}
 		}
 	}
 	return found
@@ -138,7 +163,7 @@ func (v value) items(do func(value)) {
 		return
 	}
 	for i, item := range n.Content {
-		do(value{v.r, item, fmt.Sprintf("%s[%d]", v.key, i)})
+		do(value{v.r, item, fmt.Sprintf("%s[%d]", v.key, i), nil})
 	}
 }
 
