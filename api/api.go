@@ -38,6 +38,8 @@ type Options struct {
 	// goroutine. It must not wait.
 	Output func(function string, lines []string)
 	Log    *slog.Logger
+
+	invocations *lambda.InvokeAPI // nil: the API has its own
 }
 
 // A Report says what became of an event.
@@ -102,8 +104,10 @@ func Open(file *File, options Options) (*API, error) {
 		},
 	}
 	var err error
-	if a.invocations, err = lambda.NewInvokeAPI(a.function); err != nil {
-		return nil, err
+	if a.invocations = options.invocations; a.invocations == nil {
+		if a.invocations, err = lambda.NewInvokeAPI(a.invocable); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.Integrations)) {
 		integration, err := a.open(name, file.Integrations[name])
@@ -157,6 +161,12 @@ func (a *API) function(name string) *lambda.Function {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.functions[name]
+}
+
+// invocable returns the function of a name, or nil, for an InvokeAPI of a's own:
+// the function is there until Close.
+func (a *API) invocable(name string) (f *lambda.Function, done func()) {
+	return a.function(name), func() {}
 }
 
 // region is where functions believe that they are.
@@ -242,7 +252,9 @@ func (a *API) Close() {
 		closing.Go(f.Close)
 	}
 	closing.Wait()
-	a.invocations.Close()
+	if a.options.invocations == nil {
+		a.invocations.Close()
+	}
 	a.client.CloseIdleConnections()
 }
 

@@ -15,7 +15,7 @@ import (
 // whatever else they send.
 func TestStrangers(t *testing.T) {
 	invoked := false
-	invoke, err := NewInvokeAPI(func(string) *Function { invoked = true; return nil })
+	invoke, err := NewInvokeAPI(func(string) (*Function, func()) { invoked = true; return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

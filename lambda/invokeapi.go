@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,19 +19,26 @@ const maxPayload = 6 << 20
 // An InvokeAPI serves the part of Lambda's API with which functions invoke each other, and themselves.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 type InvokeAPI struct {
-	find     func(name string) *Function // nil: there is none
+	find     func(name string) (f *Function, done func()) // nil: there is none
 	listener net.Listener
 	server   http.Server
+	ctx      context.Context // of events for which nobody waits
+	cancel   context.CancelFunc
 	serving  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
 }
 
-// NewInvokeAPI opens the API on a port of this machine.
-func NewInvokeAPI(find func(name string) *Function) (*InvokeAPI, error) {
+// NewInvokeAPI opens the API on a port of this machine. find returns a function,
+// which is there until done is called, or nil.
+func NewInvokeAPI(find func(name string) (f *Function, done func())) (*InvokeAPI, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("open the invoke API: %w", err)
 	}
 	a := &InvokeAPI{find: find, listener: l}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", a.invoke)
 	a.server = http.Server{Handler: forPrograms(mux), ReadHeaderTimeout: 10 * time.Second}
@@ -43,16 +51,21 @@ func (a *InvokeAPI) URL() string { return "http://" + a.listener.Addr().String()
 
 // Close ends the API. Nobody waits any more for events that are under way.
 func (a *InvokeAPI) Close() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.cancel()
 	a.server.Close()
 	a.serving.Wait()
 }
 
 func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
-	f := a.find(functionName(r.PathValue("name")))
+	f, done := a.find(functionName(r.PathValue("name")))
 	if f == nil {
 		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+r.PathValue("name"))
 		return
 	}
+	defer func() { done() }()
 	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayload))
 	if err != nil {
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", fmt.Sprintf("an event has at most %d bytes", maxPayload))
@@ -70,16 +83,33 @@ func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
 		a.answer(w, r, f, payload)
 	case "Event":
 		// The function's own output tells what comes of it.
-		if _, err := f.Start("", payload); err != nil {
+		wait, err := f.Start("", payload)
+		if err != nil {
 			refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", err.Error())
 			return
 		}
+		a.await(wait, done)
+		done = func() {}
 		w.WriteHeader(http.StatusAccepted)
 	case "DryRun":
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		refuse(w, http.StatusBadRequest, "InvalidParameterValueException", fmt.Sprintf("there is no invocation type %q", kind))
 	}
+}
+
+// await calls done when an event has been handled for which nobody waits.
+func (a *InvokeAPI) await(wait func(context.Context) ([]byte, error), done func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		done()
+		return
+	}
+	a.serving.Go(func() {
+		defer done()
+		wait(a.ctx)
+	})
 }
 
 // answer invokes a function and waits.

@@ -12,8 +12,8 @@ func TestInvokeAPI(t *testing.T) {
 	echo := openFunction(t, "node", "index.echo", nil)
 	throws := openFunction(t, "node", "index.throws", nil)
 	prints := openFunction(t, "python", "app.exits", nil)
-	a, err := NewInvokeAPI(func(name string) *Function {
-		return map[string]*Function{"echo": echo.Function, "throws": throws.Function, "prints": prints.Function}[name]
+	a, err := NewInvokeAPI(func(name string) (*Function, func()) {
+		return map[string]*Function{"echo": echo.Function, "throws": throws.Function, "prints": prints.Function}[name], func() {}
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func TestFull(t *testing.T) {
 // whether they wait or not.
 func TestFullInvokeAPI(t *testing.T) {
 	f, _ := openPatient(t)
-	a, err := NewInvokeAPI(func(string) *Function { return f.Function })
+	a, err := NewInvokeAPI(func(string) (*Function, func()) { return f.Function, func() {} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,20 @@ func newWatcher(c code) (*watcher, error) {
 	return &watcher{code: c, files: files, changes: make(chan struct{}, 1)}, nil
 }
 
+// WatchFile watches one file. The channel is closed soon after stop is.
+func WatchFile(path string, stop <-chan struct{}) (changes <-chan struct{}, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	w, err := newWatcher(code{program: path})
+	if err != nil {
+		return nil, err
+	}
+	go w.run(stop) // whoever reads changes waits for it
+	return w.changes, nil
+}
+
 // run returns when stop is closed. Then it closes w.changes.
 func (w *watcher) run(stop <-chan struct{}) {
 	defer close(w.changes)

@@ -58,7 +58,7 @@ type calls struct {
 	// Set once.
 	server  *Server
 	gateway *Gateway
-	api     *api.API
+	api     *api.Live
 	life    time.Duration   // of a connection; 0: as long as it likes
 	ctx     context.Context // of the events
 	cancel  context.CancelFunc

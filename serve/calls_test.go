@@ -100,13 +100,13 @@ func (h *handler) next(t *testing.T, kind string) handlerEvent {
 }
 
 // openAPI opens an API of the user's own.
-func openAPI(t *testing.T, format string, args ...any) *api.API {
+func openAPI(t *testing.T, format string, args ...any) *api.Live {
 	t.Helper()
 	file, err := api.Parse("crier.yaml", fmt.Appendf(nil, format, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := api.Open(file, api.Options{NewID: gateway.NewID, Report: func(api.Report) {}, Log: slog.New(slog.DiscardHandler)})
+	own, err := api.Follow(file, api.Options{NewID: gateway.NewID, Report: func(api.Report) {}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

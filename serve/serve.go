@@ -61,7 +61,7 @@ type Config struct {
 
 // A Gateway says how to serve an API of the user's own.
 type Gateway struct {
-	API       *api.API
+	API       *api.Live
 	Alone     bool        // without the built-in apps
 	Limits    bool        // API Gateway's
 	TLS       *tls.Config // on the same port as what is not TLS; nil: none

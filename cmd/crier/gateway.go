@@ -80,7 +80,7 @@ are told to trust.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
-	f.BoolVar(&o.watch, "watch", false, "reload functions when their files change")
+	f.BoolVar(&o.watch, "watch", false, "reload FILE, and functions, when they change; connections stay")
 	f.BoolVar(&o.events, "events", false, "print events, and the handlers' answers, as JSON")
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it refuses")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
@@ -137,7 +137,7 @@ func (o own) open(log journal, out io.Writer) (*serve.Gateway, *api.File, error)
 		return nil, nil, err
 	}
 	g.TLS = authority.Config()
-	g.API, err = api.Open(file, options)
+	g.API, err = api.Follow(file, options)
 	return g, file, err
 }
 
