@@ -212,33 +212,6 @@ func (a *API) variables(c *LambdaConfig) []string {
 	return list
 }
 
-// Try has the integration of a route handle an event that did not happen, and returns what it makes of it.
-// route is $connect, $disconnect, $default or another key of the file's.
-func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte) ([]byte, Report) {
-	config, ok := a.file.Routes[route]
-	if !ok {
-		return nil, Report{Route: route, Cause: fmt.Errorf("there is no route %s; there are %s", route, list(a.file.Routes))}
-	}
-	var ev event
-	switch route {
-	case "$connect":
-		ev = a.newEvent(c, connect, route)
-		ev.setHandshake(Handshake{Spell: strings.Clone})
-	case "$disconnect":
-		ev = a.newEvent(c, disconnect, route)
-		ev.setGoodbye(1005, NoStatusReason)
-	default:
-		ev = a.newEvent(c, message, route)
-		ev.RequestContext.MessageID = a.options.NewID()
-		ev.setBody(body, false)
-	}
-	payload, report := a.start(config.Integration, c.ID, ev)(ctx)
-	if said, err := parseAnswer(payload); report.Cause == nil && err == nil {
-		report.take(said)
-	}
-	return payload, report
-}
-
 // NoStatusReason is what API Gateway says of a close frame without a code.
 const NoStatusReason = "Client-side close frame status not set"
 

@@ -142,6 +142,9 @@ func (v *version) leave() { v.events.Done() }
 // Stage returns the name of the stage, which is the API's path.
 func (l *Live) Stage() string { return l.stage }
 
+// InvokeURL returns where programs of this machine can invoke the functions.
+func (l *Live) InvokeURL() string { return l.invocations.URL() }
+
 // function returns the function of a name, or nil. If there is one, done must be
 // called when it is not needed any more.
 func (l *Live) function(name string) (f *lambda.Function, done func()) {

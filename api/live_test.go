@@ -104,6 +104,7 @@ func mocked(body string) string {
 // all of it, and changes nothing.
 func TestFollow(t *testing.T) {
 	l := newLive(t, mocked("one"))
+	url := l.InvokeURL()
 	l.answers("one")
 	l.write(mocked("two"))
 	l.log.next(t, "level=INFO msg=reload file=crier.yaml")
@@ -124,6 +125,9 @@ func TestFollow(t *testing.T) {
 	l.write(mocked("four"))
 	l.log.next(t, "level=INFO msg=reload")
 	l.answers("four")
+	if l.InvokeURL() != url {
+		t.Error("functions are invoked elsewhere now")
+	}
 }
 
 // TestEventsEndWhereTheyBegin: an event that is with its handler is answered by

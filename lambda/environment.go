@@ -80,7 +80,11 @@ func (e *environment) complain(crash *Error) *Error {
 		e.process.output.release()
 	}
 	if !again {
-		e.function.config.Log.Warn("function failed", "function", e.function.config.Name, "cause", crash)
+		attributes := []any{"function", e.function.config.Name, "cause", crash}
+		if help := e.function.code.help(crash); help != "" {
+			attributes = append(attributes, "help", help)
+		}
+		e.function.config.Log.Warn("function failed", attributes...)
 	}
 	return crash
 }

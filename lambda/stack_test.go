@@ -163,3 +163,27 @@ func TestStackOutsideTheDirectory(t *testing.T) {
 		t.Errorf("from far away it printed\n%s", got)
 	}
 }
+
+// TestVirtualEnvironment: a Python that lacks a package is told of the environment
+// that is there and not active.
+func TestVirtualEnvironment(t *testing.T) {
+	files := map[string]string{
+		"app.py":            "import no_such_module\n",
+		"fine.py":           "handler = len\n",
+		"venv/bin/activate": "",
+	}
+	const help = "help="
+	for _, test := range []struct{ file, handler, want string }{
+		{"venv/none", "app.handler", ""},
+		{"venv/pyvenv.cfg", "fine.nobody", ""},
+		{"venv/pyvenv.cfg", "app.handler", "venv before you start crier: . "},
+	} {
+		files[test.file] = ""
+		f := openCode(t, files, test.handler, nil)
+		delete(files, test.file)
+		f.log.waitFor(t, "function failed")
+		if got := f.log.String(); strings.Contains(got, help) != (test.want != "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s, %s: logged %s", test.file, test.handler, got)
+		}
+	}
+}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 var (
@@ -56,4 +58,15 @@ func addQuery(u *url.URL, name string, values ...string) {
 		}
 		u.RawQuery += name + "=" + url.QueryEscape(value)
 	}
+}
+
+// windowsInUse is WSAEADDRINUSE.
+const windowsInUse = syscall.Errno(10048)
+
+// orAnotherPort adds to an error what can be done if it is that a port is taken.
+func orAnotherPort(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, windowsInUse) {
+		return fmt.Errorf("%w: another program listens there; --listen localhost:0 takes a free port", err)
+	}
+	return err
 }

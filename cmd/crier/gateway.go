@@ -105,9 +105,9 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 	config.Gateway = opened
 	s, err := serve.Open(config)
 	if err != nil {
-		return fmt.Errorf("gateway: %w", err)
+		return fmt.Errorf("gateway: %w", orAnotherPort(err))
 	}
-	fmt.Fprint(out, gatewayBanner(s.URL(), file))
+	fmt.Fprint(out, gatewayBanner(s.URL(), file, opened.API.InvokeURL()))
 	config.Log.Info("serving", "url", s.URL()+"/"+file.Stage)
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -167,7 +167,7 @@ func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options,
 }
 
 // gatewayBanner tells a person what is served and what to do next.
-func gatewayBanner(url string, file *api.File) string {
+func gatewayBanner(url string, file *api.File, invoke string) string {
 	var b strings.Builder
 	url += "/" + file.Stage
 	fmt.Fprintf(&b, "crier serves %s\n\n", file.Path)
@@ -177,6 +177,9 @@ func gatewayBanner(url string, file *api.File) string {
 	}
 	table.Flush()
 	fmt.Fprintf(&b, "\nTalk to it:\n\n  npx wscat -c %s\n\n", url)
+	if functions := file.Functions(); len(functions) > 0 {
+		fmt.Fprintf(&b, "Invoke a function alone:\n\n  curl -d '{}' %s/2015-03-31/functions/%s/invocations\n\n", invoke, functions[0])
+	}
 	return b.String()
 }
 
@@ -234,7 +237,7 @@ func newGatewaySchema() *cobra.Command {
 
 func newGatewayInvoke() *cobra.Command {
 	var o own
-	var route, connection, body, domain string
+	var route, function, connection, body, domain string
 	cmd := &cobra.Command{
 		Use:   "invoke [FILE]",
 		Short: "Hand one event to a handler and print its answer",
@@ -243,20 +246,25 @@ it: what the test button of the Lambda console does.
 
 If crier gateway runs meanwhile at --domain, the handler can post to its
 connections. Without --route, the body selects the route, as a message would.
-The exit code is 1 if the handler fails.`,
+With --function the body is the event, as JSON: for functions that other things
+than connections invoke. The exit code is 1 if the handler fails.`,
 		Example: `  crier gateway invoke --route '$connect'
   crier gateway invoke --body hello
-  crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello`,
+  crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello
+  crier gateway invoke --function nightly --body '{"time":"2026-11-21T00:00:00Z"}'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.file = "crier.yaml"
 			if len(args) == 1 {
 				o.file = args[0]
 			}
+			if function != "" && (route != "" || connection != "") {
+				return errors.New("gateway invoke: --function does not go with --route and --connection: its event is about neither")
+			}
 			c := &api.Connection{ID: cmp.Or(connection, gateway.NewID()), Domain: domain, SourceIP: "127.0.0.1", Connected: time.Now()}
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			answer, err := o.try(ctx, c, route, []byte(body), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			answer, err := o.try(ctx, c, route, function, []byte(body), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {
 				return fmt.Errorf("gateway invoke: %w", err)
 			}
@@ -267,8 +275,9 @@ The exit code is 1 if the handler fails.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&route, "route", "", "`KEY` of the route: $connect, $disconnect, $default or one of your own")
+	f.StringVar(&function, "function", "", "`NAME` of a function, as crier.yaml has it, which gets the body alone")
 	f.StringVar(&connection, "connection", "", "`ID` of the connection that the event is about; default: a new one")
-	f.StringVar(&body, "body", "", "`TEXT` of the message")
+	f.StringVar(&body, "body", "", "`TEXT` of the message, or the function's event; default: {}")
 	f.StringVar(&domain, "domain", "localhost:8080", "`HOST:PORT` that the event names, to which the handler posts")
 	f.BoolVar(&o.events, "events", false, "print the event, too")
 	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway wants one, or has an admin key")
@@ -276,8 +285,8 @@ The exit code is 1 if the handler fails.`,
 	return cmd
 }
 
-// try hands one event to the handler of a route.
-func (o own) try(ctx context.Context, c *api.Connection, route string, body []byte, out, errOut io.Writer) ([]byte, error) {
+// try hands one event to the handler of a route, or to a function.
+func (o own) try(ctx context.Context, c *api.Connection, route, function string, body []byte, out, errOut io.Writer) ([]byte, error) {
 	file, err := api.Load(o.file)
 	if err != nil {
 		return nil, err
@@ -285,7 +294,11 @@ func (o own) try(ctx context.Context, c *api.Connection, route string, body []by
 	if route == "" {
 		route, _ = file.Route(body)
 	}
-	file.Only(route)
+	if function == "" {
+		file.Only(route)
+	} else if err := file.OnlyFunction(function); err != nil {
+		return nil, err
+	}
 	log := logging{}.open(errOut)
 	defer log.close()
 	g := &serve.Gateway{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
@@ -298,6 +311,9 @@ func (o own) try(ctx context.Context, c *api.Connection, route string, body []by
 		return nil, err
 	}
 	defer a.Close()
+	if function != "" {
+		return a.Invoke(ctx, function, body)
+	}
 	answer, report := a.Try(ctx, c, route, body)
 	report.Answer = nil // who asked prints it
 	if _, ok := file.Routes[route]; ok {

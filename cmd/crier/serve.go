@@ -176,7 +176,7 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 	}
 	s, err := serve.Open(config)
 	if err != nil {
-		return fmt.Errorf("serve: %w", err)
+		return fmt.Errorf("serve: %w", orAnotherPort(err))
 	}
 	if err := listening(); err != nil {
 		over, end := context.WithCancel(ctx)
