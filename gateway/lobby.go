@@ -3,6 +3,7 @@ package gateway
 import (
 	"container/list"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -183,14 +184,51 @@ func (l *Lobby) ConnState(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// Enter says that a request has come whole: its connection does not wait any
-// more.
+// Enter says that the head of a request has come: when its body has come, too,
+// its connection does not wait any more. So a connection that owes a body can be
+// closed for another, also when the request has been answered.
 func (l *Lobby) Enter(r *http.Request) {
-	if c := doorOf(r); c != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.rise(c)
+	c := doorOf(r)
+	switch {
+	case c == nil:
+	case r.ContentLength == 0:
+		l.settle(c)
+	default:
+		r.Body = &owedBody{ReadCloser: r.Body, paid: func() { l.settle(c) }}
 	}
+}
+
+// settle says that a request has come whole.
+func (l *Lobby) settle(c *doorConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rise(c)
+}
+
+// Clear closes all connections on which no request has come whole: at the end
+// nobody waits for one.
+func (l *Lobby) Clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, queue := range l.waiting {
+		for e := queue.Front(); e != nil; e = e.Next() {
+			e.Value.(*doorConn).Conn.Close()
+		}
+	}
+}
+
+// An owedBody is the body of a request, of which some may have yet to come.
+type owedBody struct {
+	io.ReadCloser
+	paid func() // is called when it has come
+}
+
+func (b *owedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.paid()
+	}
+	return n, err
 }
 
 // fail counts a connection that could not be accepted, and logs it now and then.

@@ -127,6 +127,36 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
+// TestOwedBodies: however many owe the body of a request, answered or not, one
+// that asks is answered.
+func TestOwedBodies(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		handler http.HandlerFunc
+	}{
+		{"answered", ok},
+		{"read", func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); ok(w, r) }},
+	} {
+		lobby, address := newLobby(t, 20, test.handler)
+		for i := range 30 {
+			for range 4 {
+				fmt.Fprint(dial(t, address), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nnot all")
+			}
+			lobby.age(indulgence)
+			resp, err := http.Post("http://"+address, "text/plain", strings.NewReader("all"))
+			if err != nil {
+				t.Fatalf("%s, %d: %v", test.name, i, err)
+			}
+			resp.Body.Close()
+		}
+		if n := lobby.Hung.Load(); n < 90 {
+			t.Errorf("%s: %d were closed", test.name, n)
+		}
+		lobby.Clear()
+		lobby.holds(t, 0)
+	}
+}
+
 // TestBusyConnections: one that is with a handler is not closed for another,
 // which waits; nor is one whose request has been sent.
 func TestBusyConnections(t *testing.T) {

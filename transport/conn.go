@@ -160,7 +160,7 @@ func (c *Conn) ended() {
 
 // closePatience is how many times as long as a client may take to answer a close
 // frame it may take, in all, to receive what is written before it.
-const closePatience = 6
+const closePatience = 24
 
 // timeToClose returns until when a connection that is closing may live if
 // nothing more happens to it.

@@ -50,7 +50,8 @@ const (
 	opened phase = iota
 	// closing: there is a cause. What the client sends is ignored, but for its
 	// close frame. Ends when the last frame is written (flushed; ended if the
-	// client has hung up), or when nothing was written for Config.Close.
+	// client has hung up), or when the client has received nothing for
+	// Config.Close.
 	closing
 	// flushed: the last frame is written; the client has yet to hang up. Ends
 	// when it does, or after Config.Close.
@@ -351,6 +352,8 @@ func (l *line) onTimer() {
 		}
 		held := l.held != nil && l.pause != untilRead
 		l.loop.wheel.add(l, l.conn.check(now, held))
+	case l.phase == closing && l.until <= now && l.receives():
+		l.giveTime()
 	case l.until <= now:
 		l.end()
 	default:

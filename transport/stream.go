@@ -18,22 +18,21 @@ type stream struct {
 	conn   *Conn
 	socket socket
 
-	// Owned by Transport.watch.
-	due      int64  // when to check the connection next
-	received uint32 // what the client had received when it was last checked
+	due int64 // when to check the connection next; owned by Transport.watch
 
 	held    atomic.Bool    // nothing is taken from the client, which is not its fault
 	ignored int            // bytes read that count for nothing; owned by serve
 	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
 	flushed chan struct{}  // closed when the last frame is written, or never will be
 
-	mu      sync.Mutex
-	writing bool          // somebody is writing: only that one may use Pending and Advance
-	again   bool          // there was news since
-	done    bool          // flushed is closed
-	until   time.Time     // how long the end may take; zero while the connection is open
-	dead    bool          // the socket is closed: nobody starts to write
-	resume  chan struct{} // closed when the reader may go on; nil unless it waits
+	mu       sync.Mutex
+	received uint32        // what the client had received when it was last checked
+	writing  bool          // somebody is writing: only that one may use Pending and Advance
+	again    bool          // there was news since
+	done     bool          // flushed is closed
+	until    time.Time     // how long the end may take; zero while the connection is open
+	dead     bool          // the socket is closed: nobody starts to write
+	resume   chan struct{} // closed when the reader may go on; nil unless it waits
 }
 
 // maxWrite is how many bytes one write takes before the hub is asked again.
@@ -211,6 +210,10 @@ func (s *stream) awaitFlush() {
 			s.giveTime()
 		}
 		left := time.Until(s.until)
+		if left <= 0 && s.receives() {
+			s.giveTime()
+			left = time.Until(s.until)
+		}
 		s.mu.Unlock()
 		if left <= 0 {
 			return
@@ -266,12 +269,23 @@ func (s *stream) writeWaiting() {
 
 // check looks after the connection and notes when to do so next.
 func (s *stream) check(now int64) {
-	before := s.received
-	received, waiting := s.socket.received()
-	if s.received = received; waiting && received != before {
-		s.conn.alive(now) // our ping may not have reached it
+	s.mu.Lock()
+	receives := s.receives()
+	s.mu.Unlock()
+	if receives {
+		s.conn.alive(now)
 	}
 	s.due = s.conn.check(now, s.held.Load())
+}
+
+// receives reports whether a client that has yet to receive something has
+// received some of it since it was last checked: so it is alive, and our ping
+// may not have reached it. It requires s.mu.
+func (s *stream) receives() bool {
+	before := s.received
+	now, waiting := s.socket.received()
+	s.received = now
+	return waiting && now != before
 }
 
 // startWriting makes the caller the one who writes, if nobody else does.
