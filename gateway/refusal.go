@@ -56,9 +56,9 @@ var (
 // Ends of connections.
 var (
 	EmptyFragments = Refusal{Name: "empty-fragments", Code: ws.PolicyViolation, Say: "a message has at most 1000 empty fragments", Why: "A message of more than 1,000 fragments in which there is nothing."}
-	ControlFlood   = Refusal{Name: "control-flood", Code: ws.PolicyViolation, Say: "a client may send 100000 pings and pongs in a second", Why: "More than 100,000 control frames came from the client within a second."}
+	ControlFlood   = Refusal{Name: "control-flood", Code: ws.PolicyViolation, Say: "a client may send 100000 pings, pongs and empty fragments in a second", Why: "More than 100,000 control frames and empty fragments came from the client within a second."}
 	MessageTimeout = Refusal{Name: "message-timeout", Code: ws.PolicyViolation, Say: "the message took too long to arrive", Why: "`--message-timeout` passed between the first byte of a message and its last."}
-	NoMemory       = Refusal{Name: "no-memory", Code: ws.TryAgainLater, Say: "the server has no memory for the rest of this message; reconnect", Why: "What clients have sent and what is not handled yet takes a quarter of `--memory`."}
+	NoMemory       = Refusal{Name: "no-memory", Code: ws.TryAgainLater, Say: "the server has no memory for the rest of this message; reconnect", Why: "What clients have sent and what is not handled yet takes a quarter of `--memory`. When that is used up, the connection that has most of it is closed."}
 	TopicRemoved   = Refusal{Name: "topic-removed", Code: ws.NormalClosure, Say: "the topic of this connection was removed", Why: "DELETE on the last topic of the connection's address."}
 	ProtocolError  = Refusal{Name: "protocol-error", Code: ws.ProtocolError, Say: "the WebSocket protocol was not followed", Why: "RFC 6455 was not followed; the reason says which rule."}
 	InvalidUTF8    = Refusal{Name: "invalid-utf8", Code: ws.InvalidPayload, Say: "text must be valid UTF-8", Why: "A text message or a close reason is not UTF-8."}

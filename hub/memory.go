@@ -55,6 +55,10 @@ func (b *budget) give(n int) { b.used.Add(-int64(n)) }
 // there are too few. Release gives them back.
 func (h *Hub) Reserve(n int) bool { return h.reserved.take(n) }
 
+// ReserveAnyway takes n bytes even if there are too few: for somebody who has
+// made others release as many.
+func (h *Hub) ReserveAnyway(n int) { h.reserved.force(n) }
+
 // Release gives back n bytes that Reserve has taken.
 func (h *Hub) Release(n int) { h.reserved.give(n) }
 

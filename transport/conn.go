@@ -29,8 +29,8 @@ type Conn struct {
 
 	// Owned by the one who reads.
 	decoder  ws.Decoder
-	reserved int32  // bytes of the hub's memory, for what is not handled
-	controls uint32 // control frames in that second:
+	holding  holding
+	controls uint32 // frames that say nothing, in that second:
 	second   uint32
 	holdTill int64 // nothing is taken from the client before that
 
@@ -45,8 +45,9 @@ type Conn struct {
 
 // A driver moves the bytes of one connection.
 type driver interface {
-	// wake is called in the shard's turn when there is something to write. closing says that the connection has a cause.
-	wake(closing bool)
+	// wake is called in the shard's turn when there is something to write. cause
+	// is why the connection ends; nil while it is open.
+	wake(cause error)
 	// closing is called from any goroutine when the connection has got a cause, and the last frame is posted.
 	closing()
 	// kill ends the connection without a word, soon. It may be called from any goroutine.
@@ -70,13 +71,13 @@ func (c *Conn) attach(d driver) bool {
 // Wake implements hub.Conn.
 func (c *Conn) Wake() {
 	c.mu.Lock()
-	driver, closing := c.driver, c.cause != nil
+	driver, cause := c.driver, c.cause
 	c.mu.Unlock()
 	if driver == nil {
 		c.checkBehind()
 		return
 	}
-	driver.wake(closing)
+	driver.wake(cause)
 }
 
 // Receiver returns whom the connection belongs to.
@@ -127,10 +128,13 @@ func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	}
 }
 
-func (c *Conn) closing() bool {
+func (c *Conn) closing() bool { return c.why() != nil }
+
+// why returns why the connection ends; nil while it is open.
+func (c *Conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cause != nil
+	return c.cause
 }
 
 func (c *Conn) kill() {
@@ -151,8 +155,7 @@ func (c *Conn) ended() {
 	}
 	cause := c.cause
 	c.mu.Unlock()
-	c.transport.config.Hub.Release(int(c.reserved))
-	c.reserved = 0
+	c.transport.unfinished.hold(c, 0)
 	c.Leave()
 	c.receiver.Closed(cause)
 	c.transport.forget(c)

@@ -113,16 +113,7 @@ func (c *Conn) account(waiting int) bool {
 	case c.begun.Load() == 0:
 		c.begun.Store(c.heard.Load()) // it was heard just now
 	}
-	held := int32(coming + waiting)
-	more := int(held - c.reserved)
-	switch {
-	case more < 0:
-		c.transport.config.Hub.Release(-more)
-	case more > 0 && !c.transport.config.Hub.Reserve(more):
-		return false
-	}
-	c.reserved = held
-	return true
+	return c.transport.unfinished.hold(c, coming+waiting)
 }
 
 // When a connection is closing, what its client sends counts for nothing. Beyond
@@ -147,7 +138,7 @@ func (c *Conn) mustRead() bool { return c.full.Load() || c.Waiting() > maxAnswer
 // handle returns errClosed, a fault, or hub.ErrBusy: then nothing has happened
 // yet.
 func (c *Conn) handle(m ws.Message) error {
-	if m.Op.IsControl() && c.restless() {
+	if (m.Op.IsControl() || m.Empty > 0) && c.restless(1+uint32(m.Empty)) {
 		c.Close(ErrRestless)
 		return nil
 	}
@@ -177,16 +168,17 @@ func (c *Conn) leave(cause error) {
 	}
 }
 
-// maxControls is how many control frames a client may send in a second: many
-// more than any that means well, and too few to keep a processor busy.
+// maxControls is how many frames a client may send in a second that say
+// nothing, which are control frames and empty fragments: many more than any that
+// means well, and too few to keep a processor busy.
 const maxControls = 100_000
 
-// restless counts a control frame, and reports whether those were too many.
-func (c *Conn) restless() bool {
+// restless counts such frames, and reports whether those were too many.
+func (c *Conn) restless(frames uint32) bool {
 	if second := uint32(c.heard.Load() / 1000); second != c.second {
 		c.second, c.controls = second, 0
 	}
-	c.controls++
+	c.controls += frames
 	return c.controls > maxControls
 }
 

@@ -70,40 +70,51 @@ func TestUnendingMessage(t *testing.T) {
 }
 
 // TestHalfMessagesAreCounted: what clients have begun to send takes memory that
-// is bounded, and comes back.
+// is bounded, and comes back. Those who have most of it pay, and not those who
+// need a little.
 func TestHalfMessagesAreCounted(t *testing.T) {
 	const memory = 1 << 20 // a quarter of it is for this
+	const size = 50_000
 	eachWay(t, Config{Close: 50 * time.Millisecond}, hub.Config{Memory: memory}, func(w *world) {
 		listener := w.dial()
-		var ended []*client
-		for len(ended) < 10 {
+		var holders []*client
+		for range 20 { // of whom five have room
 			ann := w.dial()
-			ann.send(half(50_000))
-			w.eventually("the half message is counted, or refused", func() bool {
-				return ann.ear.closing() || ann.ear.begun.Load() > 0
-			})
-			if used := w.hub.Stats().Memory; used > memory/4+10_000 { // and close frames
-				w.Fatalf("%d bytes are in use", used)
-			}
-			if ann.ear.closing() {
-				ended = append(ended, ann)
-			}
-		}
-		for _, c := range ended {
-			if cause := c.ear.ended(); cause != ErrNoMemory {
-				w.Errorf("the cause is %v", cause)
-			}
+			ann.send(half(size))
+			w.eventually("the half message is counted", func() bool { return ann.ear.holding.bytes.Load() > size/2 || ann.ear.closing() })
+			w.eventually("the memory comes back", func() bool { return w.hub.Stats().Memory <= memory/4+10_000 }) // and close frames
+			holders = append(holders, ann)
 		}
 		speaker := w.dial()
-		speaker.say("small messages are not affected")
-		listener.hears("small messages are not affected")
+		text := strings.Repeat("y", size-10)
+		frame := masked(ws.Text, text)
+		speaker.send(frame[:size/2])
+		w.eventually("the first half is counted", func() bool { return speaker.ear.begun.Load() > 0 })
+		speaker.send(frame[size/2:])
+		listener.hears(text)
+		closed := 0
+		for _, c := range holders {
+			if !c.ear.closing() {
+				continue
+			}
+			if closed++; c.ear.why() != ErrNoMemory {
+				w.Errorf("the cause is %v", c.ear.why())
+			}
+			c.told(ws.GoingAway)
+		}
+		if closed < 15 || closed == len(holders) {
+			w.Errorf("%d of %d were closed", closed, len(holders))
+		}
 		for _, c := range w.clients {
 			if c != listener && c != speaker {
 				c.SetLinger(0)
 				c.Close()
 			}
 		}
-		w.eventually("all of it comes back", func() bool { return w.hub.Stats().Memory < 10_000 })
+		w.eventually("all of it comes back", func() bool {
+			now := w.hub.Stats()
+			return now.Memory-now.LogBytes < 10_000
+		})
 	})
 }
 
@@ -121,23 +132,23 @@ func TestWaitingMessagesAreCounted(t *testing.T) {
 				return nil
 			}
 		}
-		ended := 0
 		for range 10 {
 			ann := w.dial(refuse)
-			before := w.hub.Stats().Memory
 			ann.send(append(masked(ws.Text, strings.Repeat("x", size)), half(10)...))
-			w.eventually("the message is counted, or refused", func() bool {
-				return ann.ear.closing() || w.hub.Stats().Memory >= before+size
-			})
-			if ann.ear.closing() {
+			w.eventually("the message is counted", func() bool { return ann.ear.closing() || ann.ear.holding.bytes.Load() >= size })
+			w.eventually("memory comes back", func() bool { return w.hub.Stats().Memory <= memory/4+10_000 }) // and close frames
+		}
+		ended := 0
+		for _, c := range w.clients {
+			if c.ear.closing() {
 				ended++
-				if cause := ann.ear.ended(); cause != ErrNoMemory {
+				if cause := c.ear.why(); cause != ErrNoMemory {
 					w.Errorf("the cause is %v", cause)
 				}
 			}
 		}
-		if used := w.hub.Stats().Memory; ended < 5 || used > memory/4+10_000 { // and close frames
-			w.Errorf("%d of 10 were closed, and %d bytes are in use", ended, used)
+		if ended < 5 || ended == 10 {
+			w.Errorf("%d of 10 were closed", ended)
 		}
 		for _, c := range w.clients {
 			c.SetLinger(0)
@@ -196,6 +207,30 @@ func TestEmptyFragments(t *testing.T) {
 		first[0] &^= 0x80
 		ann.send(append(first, bytes.Repeat(frame, 1000)...))
 		ann.told(ws.PolicyViolation)
+	})
+}
+
+// TestEmptyFragmentsOfManyMessages: as many as one message may have are too many
+// when message follows message.
+func TestEmptyFragmentsOfManyMessages(t *testing.T) {
+	eachWay(t, Config{Close: 50 * time.Millisecond}, hub.Config{}, func(w *world) {
+		ann := w.dial(func(e *ear) { e.message = func([]byte, bool) error { return nil } })
+		first, more := masked(ws.Text, ""), masked(ws.Continuation, "")
+		first[0] &^= 0x80
+		last := more
+		more = append([]byte(nil), more...)
+		more[0] &^= 0x80
+		frames := append(append(first, bytes.Repeat(more, 998)...), last...)
+		go func() { // until it is closed
+			for {
+				if _, err := ann.Write(frames); err != nil {
+					return
+				}
+			}
+		}()
+		if cause := ann.ear.ended(); cause != ErrRestless {
+			w.Errorf("the cause is %v", cause)
+		}
 	})
 }
 

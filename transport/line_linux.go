@@ -76,7 +76,7 @@ func (l *line) open() {
 	if l.held != nil {
 		l.resume()
 	}
-	l.wake(l.conn.closing()) // there may have been news before there was a socket
+	l.wake(l.conn.why()) // there may have been news before there was a socket
 }
 
 // event says what the socket is ready for.
@@ -216,9 +216,13 @@ func (l *line) updateInterest() {
 }
 
 // wake implements driver. It is called in the shard's turn, which the loop takes.
-func (l *line) wake(isClosing bool) {
-	if isClosing && l.phase == opened {
+func (l *line) wake(cause error) {
+	if cause != nil && l.phase == opened {
 		l.phase = closing
+		if errors.Is(cause, ErrNoMemory) {
+			l.held = nil
+			l.goDeaf()
+		}
 		l.queueHeld() // what the client has sent already may end with its close frame
 		l.giveTime()
 		l.updateInterest()

@@ -31,6 +31,7 @@ type stream struct {
 	again    bool          // there was news since
 	done     bool          // flushed is closed
 	until    time.Time     // how long the end may take; zero while the connection is open
+	light    bool          // the reader holds no memory any more
 	dead     bool          // the socket is closed: nobody starts to write
 	resume   chan struct{} // closed when the reader may go on; nil unless it waits
 }
@@ -56,8 +57,10 @@ func (s *stream) serve(early []byte) {
 		s.drain()
 		s.awaitCause()
 	case errors.Is(err, ErrNoMemory):
-		c.stopDecoding()
 		c.Close(err)
+	}
+	if errors.Is(c.why(), ErrNoMemory) {
+		s.letGo()
 		s.drain()
 	}
 	if c.closing() {
@@ -173,12 +176,25 @@ func (s *stream) closing() {
 	s.wakeReader()
 }
 
+// letGo gives back the memory of what the client has sent.
+func (s *stream) letGo() {
+	s.conn.stopDecoding()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.light = true
+	s.giveTime()
+}
+
 // giveTime lets a connection that is closing live for a while longer. It
 // requires s.mu.
 func (s *stream) giveTime() {
 	t := s.conn.transport
 	s.until = t.started.Add(time.Duration(s.conn.timeToClose(t.now())) * time.Millisecond)
-	s.socket.SetReadDeadline(s.until)
+	readUntil := s.until
+	if !s.light && errors.Is(s.conn.why(), ErrNoMemory) {
+		readUntil = t.started // the reader must let go first
+	}
+	s.socket.SetReadDeadline(readUntil)
 }
 
 // kill implements driver. The reader notices, also while it waits for something
@@ -239,7 +255,7 @@ func (s *stream) finish() {
 }
 
 // wake implements driver: it writes what there is, as far as the socket takes it.
-func (s *stream) wake(bool) {
+func (s *stream) wake(error) {
 	if !s.startWriting() {
 		s.conn.checkBehind() // the one who waits for the socket cannot notice
 		return

@@ -144,6 +144,8 @@ type Transport struct {
 	left    chan struct{} // closed when draining and no connection is left
 	ended   bool          // Shutdown has begun
 
+	unfinished unfinished
+
 	bytesIn, bytesOut atomic.Uint64 // of streams
 }
 
@@ -159,6 +161,7 @@ func New(config Config) (*Transport, error) {
 		conns:   make(map[*Conn]struct{}),
 		streams: make(map[*stream]struct{}),
 	}
+	t.unfinished.hub = config.Hub
 	for range runtime.GOMAXPROCS(0) {
 		w, err := t.newWorker()
 		if err != nil {

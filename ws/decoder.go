@@ -10,6 +10,10 @@ const DefaultMaxMessage = 128 << 10
 type Message struct {
 	Op   Opcode // Text, Binary, CloseFrame, Ping or Pong
 	Data []byte // see Decoder.Next for how long it is valid
+
+	// Empty is how many of its fragments had nothing in them, which cost much
+	// and say nothing.
+	Empty uint16
 }
 
 // A Decoder turns the bytes that one peer sends into messages. The zero value
@@ -127,7 +131,7 @@ func (d *Decoder) whole(b []byte) (m Message, n int, ok bool, err error) {
 	if h.op == Text && !utf8.Valid(data) {
 		return Message{}, 0, false, errNotText
 	}
-	return Message{h.op, data}, end, true, nil
+	return Message{Op: h.op, Data: data}, end, true, nil
 }
 
 // collect takes what b holds of a frame that did not come at once, or that is a
@@ -222,7 +226,7 @@ func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 	p.phase = between
 	switch {
 	case p.frame.op.IsControl():
-		m = Message{p.frame.op, p.control}
+		m = Message{Op: p.frame.op, Data: p.control}
 		p.control = nil
 		if !d.fragmented() {
 			d.part = nil
@@ -240,7 +244,7 @@ func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 		return Message{}, false, errNotText // it ends amid a character
 	}
 	d.part = nil
-	return Message{p.op, p.data}, true, nil
+	return Message{Op: p.op, Data: p.data, Empty: p.empty}, true, nil
 }
 
 // partialSize is what a partial takes beside what it has collected, in bytes.

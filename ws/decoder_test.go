@@ -75,7 +75,7 @@ func decode(t *testing.T, d *Decoder, stream []byte, cut cutter) (got []Message,
 				t.Fatalf("%d of %d bytes taken, and no message", n, len(b))
 			}
 			if ok {
-				got = append(got, Message{m.Op, bytes.Clone(m.Data)})
+				got = append(got, Message{Op: m.Op, Data: bytes.Clone(m.Data)})
 			}
 			b = b[n:]
 		}
@@ -229,12 +229,12 @@ func script(rnd *rand.Rand) (stream []byte, want []Message) {
 		return k
 	}
 	control := func() {
-		m := Message{CloseFrame + Opcode(rnd.IntN(3)), payload(rnd, Binary, rnd.IntN(maxControl+1))}
+		m := Message{Op: CloseFrame + Opcode(rnd.IntN(3)), Data: payload(rnd, Binary, rnd.IntN(maxControl+1))}
 		want = append(want, m)
 		stream = AppendMaskedFrame(stream, m.Op, key(), m.Data)
 	}
 	for range 1 + rnd.IntN(6) {
-		m := Message{Text + Opcode(rnd.IntN(2)), nil}
+		m := Message{Op: Text + Opcode(rnd.IntN(2))}
 		m.Data = payload(rnd, m.Op, []int{rnd.IntN(10), rnd.IntN(300), rnd.IntN(70_001)}[rnd.IntN(3)])
 		op, rest := m.Op, m.Data
 		for rnd.IntN(3) > 0 {

@@ -212,7 +212,7 @@ func TestControlFlood(t *testing.T) {
 			_, err = c.nc.Write(flood)
 		}
 	}()
-	if told, err := readFrame(c.in); err != nil || told.String() != "close 1008 control-flood: a client may send 100000 pings and pongs in a second" {
+	if told, err := readFrame(c.in); err != nil || told.String() != "close 1008 control-flood: a client may send 100000 pings, pongs and empty fragments in a second" {
 		t.Errorf("told %v, %v", told, err)
 	}
 }
