@@ -22,6 +22,7 @@ type File struct {
 	Routes       map[string]RouteConfig // by route key
 	Integrations map[string]IntegrationConfig
 	Authorizer   *AuthorizerConfig
+	Tables       map[string]TableConfig // by name
 }
 
 // A RouteConfig says what becomes of a message.
@@ -108,6 +109,7 @@ func Parse(path string, text []byte) (*File, error) {
 		Selection:    Selection{text: "$request.body.action"},
 		Routes:       make(map[string]RouteConfig),
 		Integrations: make(map[string]IntegrationConfig),
+		Tables:       make(map[string]TableConfig),
 	}
 	f.Selection, _ = ParseSelection(f.Selection.text)
 	r.object(root, "", fields{
@@ -118,6 +120,7 @@ func Parse(path string, text []byte) (*File, error) {
 		"routes":                   func(v value) { v.each(func(key string, v value) { f.Routes[key] = v.route(key) }) },
 		"integrations":             func(v value) { v.each(func(key string, v value) { f.Integrations[key] = v.integration(key, dir) }) },
 		"authorizer":               func(v value) { f.Authorizer = v.authorizer() },
+		"tables":                   func(v value) { v.each(func(name string, v value) { f.Tables[name] = v.table(name) }) },
 	}, "routes", "integrations")
 	r.references(root, f)
 	return f, r.err()

@@ -38,6 +38,7 @@ integrations:
   nothing: {mock: }
   something: {mock: {statusCode: 201, body: text}}
 authorizer: {integration: main, identitySource: [route.request.querystring.token, stageVariables.colour]}
+tables: {rooms: {partitionKey: room}}
 `
 
 func text(s string) *string { return &s }
@@ -70,6 +71,7 @@ func TestParse(t *testing.T) {
 		Authorizer: &AuthorizerConfig{"main", []identitySource{
 			{"route.request.querystring.token", "querystring", "token"}, {"stageVariables.colour", "stageVariables", "colour"},
 		}},
+		Tables: map[string]TableConfig{"rooms": {Key: KeyConfig{Partition: AttributeConfig{"room", "S"}}, Indexes: map[string]IndexConfig{}}},
 	}
 	if !reflect.DeepEqual(f, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", f, want)
@@ -92,7 +94,7 @@ func TestMistakes(t *testing.T) {
 		"stage: dev\nroutes\nintegrations: {}": "crier.yaml:2:1: could not find expected ':'",
 		"\xff":                                 "crier.yaml: ",
 		"routes: {}\n":                         "crier.yaml:1:1: integrations is missing",
-		"routes: {}\nintegrations: {}\nx: 1":   `crier.yaml:3:1: "x" is not known here; there are authorizer, environment, integrations, routeSelectionExpression, routes, stage, stageVariables`,
+		"routes: {}\nintegrations: {}\nx: 1":   `crier.yaml:3:1: "x" is not known here; there are authorizer, environment, integrations, routeSelectionExpression, routes, stage, stageVariables, tables`,
 		"routes: 5\nintegrations: {}":          "crier.yaml:1:1: routes: want an object",
 		"routes:\n  join: nobody\nintegrations:\n  a: {mock: }\n  b: {mock: }":                       `crier.yaml:2:3: routes.join: there is no integration "nobody"; there are a, b`,
 		"routes: {$foo: a}\nintegrations: {a: {mock: }}":                                             "crier.yaml:1:10: routes.$foo: a route key is not empty and does not begin with $",
@@ -142,7 +144,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, all)
 	}
-	if len(f.Integrations) != 4 || f.Authorizer == nil || len(f.Variables) == 0 || !f.Routes["$default"].Respond || f.Routes["sendMessage"].Integration != "main" {
+	if len(f.Integrations) != 4 || f.Authorizer == nil || len(f.Variables) == 0 || len(f.Tables["connections"].Indexes) != 1 || !f.Routes["$default"].Respond || f.Routes["sendMessage"].Integration != "main" {
 		t.Errorf("not all of the comments count: %+v\n%s", f, all)
 	}
 }
@@ -173,13 +175,15 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	walk(schema)
-	source, err := os.ReadFile("file.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var inReader []string
-	for _, m := range regexp.MustCompile(`(?m)^\s+"(\w+)":\s+func\(v value\)`).FindAllStringSubmatch(string(source), -1) {
-		inReader = append(inReader, m[1])
+	for _, file := range []string{"file.go", "tables.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s+"(\w+)":\s+func\(v value\)`).FindAllStringSubmatch(string(source), -1) {
+			inReader = append(inReader, m[1])
+		}
 	}
 	slices.Sort(inSchema)
 	slices.Sort(inReader)
