@@ -33,13 +33,14 @@ type own struct {
 	watch     bool
 	limits    bool
 	events    bool
+	tables    *tableStore // or nil
 }
 
 func newGateway() *cobra.Command {
 	config := serve.Defaults()
 	config.Drain, config.Console = 0, false
 	var l logging
-	var o own
+	o := own{tables: &tableStore{}}
 	var key adminKey
 	cmd := &cobra.Command{
 		Use:   "gateway [FILE]",
@@ -56,6 +57,7 @@ are told to trust.`,
 		Example: `  crier gateway init                   # writes crier.yaml
   crier gateway                        # serves it
   crier gateway --watch --events       # while you write handlers
+  crier gateway --dynamodb             # with tables in memory
   crier gateway invoke --body hello
   crier gateway --aws-limits           # as strict as the service`,
 		Args: cobra.MaximumNArgs(1),
@@ -82,6 +84,7 @@ are told to trust.`,
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
 	f.BoolVar(&o.watch, "watch", false, "reload FILE, and functions, when they change; connections stay")
 	f.BoolVar(&o.events, "events", false, "print events, and the handlers' answers, as JSON")
+	o.tables.addFlag(f)
 	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it refuses")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
 	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two, and without an admin key, programs on this machine may sign as they like")
@@ -96,7 +99,8 @@ are told to trust.`,
 
 // serve serves the API alone.
 func (o own) serve(ctx context.Context, config serve.Config, log journal, out io.Writer) error {
-	opened, file, err := o.open(log, out)
+	defer o.tables.close()
+	opened, file, err := o.open(ctx, log, out)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
@@ -107,7 +111,7 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 	if err != nil {
 		return fmt.Errorf("gateway: %w", orAnotherPort(err))
 	}
-	fmt.Fprint(out, gatewayBanner(s.URL(), file, opened.API.InvokeURL()))
+	fmt.Fprint(out, gatewayBanner(s.URL(), file, opened.API.InvokeURL()), o.tables.banner(file))
 	config.Log.Info("serving", "url", s.URL()+"/"+file.Stage)
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -118,7 +122,7 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 }
 
 // open starts the API that the command line names. Who calls it must close it.
-func (o own) open(log journal, out io.Writer) (*serve.Gateway, *api.File, error) {
+func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gateway, *api.File, error) {
 	if (o.accessKey == "") != (o.secretKey == "") {
 		return nil, nil, errors.New("--access-key and --secret-key go together")
 	}
@@ -134,6 +138,9 @@ func (o own) open(log journal, out io.Writer) (*serve.Gateway, *api.File, error)
 	}
 	options, authority, err := o.options(g, log, out)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := o.tables.open(ctx, g, file, log, &options); err != nil {
 		return nil, nil, err
 	}
 	g.TLS = authority.Config()
@@ -306,6 +313,7 @@ func (o own) try(ctx context.Context, c *api.Connection, route, function string,
 	if err != nil {
 		return nil, err
 	}
+	remindOfDynamoDB(file, log, &options)
 	a, err := api.Open(file, options)
 	if err != nil {
 		return nil, err

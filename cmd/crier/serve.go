@@ -159,7 +159,7 @@ func (id identity) url(s *serve.Server) string {
 // serveBeside serves the built-in apps, and the API beside them if there is one.
 func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, log journal, out io.Writer) error {
 	if o.file != "" {
-		opened, _, err := o.open(log, out)
+		opened, _, err := o.open(ctx, log, out)
 		if err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}

@@ -45,8 +45,8 @@ func run(m *testing.M) int {
 	command("go", "build", "-o", "go/bootstrap", "./go")
 	command("node", "node_modules/typescript/bin/tsc", "-p", "broadcast")
 
-	db := exec.Command("node", "dynamodb.mjs", "0")
-	db.Env = append(os.Environ(), "NODE_NO_WARNINGS=1")
+	db := exec.Command(crier, "gateway", "chat/crier.yaml", "--dynamodb", "--listen", "localhost:0")
+	db.Env = append(os.Environ(), "XDG_CONFIG_HOME="+home)
 	db.Stderr = os.Stderr
 	db.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := db.StdoutPipe()
@@ -54,8 +54,13 @@ func run(m *testing.M) int {
 	check(db.Start())
 	defer db.Wait()
 	defer db.Process.Kill()
-	_, err = fmt.Fscanln(out, &dynamodb)
-	check(err)
+	for lines := bufio.NewScanner(out); dynamodb == "" && lines.Scan(); {
+		dynamodb = regexp.MustCompile(`http://[0-9.]+:\d+$`).FindString(lines.Text())
+	}
+	if dynamodb == "" {
+		fmt.Fprintln(os.Stderr, "crier gateway --dynamodb does not say where its DynamoDB is")
+		return 1
+	}
 	return m.Run()
 }
 
@@ -88,7 +93,7 @@ type gateway struct {
 func serve(t *testing.T, file string, flags ...string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, end: make(chan struct{})}
-	g.cmd = exec.Command(crier, append([]string{"gateway", file, "--listen", "localhost:0"}, flags...)...)
+	g.cmd = exec.Command(crier, append([]string{"gateway", file, "--dynamodb", "--listen", "localhost:0"}, flags...)...)
 	g.cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+home, "AWS_ENDPOINT_URL_DYNAMODB="+dynamodb, "NODE_NO_WARNINGS=1")
 	out, err := g.cmd.StdoutPipe()
 	if err != nil {
