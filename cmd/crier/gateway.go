@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -191,18 +190,35 @@ func gatewayBanner(url string, file *api.File, invoke string) string {
 }
 
 func newGatewayInit() *cobra.Command {
-	return &cobra.Command{
+	var from string
+	var overwrite bool
+	cmd := &cobra.Command{
 		Use:   "init [FILE]",
 		Short: "Write a commented crier.yaml, and a handler to begin with",
+		Long: `Write a commented crier.yaml, and a handler to begin with.
+
+With --from, write the crier.yaml of an API that is described already: in a
+serverless.yml, in a template of AWS SAM or CloudFormation, or in what cdk synth
+makes. Routes, functions with their environment, the authorizer and the tables
+are taken over. What must be built or filled in, and what is left out, is printed
+and in the comments of crier.yaml. Nothing is run, and nobody is asked.`,
 		Example: `  crier gateway init
-  crier gateway init chat/crier.yaml`,
+  crier gateway init chat/crier.yaml
+  crier gateway init --from serverless.yml
+  crier gateway init --from cdk.out/Chat.template.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "crier.yaml"
 			if len(args) == 1 {
 				path = args[0]
 			}
-			if err := writeNew(path, api.Example); err != nil {
+			if from != "" {
+				if err := importAPI(from, path, overwrite, cmd.OutOrStdout()); err != nil {
+					return fmt.Errorf("gateway init: %w", err)
+				}
+				return nil
+			}
+			if err := writeAll(map[string][]byte{path: api.Example}, overwrite); err != nil {
 				return fmt.Errorf("gateway init: %w", err)
 			}
 			handler := filepath.Join(filepath.Dir(path), "index.js")
@@ -210,23 +226,16 @@ func newGatewayInit() *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; say there what your handlers are, then: crier gateway\n", path)
 				return nil
 			}
-			if err := writeNew(handler, api.ExampleHandler); err != nil {
+			if err := writeAll(map[string][]byte{handler: api.ExampleHandler}, false); err != nil {
 				return fmt.Errorf("gateway init: %w", err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s and %s; next: crier gateway --watch%s\n", path, handler, strings.TrimSuffix(" "+path, " crier.yaml"))
 			return nil
 		},
 	}
-}
-
-// writeNew writes a file, unless there is one.
-func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	cmd.Flags().StringVar(&from, "from", "", "take the API over from `FILE`: a serverless.yml, or a template of SAM, CloudFormation or the CDK")
+	cmd.Flags().BoolVar(&overwrite, "force", false, "overwrite FILE, and handlers that are part of the API's description")
+	return cmd
 }
 
 func newGatewaySchema() *cobra.Command {

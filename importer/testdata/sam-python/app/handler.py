@@ -1,0 +1,5 @@
+import boto3
+
+
+def connect(event, context):
+    return {"statusCode": 200}

@@ -1,0 +1,2 @@
+import { post } from './post';
+export const index = post;

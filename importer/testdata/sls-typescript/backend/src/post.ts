@@ -1,0 +1,2 @@
+import { ApiGatewayManagementApi } from '@aws-sdk/client-apigatewaymanagementapi';
+export const post = async () => ({ statusCode: 200 });

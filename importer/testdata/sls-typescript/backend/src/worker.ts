@@ -1,0 +1,1 @@
+export const index = async () => ({ statusCode: 200 });
