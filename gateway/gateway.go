@@ -120,7 +120,7 @@ type Config struct {
 	AdminKey     string      // for the management side; none: programs of this machine only
 	Credentials  Credentials // of requests to the management side that are signed; none: signatures do not count
 	Signed       bool        // programs of this machine must sign, or have the admin key
-	Stage        string      // if not empty, all there is: its mount, and the management of its connections
+	Stage        string      // if not empty, all there is: its mount, also at the root, and the management of its connections
 	AllowOrigins []string    // of pages that may connect, beside those at home: see trust.Pages
 	Domains      []string    // names of this server, beside the machine's
 	Also         []string    // other paths, for the answer to who is lost
@@ -162,16 +162,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := segments(r)
-	switch {
-	case g.config.Stage != "" && path[0] == g.config.Stage && len(path) > 1 && path[1] != "@connections" && r.Method == http.MethodGet && r.Header.Get("Upgrade") == "":
-		g.refuse(w, r, UpgradeRequired) // as API Gateway does
+	if no := g.otherStage(r, path); no != nil {
+		g.refuse(w, r, *no)
 		return
-	case g.config.Stage != "" && (path[0] != g.config.Stage || len(path) < 2 || path[1] != "@connections"):
-		g.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", g.config.Stage)
-		g.refuse(w, r, WrongStage)
-		return
-	case len(path) > 1 && path[1] == "@connections":
-		path = path[1:] // the stage may be any
+	}
+	if len(path) > 1 && path[1] == "@connections" {
+		path = path[1:] // without a stage of our own it may be any
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
@@ -192,8 +188,29 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// mount finds the app of a path; a slash at its end makes no difference.
+// otherStage refuses what is not the stage's, if there is a stage: its paths
+// begin with its name, or with nothing, as they do at a custom domain.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-mappings.html
+func (g *Gateway) otherStage(r *http.Request, path []string) *Refusal {
+	switch stage := g.config.Stage; {
+	case stage == "", path[0] == "@connections":
+		return nil
+	case path[0] != stage || len(path) < 2:
+	case path[1] == "@connections":
+		return nil
+	case r.Method == http.MethodGet && r.Header.Get("Upgrade") == "":
+		return &UpgradeRequired // as API Gateway does
+	}
+	g.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", g.config.Stage)
+	return &WrongStage
+}
+
+// mount finds the app of a path; a slash at its end makes no difference. With a
+// stage there is one app, which has the root, too.
 func (g *Gateway) mount(path string) (Mount, bool) {
+	if path == "/" && g.config.Stage != "" {
+		path += g.config.Stage
+	}
 	m, ok := g.mounts[path]
 	if !ok && len(path) > 1 {
 		m, ok = g.mounts[strings.TrimSuffix(path, "/")]

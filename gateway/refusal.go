@@ -42,7 +42,7 @@ var (
 	Unsigned         = Refusal{Name: "unsigned", Status: 403, Say: "Missing Authentication Token", Type: "MissingAuthenticationTokenException", Why: "`--access-key` is set, and the request has no signature."}
 	UnknownKey       = Refusal{Name: "unknown-key", Status: 403, Say: "The security token included in the request is invalid.", Type: "UnrecognizedClientException", Why: "The request is signed with another access key than `--access-key`."}
 	BadSignature     = Refusal{Name: "bad-signature", Status: 403, Say: "The request signature we calculated does not match the signature you provided.", Type: "InvalidSignatureException", Why: "The signature is wrong, too old, or for another service; the message says which, and what should have been signed."}
-	WrongStage       = Refusal{Name: "wrong-stage", Status: 403, Say: "Forbidden", Type: "ForbiddenException", Why: "`crier gateway`: the path does not begin with the stage."}
+	WrongStage       = Refusal{Name: "wrong-stage", Status: 403, Say: "Forbidden", Type: "ForbiddenException", Why: "`crier gateway`: the path begins with something else than the stage or `@connections`."}
 	MethodNotAllowed = Refusal{Name: "method-not-allowed", Status: 405, Say: "this path does not know this method", Why: "See the header Allow."}
 	InvalidID        = Refusal{Name: "invalid-id", Status: 400, Say: "Invalid connectionId: ", Type: "BadRequestException", Why: "Not 16 characters of padded base64url."}
 	Gone             = Refusal{Name: "gone", Status: 410, Type: "GoneException", Why: "No such connection, now or ever. The body is empty, as API Gateway's is."}

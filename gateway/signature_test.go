@@ -199,31 +199,36 @@ func TestManagementWithKeys(t *testing.T) {
 				Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler),
 				AdminKey: key, Credentials: keys, Signed: test.signed, Stage: "dev",
 			})
-			r, _ := http.NewRequest("POST", "https://localhost:8080/dev/@connections/"+strings.Replace(anID, "=", "%3D", 1), strings.NewReader("hi"))
-			if test.change != nil {
-				test.change(r)
-			}
-			got := received(r, "hi")
-			got.RemoteAddr = test.peer
-			w := httptest.NewRecorder()
-			g.ServeHTTP(w, got)
-			if w.Code != want {
-				t.Errorf("%s, the admin key is %q: got %d %s, want %d", test.name, key, w.Code, w.Body, want)
-			}
-			if want == 200 && strings.Join(h.asked, "; ") != "post "+anID+" hi" {
-				t.Errorf("%s: asked %q", test.name, h.asked)
+			for _, stage := range []string{"/dev", ""} {
+				h.asked = nil
+				r, _ := http.NewRequest("POST", "https://localhost:8080"+stage+"/@connections/"+strings.Replace(anID, "=", "%3D", 1), strings.NewReader("hi"))
+				if test.change != nil {
+					test.change(r)
+				}
+				got := received(r, "hi")
+				got.RemoteAddr = test.peer
+				w := httptest.NewRecorder()
+				g.ServeHTTP(w, got)
+				if w.Code != want {
+					t.Errorf("%s, the admin key is %q: got %d %s, want %d", test.name, key, w.Code, w.Body, want)
+				}
+				if want == 200 && strings.Join(h.asked, "; ") != "post "+anID+" hi" {
+					t.Errorf("%s: asked %q", test.name, h.asked)
+				}
 			}
 		}
 	}
 }
 
-// TestStage: with a stage there is nothing else.
+// TestStage: with a stage there is nothing else, and its name may be left out.
 func TestStage(t *testing.T) {
 	h := &home{}
 	g := New(Config{Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler), Stage: "dev"})
 	for path, want := range map[string]string{
 		"GET /dev/@connections/" + anID: "200", "GET /dev/%40connections/" + anID: "200", "GET /dev/@connections": "200",
-		"GET /@connections/" + anID: "403", "GET /prod/@connections/" + anID: "403", "GET /": "403", "GET /publish": "403", "GET /topics": "403",
+		"GET /@connections/" + anID: "200", "GET /%40connections/" + anID: "200", "GET /@connections": "200", "POST /@connections/" + anID: "200",
+		"DELETE /@connections/" + anID: "204", "GET /": "426", "GET /@connections/": "400",
+		"GET /prod/@connections/" + anID: "403", "POST /prod/@connections/" + anID: "403", "GET /prod": "403", "GET /publish": "403", "GET /topics": "403",
 		"GET /dev/x": "426", "GET /dev/x/y": "426", "POST /dev/x": "403", "GET /dev": "426", "GET /dev/": "426", "GET /dev/@connections/": "400",
 	} {
 		method, path, _ := strings.Cut(path, " ")

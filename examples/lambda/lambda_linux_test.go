@@ -312,11 +312,14 @@ func TestPythonAndGo(t *testing.T) {
 // TestSDKs: clients of the management API that others wrote, with TLS, signed.
 func TestSDKs(t *testing.T) {
 	g := serve(t, "go/crier.yaml", "--access-key", "AKIDEXAMPLE", "--secret-key", "wJalr/XUtn+FEMI=")
-	sdk := exec.Command("node", "sdk.mjs", g.http("https"), g.url)
-	sdk.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+filepath.Join(home, "crier", "ca.pem"), "NODE_NO_WARNINGS=1")
-	out, err := sdk.CombinedOutput()
-	if err != nil || !strings.HasSuffix(string(out), "all of it\n") {
-		t.Errorf("%v\n%s", err, out)
+	for _, stage := range []string{"/dev", ""} { // without it as at a custom domain
+		at := func(url string) string { return strings.TrimSuffix(url, "/dev") + stage }
+		sdk := exec.Command("node", "sdk.mjs", at(g.http("https")), at(g.url))
+		sdk.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+filepath.Join(home, "crier", "ca.pem"), "NODE_NO_WARNINGS=1")
+		out, err := sdk.CombinedOutput()
+		if err != nil || !strings.HasSuffix(string(out), "all of it\n") {
+			t.Errorf("stage %q: %v\n%s", stage, err, out)
+		}
 	}
 	for signed, want := range map[string]string{
 		"":                             "403",
