@@ -96,6 +96,9 @@ func findBootstrap(config Config, root string) (code, error) {
 	case info.Mode()&0o111 == 0 && filepath.Ext(path) != ".exe":
 		return code{}, fmt.Errorf("%s is not executable; chmod +x makes it so", path)
 	}
+	if err := checkExecutable(path); err != nil {
+		return code{}, err
+	}
 	return code{name: "provided.al2023", root: root, program: path}, nil
 }
 
