@@ -131,11 +131,11 @@ func TestConnectEvent(t *testing.T) {
 	sameEvent(t, a.main.events[0], `{
 		"headers": {
 			"Host": "localhost:8080", "Sec-Websocket-Version": "13", "X-Multi": "b",
-			"X-Amzn-Trace-Id": "…", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Port": "8080", "X-Forwarded-Proto": "http"
+			"X-Amzn-Trace-Id": "…", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https"
 		},
 		"multiValueHeaders": {
 			"Host": ["localhost:8080"], "Sec-Websocket-Version": ["13"], "X-Multi": ["a", "b"],
-			"X-Amzn-Trace-Id": ["…"], "X-Forwarded-For": ["192.0.2.1"], "X-Forwarded-Port": ["8080"], "X-Forwarded-Proto": ["http"]
+			"X-Amzn-Trace-Id": ["…"], "X-Forwarded-For": ["192.0.2.1"], "X-Forwarded-Port": ["443"], "X-Forwarded-Proto": ["https"]
 		},
 		"queryStringParameters": {"token": "t", "empty": ""},
 		"multiValueQueryStringParameters": {"token": ["s", "t"], "empty": [""]},
@@ -149,8 +149,7 @@ func TestConnectEvent(t *testing.T) {
 	}`)
 	c := newConnection()
 	c.UserAgent = "Mozilla/5.0"
-	h := newHandshake("", "x-forwarded-for", "198.51.100.1", "host", "elsewhere")
-	h.Secure = true
+	h := newHandshake("", "x-forwarded-for", "198.51.100.1", "x-forwarded-proto", "http", "host", "elsewhere")
 	h.Spell = strings.ToLower
 	a.Connect(context.Background(), c, h)
 	got := a.main.events[1]
@@ -509,11 +508,11 @@ func TestAuthorizerEvent(t *testing.T) {
 		"type": "REQUEST", "methodArn": "arn:aws:execute-api:eu-west-1:123456789012:criercrier/dev/$connect",
 		"headers": {
 			"Host": "localhost:8080", "Connection": "Upgrade", "Upgrade": "websocket", "content-length": "0",
-			"X-Amzn-Trace-Id": "…", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Port": "8080", "X-Forwarded-Proto": "http"
+			"X-Amzn-Trace-Id": "…", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Port": "443", "X-Forwarded-Proto": "https"
 		},
 		"multiValueHeaders": {
 			"Host": ["localhost:8080"], "Connection": ["Upgrade"], "Upgrade": ["websocket"], "content-length": ["0"],
-			"X-Amzn-Trace-Id": ["…"], "X-Forwarded-For": ["192.0.2.1"], "X-Forwarded-Port": ["8080"], "X-Forwarded-Proto": ["http"]
+			"X-Amzn-Trace-Id": ["…"], "X-Forwarded-For": ["192.0.2.1"], "X-Forwarded-Port": ["443"], "X-Forwarded-Proto": ["https"]
 		},
 		"queryStringParameters": {}, "multiValueQueryStringParameters": {}, "stageVariables": {},
 		"requestContext": {

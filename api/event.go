@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -119,7 +118,6 @@ func (ev *event) setBody(data []byte, binary bool) {
 type Handshake struct {
 	Header http.Header
 	Query  url.Values
-	Secure bool                     // it came by TLS
 	Spell  func(name string) string // returns a header's name as the client wrote it
 }
 
@@ -133,18 +131,13 @@ func (ev *event) setHandshake(h Handshake) {
 	if before := h.Header.Get("X-Forwarded-For"); before != "" {
 		source = before + ", " + source
 	}
-	proto, port := "http", "80"
-	if h.Secure {
-		proto, port = "https", "443"
-	}
-	if _, p, err := net.SplitHostPort(ev.RequestContext.DomainName); err == nil {
-		port = p
-	}
 	ev.setHeader("Host", ev.RequestContext.DomainName)
 	ev.setHeader("X-Amzn-Trace-Id", "Root=1-"+traceOf(ev.RequestContext))
 	ev.setHeader("X-Forwarded-For", source)
-	ev.setHeader("X-Forwarded-Port", port)
-	ev.setHeader("X-Forwarded-Proto", proto)
+	// API Gateway has no other port, and no plain HTTP. crier's own port is in
+	// domainName.
+	ev.setHeader("X-Forwarded-Port", "443")
+	ev.setHeader("X-Forwarded-Proto", "https")
 	ev.Headers = lasts(ev.MultiHeaders)
 	if len(h.Query) > 0 {
 		ev.MultiQuery = h.Query

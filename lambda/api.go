@@ -115,10 +115,13 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	w.Write(ev.payload)
 }
 
-// traceID makes a trace of an event's id, in X-Ray's form.
+// traceID makes a trace of an event's id, which is not sampled. X-Ray's SDKs need
+// all three parts: without a parent they take the function for one that is
+// still starting, and drop its segments.
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func traceID(id string) string {
 	digits := strings.ReplaceAll(id, "-", "")
-	return "Root=1-" + digits[:8] + "-" + digits[8:] + ";Sampled=0"
+	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), digits[8:], digits[:16])
 }
 
 func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {

@@ -200,6 +200,10 @@ func TestContext(t *testing.T) {
 		if left := got["remaining"].(float64); left > 30_000 || left < 20_000 {
 			t.Errorf("%s: %v ms are left, want almost 30 s", dir, left)
 		}
+		if trace := got["trace"].(string); !regexp.MustCompile(`^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$`).MatchString(trace) {
+			t.Errorf("%s: the trace is %q, want all that X-Ray's SDKs need", dir, trace)
+		}
+		delete(got, "trace")
 		delete(got, "id")
 		delete(got, "remaining")
 		want := map[string]any{

@@ -236,7 +236,6 @@ func (s *Server) call(r *http.Request, id string) (gateway.Socket, *gateway.Refu
 	said := s.calls.api.Connect(s.calls.ctx, c.about, api.Handshake{
 		Header: r.Header,
 		Query:  r.URL.Query(),
-		Secure: gateway.Secure(r),
 		Spell:  gateway.Spell(r),
 	})
 	if said.Status != http.StatusOK {

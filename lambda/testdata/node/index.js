@@ -42,7 +42,7 @@ exports.circle = async () => { const a = {}; a.a = a; return a; };
 exports.big = async () => 'x'.repeat(7 << 20);
 exports.context = async (event, context) => ({
   name: context.functionName, version: context.functionVersion, memory: context.memoryLimitInMB,
-  arn: context.invokedFunctionArn, id: context.awsRequestId, remaining: context.getRemainingTimeInMillis(),
+  arn: context.invokedFunctionArn, trace: process.env._X_AMZN_TRACE_ID, id: context.awsRequestId, remaining: context.getRemainingTimeInMillis(),
   handler: process.env._HANDLER, root: process.env.LAMBDA_TASK_ROOT === process.cwd(), mine: process.env.MINE,
 });
 exports.prints = async () => { process.stdout.write('one\ntwo\n\nthr'); process.stdout.write('ee\n'); console.error('four'); process.stdout.write('five'); process.exit(0); };

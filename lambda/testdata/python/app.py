@@ -44,6 +44,7 @@ def context(event, context):
         "handler": os.environ["_HANDLER"],
         "root": os.environ["LAMBDA_TASK_ROOT"] == os.getcwd(),
         "mine": os.environ.get("MINE"),
+        "trace": os.environ["_X_AMZN_TRACE_ID"],
     }
 
 
