@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	"crier/trust"
 )
@@ -23,8 +24,7 @@ const maxAddresses = 32
 // dnsName is what a name constraint can be. Some machines have other names.
 var dnsName = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
 
-// thisMachine returns what clients can call this machine. A name that leads to
-// crier in the handlers' processes, and nowhere else, belongs here, too.
+// thisMachine returns what clients can call this machine.
 func thisMachine() names {
 	n := names{dns: []string{"localhost"}, networks: trust.Near()}
 	for _, name := range trust.Names() {
@@ -62,6 +62,24 @@ func (n names) constrain(c *x509.Certificate) {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// maxKept is how many aliases of other processes are kept.
+const maxKept = 40
+
+// keep adds the aliases of other processes, which may still run, from a
+// certificate that is to be replaced: names that begin as one of ours does, and
+// that differ in their region.
+func (n *names) keep(c *x509.Certificate, aliases []string) {
+	first := func(name string) string { label, _, _ := strings.Cut(name, "."); return label }
+	kept := 0
+	for _, name := range c.PermittedDNSDomains {
+		related := slices.ContainsFunc(aliases, func(alias string) bool { return first(alias) == first(name) })
+		if related && !slices.Contains(n.dns, name) && kept < maxKept {
+			n.dns = append(n.dns, name)
+			kept++
+		}
+	}
 }
 
 // within reports whether a certificate permits all of the names.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -234,5 +235,60 @@ func TestNewName(t *testing.T) {
 	}
 	if again := open(t, dir); !bytes.Equal(again.cert.Raw, after.cert.Raw) {
 		t.Error("made once more")
+	}
+}
+
+// TestAliases: the authority counts for exactly the aliases that it is opened
+// with, and for those of other processes that run.
+func TestAliases(t *testing.T) {
+	const (
+		here  = "criercrier.execute-api.us-east-1.amazonaws.com"
+		there = "criercrier.execute-api.eu-west-1.amazonaws.com"
+	)
+	dir := t.TempDir()
+	open(t, dir) // as an older crier makes it
+	before, err := Open(dir, here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Open(dir, there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		here: true, there: true, "localhost": true,
+		"x." + here: false, "x" + here: false, "criercrier.execute-api.us-west-1.amazonaws.com": false,
+		"abcdefghij.execute-api.us-east-1.amazonaws.com": false, "execute-api.us-east-1.amazonaws.com": false, "amazonaws.com": false,
+	} {
+		// With the key anything can be signed.
+		leaf, err := after.sign(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AddCert(after.cert)
+		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := after.nameFor(name, address("127.0.0.1:1")); (got == name) != want {
+			t.Errorf("a client that asks for %s gets a certificate for %s", name, got)
+		}
+	}
+	if !before.key.Equal(after.key) {
+		t.Error("the key is another")
+	}
+	again, err := Open(dir, here)
+	if err != nil || !bytes.Equal(again.cert.Raw, after.cert.Raw) {
+		t.Errorf("made once more, %v", err)
+	}
+	// Another machine's name does not stay, and there is an end to aliases.
+	n := names{dns: []string{here}}
+	other := &x509.Certificate{PermittedDNSDomains: []string{"localhost", "former-name", here}}
+	for i := range 2 * maxKept {
+		other.PermittedDNSDomains = append(other.PermittedDNSDomains, fmt.Sprintf("criercrier.execute-api.region-%d.amazonaws.com", i))
+	}
+	n.keep(other, []string{here})
+	if len(n.dns) != 1+maxKept || slices.Contains(n.dns, "former-name") {
+		t.Errorf("kept %q", n.dns)
 	}
 }

@@ -12,7 +12,8 @@
 // call this machine, which is what handlers see as domainName: localhost and
 // names that end so, the machine's own name, addresses that are loopback,
 // private or link-local, and this machine's other addresses. It counts for no
-// public name.
+// public name but the aliases that it was opened with, and for no name below
+// these.
 //
 // # What it does not do
 //
@@ -76,9 +77,13 @@ func Dir() (string, error) {
 // If this machine has got another name or address, the authority gets another
 // certificate, with the same key: so processes that trust either trust what is
 // signed with it.
-func Open(dir string) (*Authority, error) {
+//
+// aliases are names that lead to crier in processes that trust the authority,
+// and nowhere else. The authority counts for exactly these, too.
+func Open(dir string, aliases ...string) (*Authority, error) {
 	a := &Authority{dir: dir, leaves: make(map[string]*tls.Certificate)}
 	wanted := thisMachine()
+	wanted.dns = append(wanted.dns, aliases...)
 	err := a.load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -87,7 +92,10 @@ func Open(dir string) (*Authority, error) {
 	case time.Until(a.cert.NotAfter) < leafDays*24*time.Hour || !a.cert.PermittedDNSDomainsCritical:
 		a.cert, a.key = nil, nil
 		err = a.make(wanted, replace)
-	case !wanted.within(a.cert):
+	}
+	// Another process may do so at the same time, with aliases of its own.
+	for tries := 0; err == nil && tries < 5 && !wanted.within(a.cert); tries++ {
+		wanted.keep(a.cert, aliases)
 		err = a.make(wanted, replace)
 	}
 	if err == nil {
