@@ -30,6 +30,11 @@ type Options struct {
 	Variables []string
 	// Strict has answers fail that API Gateway refuses, though they say what is meant.
 	Strict bool
+	// Door is an address of this machine where the management API is, with TLS and without. Functions that ask for it by
+	// its alias are led there, or nowhere if Door is empty.
+	Door string
+	// Files is the directory for the files that lead functions. If it is empty, they are not led.
+	Files string
 	// Watch has functions reload when their files change.
 	Watch bool
 	// Report is told of each event when it has been handled, from any goroutine.
@@ -84,6 +89,7 @@ type API struct {
 	integrations map[string]Integration
 	authorizer   *authorizer       // or nil
 	invocations  *lambda.InvokeAPI // with which functions invoke each other
+	proxy        *lambda.Proxy     // of executables; nil: there are none
 	client       *http.Client
 
 	mu        sync.Mutex
@@ -108,6 +114,10 @@ func Open(file *File, options Options) (*API, error) {
 		if a.invocations, err = lambda.NewInvokeAPI(a.invocable); err != nil {
 			return nil, err
 		}
+	}
+	if a.proxy, err = a.openProxy(); err != nil {
+		a.Close()
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.Integrations)) {
 		integration, err := a.open(name, file.Integrations[name])
@@ -139,7 +149,8 @@ func (a *API) open(name string, c IntegrationConfig) (Integration, error) {
 		Bootstrap:   c.Lambda.Bootstrap,
 		Runtime:     c.Lambda.Runtime,
 		Environment: a.variables(c.Lambda),
-		Region:      region(),
+		Region:      a.file.region(c.Lambda),
+		Alias:       a.alias(c.Lambda),
 		Memory:      c.Lambda.Memory,
 		Timeout:     c.Lambda.Timeout,
 		Concurrency: c.Lambda.Concurrency,
@@ -169,16 +180,6 @@ func (a *API) invocable(name string) (f *lambda.Function, done func()) {
 	return a.function(name), func() {}
 }
 
-// region is where functions believe that they are.
-func region() string {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if value := os.Getenv(name); value != "" {
-			return value
-		}
-	}
-	return "us-east-1"
-}
-
 // variables returns the environment of a function's processes: crier's own, without what would have it talk to the
 // user's AWS account by mistake, then what stands for AWS here, then what the file says.
 func (a *API) variables(c *LambdaConfig) []string {
@@ -190,9 +191,13 @@ func (a *API) variables(c *LambdaConfig) []string {
 		}
 		list = append(list, v)
 	}
-	list = append(list, "AWS_REGION="+region(), "AWS_DEFAULT_REGION="+region(), "TZ=:UTC")
+	region := a.file.region(c)
+	list = append(list, "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region, "TZ=:UTC")
 	if _, ok := os.LookupEnv("AWS_ENDPOINT_URL_LAMBDA"); !ok && a.invocations != nil {
 		list = append(list, "AWS_ENDPOINT_URL_LAMBDA="+a.invocations.URL())
+	}
+	if _, ok := os.LookupEnv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"); !ok && a.options.Door != "" {
+		list = append(list, "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI=http://"+a.options.Door+"/"+a.file.Stage)
 	}
 	list = append(list, a.options.Variables...)
 	// Who signs by hand looks for it. It would spoil keys of the user's own.
@@ -227,6 +232,9 @@ func (a *API) Close() {
 	closing.Wait()
 	if a.options.invocations == nil {
 		a.invocations.Close()
+	}
+	if a.proxy != nil {
+		a.proxy.Close()
 	}
 	a.client.CloseIdleConnections()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,6 +16,7 @@ import (
 type Live struct {
 	// Set once.
 	stage       string
+	aliases     []string
 	path        string // of the file
 	options     Options
 	invocations *lambda.InvokeAPI // stays, because people are told where it is
@@ -37,7 +39,7 @@ type version struct {
 // Follow opens the API of a file. With Options.Watch it is replaced when its file
 // changes; if there is something wrong with that, it stays as it is.
 func Follow(file *File, options Options) (*Live, error) {
-	l := &Live{stage: file.Stage, path: file.Path, options: options, stop: make(chan struct{})}
+	l := &Live{stage: file.Stage, aliases: file.Aliases(), path: file.Path, options: options, stop: make(chan struct{})}
 	l.mu.Lock() // until functions find each other
 	defer l.mu.Unlock()
 	var err error
@@ -86,6 +88,10 @@ func (l *Live) reload() error {
 	}
 	if file.Stage != l.stage {
 		return fmt.Errorf("the stage was %s, and is %s: crier must be started again for that", l.stage, file.Stage)
+	}
+	if aliases := file.Aliases(); !slices.Equal(aliases, l.aliases) { // the certificate has them
+		return fmt.Errorf("the API's names at AWS were %s, and are %s: crier must be started again for another region",
+			strings.Join(l.aliases, ", "), strings.Join(aliases, ", "))
 	}
 	api, err := Open(file, l.options)
 	if err != nil {

@@ -117,6 +117,8 @@ func TestFollow(t *testing.T) {
 	l.log.next(t, "the handler index.handler is not there")
 	l.write("stage: other\n" + mocked("three"))
 	l.log.next(t, `cause="the stage was dev, and is other: crier must be started again for that"`)
+	l.write("environment: {AWS_REGION: eu-north-1}\n" + mocked("three"))
+	l.log.next(t, "crier must be started again for another region")
 	if err := os.Remove(l.path); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,9 @@ package gateway
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,13 +27,29 @@ func (g *Gateway) authorize(r *http.Request) *Refusal {
 	if g.config.AdminKey != "" {
 		return &Unauthorized
 	}
-	if why := trust.FromElsewhere(r); why != "" {
+	if why := trust.FromElsewhere(g.unaliased(r)); why != "" {
 		return NoKey.because(why)
 	}
 	if why := trust.FromPage(r, Secure(r)); why != "" {
 		return ForeignPage.because(why)
 	}
 	return nil
+}
+
+// unaliased returns a request that calls this server by an alias as one that
+// calls it localhost. No page can be at an alias: browsers do not trust the
+// certificate.
+func (g *Gateway) unaliased(r *http.Request) *http.Request {
+	name, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		name = r.Host
+	}
+	if !Secure(r) || !slices.Contains(g.config.Aliases, strings.ToLower(name)) {
+		return r
+	}
+	local := *r
+	local.Host = "localhost"
+	return &local
 }
 
 func bearer(r *http.Request) (key string, ok bool) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -115,4 +116,50 @@ func TestGuesses(t *testing.T) {
 		guesses.Wait()
 		wants(t.Context(), "Bearer guess", 0)
 	})
+}
+
+// TestAlias: over TLS handlers of this machine may call it by an alias, and
+// nobody else may call it by any name.
+func TestAlias(t *testing.T) {
+	const alias = "criercrier.execute-api.us-east-1.amazonaws.com"
+	h := &home{}
+	g := New(Config{
+		Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler),
+		Stage: "dev", Credentials: keys, Aliases: []string{alias},
+	})
+	address, trusting := newDoor(t, false, g.ServeHTTP)
+	trusting.ServerName = "example.com" // as the certificate has it
+	for _, test := range []struct {
+		scheme, host, header string
+		want                 int
+	}{
+		{"https", alias, "", 200},
+		{"https", alias + ":443", "", 200},
+		{"https", "CrierCrier.Execute-API.us-east-1.amazonaws.com", "", 200},
+		{"https", "localhost", "", 200},
+		{"http", alias, "", 401}, // a page could be there
+		{"https", "x." + alias, "", 401},
+		{"https", "criercrier.execute-api.eu-west-1.amazonaws.com", "", 401},
+		{"https", alias, "Origin: https://" + alias, 403},
+		{"https", alias, "Sec-Fetch-Site: cross-site", 403},
+		{"https", alias, "X-Forwarded-For: 192.0.2.1", 401},
+	} {
+		r, err := http.NewRequest("POST", test.scheme+"://"+address+"/dev/@connections/"+anID, strings.NewReader("hi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = test.host
+		if name, value, ok := strings.Cut(test.header, ": "); ok {
+			r.Header.Set(name, value)
+		}
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: trusting, DisableKeepAlives: true}}
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != test.want {
+			t.Errorf("%s://%s %s: got %s, want %d", test.scheme, test.host, test.header, resp.Status, test.want)
+		}
+	}
 }

@@ -123,6 +123,7 @@ type Config struct {
 	Stage        string      // if not empty, all there is: its mount, also at the root, and the management of its connections
 	AllowOrigins []string    // of pages that may connect, beside those at home: see trust.Pages
 	Domains      []string    // names of this server, beside the machine's
+	Aliases      []string    // names of this server that only handlers of this machine know, and only over TLS
 	Also         []string    // other paths, for the answer to who is lost
 	Log          *slog.Logger
 	Refused      func(Refusal) // counts; may be nil

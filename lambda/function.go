@@ -25,6 +25,7 @@ type Config struct {
 	Timeout     time.Duration // of an invocation
 	Concurrency int           // environments at once
 	Watch       bool          // reload when a file of the code changes
+	Alias       Alias         // of the function's API; if it has no name, there is none
 
 	// Output gets what the function prints: lines that were printed together,
 	// and those of an event before the event's answer. It is called by one
@@ -43,6 +44,7 @@ var maxWaiting = fair.Limits{Total: 10_000, PerKey: 1000}
 type Function struct {
 	config       Config
 	code         code
+	aliasFiles   string // the directory of the files that lead processes
 	launcher     *launcher
 	environments sync.WaitGroup
 	helpers      sync.WaitGroup // the launcher, the watcher: they outlive the environments
@@ -88,6 +90,12 @@ func Open(config Config) (*Function, error) {
 	var err error
 	if f.code, err = findCode(config); err != nil {
 		return nil, fmt.Errorf("function %s: %w", config.Name, err)
+	}
+	if config.Alias.Name != "" {
+		if f.aliasFiles, err = config.Alias.install(); err != nil {
+			return nil, fmt.Errorf("function %s: %w", config.Name, err)
+		}
+		f.tellOfAlias()
 	}
 	var changes <-chan struct{}
 	if config.Watch {

@@ -31,6 +31,9 @@ process.on('unhandledRejection', (reason) => {
 helpOldSDK();
 let handler;
 try {
+  if (env._CRIER_ALIAS && !globalThis[Symbol.for('crier.alias')]) { // alias.cjs was not loaded
+    throw named('Runtime.Alias', 'NODE_OPTIONS has no effect: what this function sends to its API would leave the machine');
+  }
   handler = await load(env._HANDLER);
 } catch (error) {
   await fail('init/error', error).catch(() => {});

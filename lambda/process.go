@@ -3,6 +3,7 @@ package lambda
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,11 @@ func (f *Function) startProcess(api string) (*process, error) {
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 func (f *Function) environment() []string {
 	memory := strconv.Itoa(f.config.Memory)
-	return append(append([]string{}, f.config.Environment...),
+	env := slices.Clone(f.config.Environment)
+	if f.config.Alias.Name != "" {
+		env = f.config.Alias.environment(env, f.aliasFiles, f.code.client == "")
+	}
+	return append(env,
 		"_HANDLER="+f.config.Handler,
 		"AWS_EXECUTION_ENV=AWS_Lambda_"+f.code.name,
 		"AWS_LAMBDA_FUNCTION_NAME="+f.config.Name,

@@ -144,6 +144,8 @@ def main():
     runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
     sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
     try:
+        if os.environ.get("_CRIER_ALIAS") and not hasattr(sys, "_crier_alias"):  # alias.py was not loaded
+            raise RuntimeError("PYTHONPATH has no effect: what this function sends to its API would leave the machine")
         handler = load(os.environ["_HANDLER"])
     except Exception as error:
         runtime.fail("init/error", error)

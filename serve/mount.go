@@ -109,6 +109,7 @@ func (s *Server) doors() gateway.Config {
 		own := s.calls.gateway
 		config.Credentials = gateway.Credentials{AccessKey: own.AccessKey, SecretKey: own.SecretKey}
 		config.Signed = own.Signed
+		config.Aliases = own.Aliases
 		if own.Alone {
 			config.Stage = s.calls.api.Stage()
 		}

@@ -67,6 +67,11 @@ type Gateway struct {
 	AccessKey string      // handlers' requests to the management API may be signed with
 	SecretKey string      // this pair
 	Signed    bool        // and must be
+
+	// Door is a listener for handlers only, with TLS and plain HTTP whatever the others have. nil: there is none.
+	Door net.Listener
+	// Aliases are the names that lead there, in handlers only.
+	Aliases []string
 }
 
 // Defaults returns the documented defaults.
@@ -178,6 +183,9 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Gateway != nil && config.Gateway.Door != nil {
+		listeners = append(listeners, config.Gateway.Door)
+	}
 	spare := config.fit(files())
 	s := &Server{
 		config:      config,
@@ -230,8 +238,8 @@ func Open(config Config) (*Server, error) {
 func (s *Server) door(l net.Listener) net.Listener {
 	c := &s.config
 	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: s.lobby}
-	if c.TLS == nil && c.Gateway != nil {
-		door.TLS = c.Gateway.TLS
+	if g := c.Gateway; g != nil && (c.TLS == nil || l == g.Door) {
+		door.TLS, door.Only = g.TLS, false
 	}
 	return door
 }

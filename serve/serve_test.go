@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"crier/api"
 	"crier/gateway"
 	"crier/hub"
 	"crier/transport"
@@ -173,6 +175,64 @@ func TestTLS(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 400 {
 		t.Errorf("plain HTTP gets %s", resp.Status)
+	}
+}
+
+// TestDoor: handlers have TLS and plain HTTP at a door of their own, whatever
+// the others have, and no name but theirs is told.
+func TestDoor(t *testing.T) {
+	certified, others := httptest.NewTLSServer(nil), httptest.NewUnstartedServer(nil) // for their certificates
+	defer certified.Close()
+	others.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	others.StartTLS()
+	defer others.Close()
+	file, err := api.Parse("crier.yaml", []byte("routes: {}\nintegrations: {}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := api.Open(file, api.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	door, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, func(c *Config) {
+		c.TLS = &tls.Config{Certificates: others.TLS.Certificates, MinVersion: tls.VersionTLS13}
+		c.Gateway = &Gateway{API: own, TLS: &tls.Config{Certificates: certified.TLS.Certificates, MaxVersion: tls.VersionTLS12}, Door: door, Aliases: []string{"example.com"}}
+	})
+	client := certified.Client()
+	client.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // as the certificate has it
+	for url, want := range map[string]struct{ status, version int }{
+		"http://" + door.Addr().String():                          {200, 0},
+		"https://" + door.Addr().String():                         {200, tls.VersionTLS12},
+		"https" + strings.TrimPrefix(s.URL(), "wss"):              {200, tls.VersionTLS13},
+		"http" + strings.TrimPrefix(s.URL(), "wss"):               {400, 0},
+		"https://" + door.Addr().String() + "/dev/@connections/x": {400, tls.VersionTLS12},
+	} {
+		path := "/healthz"
+		if strings.Contains(url, "@") {
+			path = ""
+		}
+		r, err := http.NewRequest("GET", url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "example.com"
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		version := 0
+		if resp.TLS != nil {
+			version = int(resp.TLS.Version)
+		}
+		if resp.StatusCode != want.status || version != want.version {
+			t.Errorf("%s: got %s by TLS %x, want %+v", url, resp.Status, version, want)
+		}
 	}
 }
 

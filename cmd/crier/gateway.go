@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -52,7 +54,8 @@ FILE, crier.yaml if none is given.
 Handlers post to connections, and close them, through the management API at
 https://{domainName}/{stage}/@connections, with any AWS SDK, unchanged: the same
 port serves plain HTTP and TLS, with a certificate that the functions' processes
-are told to trust.`,
+are told to trust. The name that an API has at AWS, which some handlers build
+from apiId, leads there, too, but in functions only.`,
 		Example: `  crier gateway init                   # writes crier.yaml
   crier gateway                        # serves it
   crier gateway --watch --events       # while you write handlers
@@ -135,25 +138,32 @@ func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gatew
 		AccessKey: cmp.Or(o.accessKey, "crier"+strings.ToUpper(rand.Text()[:15])),
 		SecretKey: cmp.Or(o.secretKey, rand.Text()+rand.Text()[:14]),
 	}
-	options, authority, err := o.options(g, log, out)
+	options, authority, err := o.options(g, file, log, out)
 	if err != nil {
 		return nil, nil, err
 	}
 	if err := o.tables.open(ctx, g, file, log, &options); err != nil {
 		return nil, nil, err
 	}
-	g.TLS = authority.Config()
-	g.API, err = api.Follow(file, options)
+	g.TLS, g.Aliases = authority.Config(), file.Aliases()
+	// Handlers have a listener of their own, whose address is known before they start and does not depend on --listen.
+	if g.Door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return nil, nil, fmt.Errorf("listen for handlers: %w", err)
+	}
+	options.Door = g.Door.Addr().String()
+	if g.API, err = api.Follow(file, options); err != nil {
+		g.Door.Close()
+	}
 	return g, file, err
 }
 
 // options returns how the functions run: trusting the certificate of this machine, with keys that it accepts.
-func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
+func (o own) options(g *serve.Gateway, file *api.File, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
 	dir, err := localca.Dir()
 	if err != nil {
 		return api.Options{}, nil, err
 	}
-	authority, err := localca.Open(dir)
+	authority, err := localca.Open(dir, file.Aliases()...)
 	if err != nil {
 		return api.Options{}, nil, err
 	}
@@ -161,6 +171,7 @@ func (o own) options(g *serve.Gateway, log journal, out io.Writer) (api.Options,
 	options := api.Options{
 		NewID:     gateway.NewID,
 		Variables: append(authority.Variables(), "AWS_ACCESS_KEY_ID="+g.AccessKey, "AWS_SECRET_ACCESS_KEY="+g.SecretKey),
+		Files:     dir,
 		Watch:     o.watch,
 		Report:    t.report,
 		Output:    t.output,
@@ -301,6 +312,25 @@ than connections invoke. The exit code is 1 if the handler fails.`,
 	return cmd
 }
 
+// doorAt returns the address of the gateway at a domain, to which a handler's
+// alias leads. If the domain is not this machine, there is none.
+func doorAt(domain string) string {
+	host, port, err := net.SplitHostPort(domain)
+	if err != nil {
+		host, port = domain, "443"
+	}
+	if host == "localhost" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	ip := net.ParseIP(host)
+	own, _ := net.InterfaceAddrs() // without them, loopback must do
+	isOwn := func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && n.IP.Equal(ip) }
+	if ip == nil || !ip.IsLoopback() && !slices.ContainsFunc(own, isOwn) {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // try hands one event to the handler of a route, or to a function.
 func (o own) try(ctx context.Context, c *api.Connection, route, function string, body []byte, out, errOut io.Writer) ([]byte, error) {
 	file, err := api.Load(o.file)
@@ -318,11 +348,12 @@ func (o own) try(ctx context.Context, c *api.Connection, route, function string,
 	log := logging{}.open(errOut)
 	defer log.close()
 	g := &serve.Gateway{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
-	options, _, err := o.options(g, log, out)
+	options, _, err := o.options(g, file, log, out)
 	if err != nil {
 		return nil, err
 	}
 	remindOfDynamoDB(file, log, &options)
+	options.Door = doorAt(c.Domain)
 	a, err := api.Open(file, options)
 	if err != nil {
 		return nil, err
