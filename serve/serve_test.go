@@ -190,7 +190,7 @@ func TestDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := api.Open(file, api.Options{Log: slog.New(slog.DiscardHandler)})
+	own, err := api.Follow(file, api.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
