@@ -27,6 +27,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"crier/trust"
 )
@@ -180,6 +181,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.manage(w, r, methods{"POST": g.publish}, query{names: []string{"topic", "topicName", "echo"}}) // as the broadcast app
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
 		g.manage(w, r, methods{"GET": g.listTopics}, query{names: []string{"app", "limit"}})
+	case len(path) == 2 && path[0] == "topics" && !utf8.ValidString(path[1]):
+		g.refuse(w, r, BadQuery.Saying("a topic's name is UTF-8"))
 	case len(path) == 2 && path[0] == "topics":
 		g.manage(w, r, g.topic(path[1]), query{names: []string{"app"}})
 	case len(path) == 1 && path[0] == "stats":

@@ -169,7 +169,7 @@ func TestManagement(t *testing.T) {
 		{"GET /publish", 405, "this path does not know this method\n", ""},
 		{"GET /topics", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2},{"app":"rooms","topic":"b","members":1}]` + "\n", "topics "},
 		{"GET /topics/", 200, `[{"app":"chat","topic":"","members":3},{"app":"rooms","topic":"a","members":2},{"app":"rooms","topic":"b","members":1}]` + "\n", "topics "},
-		{"GET /topics/a%2Fb?app=rooms", 200, `["JC1dgf9yoAMCK-g=","ada"]` + "\n", "connections rooms a/b"},
+		{"GET /topics/a%2Fb?app=chat", 200, `["JC1dgf9yoAMCK-g=","ada"]` + "\n", "connections chat a/b"},
 		{"GET /@connections?limit=1", 200, "[" + older + "]\n", "connections  <all>"},
 		{"GET /@connections?limit=0", 200, "[]\n", "connections  <all>"},
 		{"GET /@connections?limit=x", 400, `{"message":"a limit is a number, such as ?limit=100"}` + "\n", ""},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -37,11 +38,28 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q qu
 		g.refuse(w, r, *no)
 		return
 	}
-	if no := q.check(r); no != nil {
+	no := q.check(r)
+	if no == nil && slices.Contains(q.names, "app") {
+		no = g.checkApp(r.URL.Query().Get("app"))
+	}
+	if no != nil {
 		g.refuse(w, r, *no)
 		return
 	}
 	handler(w, r)
+}
+
+// checkApp refuses the name of an app that there is not. No name is all apps.
+func (g *Gateway) checkApp(name string) *Refusal {
+	var names []string
+	for _, m := range g.config.Mounts {
+		names = append(names, m.Name)
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	no := BadQuery.Saying("there is no app " + plain(name) + query{names: names}.hint(name))
+	return &no
 }
 
 // segments returns the parts of the path, each decoded: SDKs write @ and = as they are or as %40 and %3D.

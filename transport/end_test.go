@@ -51,6 +51,7 @@ func TestLastWords(t *testing.T) {
 		} {
 			ann := w.dial(patient)
 			ann.send([]byte(last))
+			ann.CloseWrite()
 			why := <-leaves
 			ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("an answer")))
 			ann.hears("an answer")

@@ -102,9 +102,9 @@ func (l *line) read() {
 	n, err := receive(int(l.fd), buf)
 	switch {
 	case errors.Is(err, errFull): // nothing, after all
-	case err != nil || n == 0 && (l.phase == flushed || !l.conn.closing()):
+	case err != nil || n == 0 && (l.phase == flushed || !l.deaf && !l.conn.closing()):
 		l.end()
-	case n == 0: // the last frame is still to be written
+	case n == 0: // the last frame is still to be written, and perhaps to be posted
 		l.hungUp = true
 		l.updateInterest()
 	default:

@@ -13,11 +13,15 @@ import (
 )
 
 // adminKey is how the command line gives the admin key.
-type adminKey struct{ text, file string }
+type adminKey struct {
+	text, file string
+	flagSet    *pflag.FlagSet // that it was given with; nil: with none
+}
 
 // flags adds the flags. Everybody on a machine can read the command lines of its
 // programs: so there is a file.
 func (k *adminKey) flags(f *pflag.FlagSet, what string) {
+	k.flagSet = f
 	f.StringVar(&k.file, "admin-key-file", "", what+": the first line of `FILE`")
 	f.StringVar(&k.text, "admin-key", "", "the same, as `KEY`; everybody on this machine can read it")
 }
@@ -27,7 +31,12 @@ const maxKeyFile = 64 << 10
 
 // read returns the key; "" if none was given.
 func (k adminKey) read() (string, error) {
-	if k.file == "" {
+	switch {
+	case k.given("admin-key-file") && k.file == "":
+		return "", errors.New("--admin-key-file: the name of the file is empty")
+	case k.given("admin-key") && strings.TrimSpace(k.text) == "":
+		return "", errors.New("--admin-key: the key is empty; without the flag, there is none")
+	case k.file == "":
 		return checkedKey(strings.TrimSpace(k.text))
 	}
 	if k.text != "" {
@@ -52,6 +61,8 @@ func (k adminKey) read() (string, error) {
 	}
 	return key, nil
 }
+
+func (k adminKey) given(flag string) bool { return k.flagSet != nil && k.flagSet.Changed(flag) }
 
 // checkedKey returns a key if an HTTP header can have it. A key file that an
 // editor has saved as UTF-16 has none that can.

@@ -139,9 +139,9 @@ func TestAdminKey(t *testing.T) {
 		}
 	}
 	for want, given := range map[string]adminKey{
-		"one of the two": {"s3cret", keyFile(t, "s3cret")},
-		"no such file":   {"", filepath.Join(t.TempDir(), "none")},
-		"cannot be seen": {"a\nb", ""},
+		"one of the two": {text: "s3cret", file: keyFile(t, "s3cret")},
+		"no such file":   {file: filepath.Join(t.TempDir(), "none")},
+		"cannot be seen": {text: "a\nb"},
 	} {
 		if key, err := given.read(); err == nil || !strings.Contains(err.Error(), want) || key != "" {
 			t.Errorf("%+v: got %q, %v, want %s", given, key, err, want)

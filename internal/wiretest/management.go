@@ -244,6 +244,7 @@ func testPublish(t *testing.T, s server) {
 	a.isError(t, "BadRequestException")
 	for _, request := range []string{
 		"POST /publish?topic=" + topic + "&room=" + topic + "\nhi", "POST /publish?topic=" + topic + ";x\nhi",
+		"GET /topics/%ff", "DELETE /topics/%ff", "GET /topics?app=broadcats", "GET /@connections?app=nope",
 		"GET /@connections?topics=a", "GET /@connections/" + nobody + "?x=y", "GET /topics?limits=1", "DELETE /topics/" + topic + "?apps=chat", "GET /stats?app=chat",
 	} {
 		s.ask(t, request).is(t, request, 400)
