@@ -40,7 +40,7 @@ func TestUnknownParameters(t *testing.T) {
 		"GET /@connections/" + anID + "?X-Amz-Expires=60":           200,
 		"GET /topics?X-Amz-Expires=60":                              200,
 		"POST /publish?topicName=a&echo=0\nhi":                      200,
-		"GET /@connections?topic=a&app=chat&limit=1":                   200,
+		"GET /@connections?topic=a&app=chat&limit=1":                200,
 		"GET /topics/a?app=":                                        200,
 		"PUT /publish?topc=a":                                       405,
 	} {
