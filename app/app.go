@@ -16,7 +16,6 @@ package app
 
 import (
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"unicode/utf8"
@@ -48,8 +47,7 @@ type Event struct {
 	Now  int64 // milliseconds since 1970
 
 	// Of a Connect event.
-	Query  url.Values
-	Header http.Header
+	Query url.Values
 
 	// Of a Message event: one complete message. A text message is valid UTF-8.
 	Data   []byte
@@ -58,10 +56,10 @@ type Event struct {
 
 // A Conn is what is remembered of a connection between its events.
 type Conn struct {
-	ID     string
-	Topics []string // that it is subscribed to; the home keeps this up to date
-	User   string   // set by the app at Connect
-	Silent bool     // set by the app at Connect: it does not want to hear itself
+	ID       string
+	Identity Identity // set by the home before Connect
+	Topics   []string // that it is subscribed to; the home keeps this up to date
+	Silent   bool     // set by the app at Connect: it does not want to hear itself
 }
 
 // Everyone is the topic that a plain connection is in.
@@ -78,8 +76,11 @@ const (
 type Action uint8
 
 const (
-	// Publish sends Data to all of Topics, each connection once. The sender, if subscribed, gets Mine instead
-	// unless Mine is nil; nothing at all if Mine is empty.
+	// Publish sends Data to all of Topics, each connection once; if Topics is nil, to those that the sender is in.
+	// Echo says what the sender gets, if it is in one of them.
+	//
+	// A home may have to try again when it has no room for a message: it asks the app anew. So Publish comes before
+	// any other effect of a message, and there is one at most.
 	Publish Action = iota
 	// Subscribe and Unsubscribe the connection to or from Topic.
 	Subscribe
@@ -93,14 +94,24 @@ const (
 	Reject
 )
 
+// An Echo is what the sender of a message gets of it.
+type Echo uint8
+
+const (
+	EchoSame Echo = iota // what everyone gets
+	EchoCopy             // the effect's Copy
+	EchoNone             // nothing
+)
+
 // An Effect is one thing that should happen.
 type Effect struct {
 	Do     Action
 	Topics []string
 	Topic  string
 	Data   []byte
-	Mine   []byte
 	Binary bool // send as a binary message
+	Echo   Echo
+	Copy   []byte // what the sender gets, with EchoCopy
 
 	// Memory to use again when the effect's place in dst is.
 	buf   []byte

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -289,5 +290,72 @@ func BenchmarkBroadcast(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		effects = Broadcast{}.Handle(effects[:0], Event{Kind: Message, Conn: c, Now: 1000, Data: data})
+	}
+}
+
+// TestPublishComesFirst: an app that is asked again, because there was no room
+// for a message, has done nothing before. So Publish is the first effect of a
+// message, the only one of its kind, and leaves the connection as it was.
+func TestPublishComesFirst(t *testing.T) {
+	members := []string{`"action":"sendMessage"`, `"action":"subscribe"`, `"action":"unsubscribe"`, `"action":"broadcast"`, `"action":7`,
+		`"topic":"a"`, `"topic":1`, `"topic":""`, `"data":"hello"`, `"data":[1]`, `"payload":{"x":1}`, `"payload":0`, `"message":"m"`}
+	messages := []string{"", "hi", `"text"`, "[]", "{", "\x00"}
+	for i, a := range members {
+		for _, b := range members[i:] {
+			for _, c := range members {
+				messages = append(messages, "{"+a+","+b+","+c+"}")
+			}
+		}
+	}
+	published := make(map[App]int)
+	for _, a := range apps {
+		for _, message := range messages {
+			for _, binary := range []bool{false, true} {
+				for _, topics := range [][]string{nil, {Everyone}, {"a", "b"}} {
+					before := Conn{ID: "id", Topics: topics, Identity: Identity{User: "ada"}}
+					conn := before
+					effects := a.Handle(nil, Event{Kind: Message, Conn: &conn, Now: 1, Data: []byte(message), Binary: binary})
+					for i, e := range effects {
+						if e.Do == Publish {
+							published[a]++
+						}
+						if e.Do == Publish && (i > 0 || !reflect.DeepEqual(conn, before)) {
+							t.Errorf("%T publishes %q as effect %d, and the connection is %+v", a, message, i, conn)
+						}
+					}
+				}
+			}
+		}
+	}
+	if len(published) != 4 {
+		t.Errorf("published: %v", published)
+	}
+}
+
+// TestIdentifiers: only the users of rooms have names, which they tell.
+func TestIdentifiers(t *testing.T) {
+	header := http.Header{"X-Whoami": {"ben"}}
+	for _, test := range []struct {
+		app         App
+		query, user string
+		header      http.Header
+		wrong       string
+	}{
+		{Rooms{}, "user=ada", "ada", nil, ""},
+		{Rooms{}, "user=ada", "ada", header, ""},
+		{Rooms{}, "", "ben", header, ""},
+		{Rooms{}, "", "", nil, ""},
+		{Rooms{}, "user=%ff", "", nil, "a user's name is UTF-8"},
+		{Rooms{}, "user=" + strings.Repeat("x", MaxName), strings.Repeat("x", MaxName), nil, ""},
+		{Rooms{}, "user=" + strings.Repeat("x", MaxName+1), "", nil, "a user's name has at most 256 bytes"},
+		{Broadcast{}, "user=%ff", "", header, ""},
+	} {
+		query, err := url.ParseQuery(test.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, wrong := IdentifierOf(test.app).Identify(query, test.header); id.User != test.user || wrong != test.wrong {
+			t.Errorf("%T ?%s %v: got %+v, %q", test.app, test.query, test.header, id, wrong)
+		}
 	}
 }

@@ -48,14 +48,13 @@ func say(dst []Effect, ev Event) []Effect {
 		return reject(dst, tooFar)
 	}
 	dst, e := add(dst, Publish)
-	e.Topics = ev.Conn.Topics
 	if ev.Binary {
 		e.Data, e.Binary = ev.Data, true
 	} else {
 		e.stamp(stamp.Stamp{Now: ev.Now}, ev.Data)
 	}
 	if ev.Conn.Silent {
-		e.Mine = []byte{}
+		e.Echo = EchoNone
 	}
 	return dst
 }
@@ -65,5 +64,5 @@ func (e *Effect) stamp(s stamp.Stamp, data []byte) {
 	others, me := s.Append(e.buf, data)
 	n := len(others)
 	e.buf = stamp.AppendMine(others, others, me)
-	e.Data, e.Mine = e.buf[:n:n], e.buf[n:]
+	e.Data, e.Copy, e.Echo = e.buf[:n:n], e.buf[n:], EchoCopy
 }

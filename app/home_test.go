@@ -27,8 +27,12 @@ func (h *home) connect(id, query string, header http.Header) (refusal string) {
 	if err != nil {
 		panic(err)
 	}
-	c := &Conn{ID: id}
-	h.effects = h.app.Handle(h.effects[:0], Event{Kind: Connect, Conn: c, Now: h.now, Query: values, Header: header})
+	identity, wrong := IdentifierOf(h.app).Identify(values, header)
+	if wrong != "" {
+		return wrong
+	}
+	c := &Conn{ID: id, Identity: identity}
+	h.effects = h.app.Handle(h.effects[:0], Event{Kind: Connect, Conn: c, Now: h.now, Query: values})
 	for _, e := range h.effects {
 		if e.Do == Reject {
 			return string(e.Data)
@@ -69,14 +73,17 @@ func (h *home) apply(c *Conn) {
 	for _, e := range h.effects {
 		switch e.Do {
 		case Publish:
-			for _, id := range h.members(e.Topics) {
-				data := e.Data
-				if id == c.ID && e.Mine != nil {
-					if data = e.Mine; len(data) == 0 {
-						continue
-					}
+			topics := e.Topics
+			if topics == nil {
+				topics = c.Topics
+			}
+			for _, id := range h.members(topics) {
+				switch {
+				case id != c.ID || e.Echo == EchoSame:
+					h.receive(id, e.Data, e.Binary)
+				case e.Echo == EchoCopy:
+					h.receive(id, e.Copy, e.Binary)
 				}
-				h.receive(id, data, e.Binary)
 			}
 		case Subscribe:
 			c.Topics = append(c.Topics, e.Topic)

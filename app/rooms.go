@@ -2,7 +2,6 @@ package app
 
 import (
 	"strconv"
-	"unicode/utf8"
 
 	"crier/stamp"
 )
@@ -30,28 +29,12 @@ const (
 func (Rooms) Handle(dst []Effect, ev Event) []Effect {
 	switch ev.Kind {
 	case Connect:
-		return identify(dst, ev)
+		if wrong := misspelt(ev.Query, "user"); wrong != "" {
+			return reject(dst, wrong)
+		}
 	case Message:
 		return act(dst, ev)
 	}
-	return dst
-}
-
-func identify(dst []Effect, ev Event) []Effect {
-	if wrong := misspelt(ev.Query, "user"); wrong != "" {
-		return reject(dst, wrong)
-	}
-	user := ev.Query.Get("user")
-	if user == "" {
-		user = ev.Header.Get("X-WhoAmI")
-	}
-	if len(user) > MaxName {
-		return reject(dst, "a user's name has at most 256 bytes")
-	}
-	if !utf8.ValidString(user) {
-		return reject(dst, "a user's name is UTF-8")
-	}
-	ev.Conn.User = user
 	return dst
 }
 

@@ -90,13 +90,20 @@ func (h *handler) connect(ctx context.Context, ev *event) ([]byte, error) {
 			header.Add(name, value)
 		}
 	}
-	conn := &app.Conn{ID: ev.Context.ConnectionID}
-	effects := h.app.Handle(nil, app.Event{Kind: app.Connect, Conn: conn, Now: start.UnixMilli(), Query: ev.Query, Header: header})
+	reject := func(sentence string) ([]byte, error) {
+		h.report(ev, start, "connect", nil, slog.String("rejected", sentence))
+		return json.Marshal(map[string]any{"statusCode": http.StatusBadRequest, "body": sentence})
+	}
+	identity, wrong := app.IdentifierOf(h.app).Identify(ev.Query, header)
+	if wrong != "" {
+		return reject(wrong)
+	}
+	conn := &app.Conn{ID: ev.Context.ConnectionID, Identity: identity}
+	effects := h.app.Handle(nil, app.Event{Kind: app.Connect, Conn: conn, Now: start.UnixMilli(), Query: ev.Query})
 	for _, e := range effects {
 		switch e.Do {
 		case app.Reject:
-			h.report(ev, start, "connect", nil, slog.String("rejected", string(e.Data)))
-			return json.Marshal(map[string]any{"statusCode": http.StatusBadRequest, "body": string(e.Data)})
+			return reject(string(e.Data))
 		case app.Subscribe:
 			conn.Topics = append(conn.Topics, e.Topic)
 		}
@@ -149,12 +156,13 @@ func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *conn
 	}
 	switch e.Do {
 	case app.Publish:
-		p := &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, topics: e.Topics, data: e.Data, sender: conn.ID}
-		if shareTopic(conn.Topics, e.Topics) {
-			p.mine = e.Data
-			if e.Mine != nil {
-				p.mine = e.Mine
-			}
+		topics := e.Topics
+		if topics == nil {
+			topics = conn.Topics
+		}
+		p := &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, topics: topics, data: e.Data, sender: conn.ID}
+		if shareTopic(conn.Topics, topics) {
+			p.mine = echo(e)
 		}
 		if longest := max(len(p.data), len(p.mine)); longest > maxPost {
 			return post(app.AppendErrorFrame(nil, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost),
@@ -177,6 +185,18 @@ func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *conn
 		return post(app.AppendErrorFrame(nil, string(e.Data), conn.ID, ev.Context.RequestID))
 	}
 	return nil
+}
+
+// echo returns what the sender of a publish gets, if it is in one of the topics;
+// nothing is no message.
+func echo(e *app.Effect) []byte {
+	switch e.Echo {
+	case app.EchoCopy:
+		return e.Copy
+	case app.EchoNone:
+		return nil
+	}
+	return e.Data
 }
 
 // maxPost is how many bytes a post may have: "WebSocket API message payload: 128 KB".

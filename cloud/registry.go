@@ -57,8 +57,8 @@ const mark = "="
 func (r *registry) add(ctx context.Context, c *app.Conn, expires time.Time) error {
 	row := connectionKey(c.ID)
 	row["exp"] = seconds(expires)
-	if c.User != "" {
-		row["user"] = text(c.User)
+	if c.Identity.User != "" {
+		row["user"] = text(c.Identity.User)
 	}
 	if c.Silent {
 		row["silent"] = &types.AttributeValueMemberBOOL{Value: true}
@@ -138,7 +138,7 @@ func (r *registry) get(ctx context.Context, id string) (*connection, error) {
 func readConnection(id string, row item) *connection {
 	c := &connection{Conn: app.Conn{ID: id, Topics: readTopics(row)}, expires: readExpiry(row)}
 	if user, ok := row["user"].(*types.AttributeValueMemberS); ok {
-		c.User = user.Value
+		c.Identity.User = user.Value
 	}
 	if silent, ok := row["silent"].(*types.AttributeValueMemberBOOL); ok {
 		c.Silent = silent.Value

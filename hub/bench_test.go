@@ -49,7 +49,7 @@ func BenchmarkFanOut(b *testing.B) {
 				all := sinks(s, members, topic...)
 				p := Publication{Topics: topic, Frame: frame}
 				if mine {
-					p.Echo, p.Own = EchoOwn, frame
+					p.Echo, p.Copy = EchoCopy, frame
 				}
 				b.ReportAllocs()
 				for i := 0; i < b.N; i += members * window {

@@ -45,7 +45,7 @@ func TestSkip(t *testing.T) {
 	s := newShard(h)
 	slow := join(s, "slow", "a")
 	frame := bytes.Repeat([]byte("x"), 100)
-	h.Publish(Publication{From: &slow.Member, Topics: names("a"), Frame: frame, Echo: EchoOwn, Own: []byte("[mine]")})
+	h.Publish(Publication{From: &slow.Member, Topics: names("a"), Frame: frame, Echo: EchoCopy, Copy: []byte("[mine]")})
 	settle(s)
 	slow.read(3)
 	for range 100 {
@@ -361,7 +361,7 @@ func TestOwnCopiesAreCounted(t *testing.T) {
 	h := New(Config{Memory: 64 << 10})
 	s := newShard(h)
 	ann, bob := join(s, "ann", "a"), join(s, "bob")
-	p := Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("x"), Echo: EchoOwn, Own: make([]byte, 1000)}
+	p := Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("x"), Echo: EchoCopy, Copy: make([]byte, 1000)}
 	sent := 0
 	for ; h.Publish(p) == nil; sent++ {
 		settle(s)

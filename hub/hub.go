@@ -101,29 +101,34 @@ func New(config Config) *Hub {
 	return h
 }
 
-// A Publication is a message on its way to everyone in its topics. Publish
-// keeps none of its slices.
+// A Publication is a message on its way to everyone in its topics, each once.
+// Publish keeps none of its slices.
 type Publication struct {
-	From   *Member // nil: the message is no member's
+	// From is who says it; nil if that is no member.
+	From *Member
+	// Topics is where it goes. nil: to the topics that From is in.
 	Topics []Topic
-	Frame  []byte // what everyone gets
-	Echo   Echo
-	Own    []byte // what From gets instead, with EchoOwn
+	// Frame is what everyone gets, ready to be written.
+	Frame []byte
+	// Echo says what From gets if it is in one of the topics.
+	Echo Echo
+	// Copy is what From gets instead of Frame, with EchoCopy.
+	Copy []byte
 }
 
-// An Echo says what the sender of a message gets if it is in one of its topics.
+// An Echo is what the sender of a message gets of it.
 type Echo uint8
 
 const (
 	EchoSame Echo = iota // what everyone gets
-	EchoOwn              // a copy of its own
+	EchoCopy             // a copy of its own
 	EchoNone             // nothing
 )
 
 // Publish appends a frame to the log of each topic that has members.
 //
-// It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After ErrBusy the shard
-// of p.From is woken when it is worth trying again.
+// It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After
+// ErrBusy the shard of p.From is woken when it is worth trying again.
 //
 // Once a member's last frame is queued (see Member.Finish), Publish returns
 // ErrGone for it. So by the time a client receives its last frame, it has its
@@ -166,8 +171,8 @@ func (h *Hub) tryPublish(p *Publication, spare *spares) error {
 }
 
 // append appends p's frame to the logs of its topics: those in known, and for
-// each nil there, or beyond, the topic of that name. It returns the number of
-// the message. It requires h.mu, and From's shard to be locked.
+// each nil there, or beyond, the topic of that name in p. It returns the number
+// of the message. It requires h.mu, and From's shard to be locked.
 func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64, err error) {
 	var buf [16]*topic
 	audience := h.audience(buf[:0], p.Topics, known)
@@ -191,13 +196,13 @@ func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64,
 // audience appends to dst each topic that has members, once. It requires h.mu.
 func (h *Hub) audience(dst []*topic, names []Topic, known []*topic) []*topic {
 	h.mark++
-	for i, name := range names {
+	for i := range max(len(names), len(known)) {
 		var t *topic
 		if i < len(known) {
 			t = known[i]
 		}
 		if t == nil {
-			t = h.topics[name]
+			t = h.topics[names[i]]
 		}
 		if t != nil && t.mark != h.mark {
 			t.mark = h.mark

@@ -100,7 +100,7 @@ func TestPublish(t *testing.T) {
 	cat := join(other, "cat", "b")
 	publish := func(from *reader, others, mine string, topics ...string) {
 		t.Helper()
-		p := Publication{Topics: names(topics...), Frame: []byte(others), Echo: EchoOwn, Own: []byte(mine)}
+		p := Publication{Topics: names(topics...), Frame: []byte(others), Echo: EchoCopy, Copy: []byte(mine)}
 		if from != nil {
 			p.From = &from.Member
 		}
@@ -155,7 +155,7 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 	h := New(Config{Posts: 10})
 	s := newShard(h)
 	ann := join(s, "ann", "a")
-	h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoOwn, Own: []byte("[mine]")})
+	h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoCopy, Copy: []byte("[mine]")})
 	ann.Post([]byte("[ack]"))
 	h.Publish(Publication{Topics: names("a"), Frame: []byte("[later]")})
 	if err := ann.Post([]byte("123456")); err != ErrFull {
@@ -167,7 +167,7 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 		t.Errorf("after reading there is room again: %v", err)
 	}
 	ann.Finish([]byte("[bye]"), false)
-	if err := h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoOwn, Own: []byte("[mine]")}); err != ErrGone {
+	if err := h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoCopy, Copy: []byte("[mine]")}); err != ErrGone {
 		t.Errorf("a publish after the last frame: %v, want ErrGone", err)
 	}
 	h.Publish(Publication{Topics: names("a"), Frame: []byte("[too late]")})

@@ -285,20 +285,13 @@ func remove(list []*cursor, c *cursor) []*cursor {
 // caller must wake, and requires m's shard to be locked.
 func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard, error) {
 	var buf [16]*topic
-	known, inside := buf[:0], false
-	for _, name := range p.Topics {
-		var t *topic
-		if c := m.find(name); c != nil {
-			t, inside = c.group.topic, true
-		}
-		known = append(known, t)
-	}
+	known, inside := m.topics(buf[:0], p.Topics)
 	h := m.shard.hub
 	echo := private{}
 	copied := inside && p.Echo != EchoSame
 	if copied {
-		if p.Echo == EchoOwn {
-			echo.frame = bytes.Clone(p.Own)
+		if p.Echo == EchoCopy {
+			echo.frame = bytes.Clone(p.Copy)
 		}
 		if int64(echo.size()) > h.private.limit {
 			return due, ErrTooLarge
@@ -323,6 +316,27 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 	out.copies += echo.size()
 	out.own = append(out.own, m.placed(echo))
 	return due, nil
+}
+
+// topics appends to dst the topic of each name, or nil where m is not in it; or
+// all that m is in, if names is nil. inside says whether m is in one of them.
+func (m *Member) topics(dst []*topic, names []Topic) (_ []*topic, inside bool) {
+	if names == nil {
+		for _, c := range m.cursors {
+			if c.until == forever {
+				dst = append(dst, c.group.topic)
+			}
+		}
+		return dst, len(dst) > 0
+	}
+	for _, name := range names {
+		var t *topic
+		if c := m.find(name); c != nil {
+			t, inside = c.group.topic, true
+		}
+		dst = append(dst, t)
+	}
+	return dst, inside
 }
 
 // Post appends a frame for m alone. It comes after everything published so far

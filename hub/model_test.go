@@ -3,7 +3,9 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -161,8 +163,11 @@ func (w *world) publish(m *modelled) {
 	w.frames++
 	frame := fmt.Appendf(nil, "[%d%s]", w.frames, bytes.Repeat([]byte("o"), w.rnd.IntN(1<<w.rnd.IntN(12))))
 	p := Publication{From: &m.Member, Topics: names(to...), Frame: frame, Echo: Echo(w.rnd.IntN(w.echoes))}
-	if p.Echo == EchoOwn {
-		p.Own = fmt.Appendf(nil, "[%d mine]", w.frames)
+	if p.Echo == EchoCopy {
+		p.Copy = fmt.Appendf(nil, "[%d mine]", w.frames)
+	}
+	if w.rnd.IntN(4) == 0 { // to wherever it is
+		p.Topics, to = nil, slices.Collect(maps.Keys(m.topics))
 	}
 	switch err := w.hub.Publish(p); {
 	case err == ErrBusy:
@@ -186,8 +191,8 @@ func (m *modelled) expect(p Publication, to []string, sender bool) {
 	if s.topics == 0 || m.finished || m.gone {
 		return
 	}
-	if sender && p.Echo == EchoOwn {
-		s.frame = string(p.Own)
+	if sender && p.Echo == EchoCopy {
+		s.frame = string(p.Copy)
 	}
 	if sender && p.Echo == EchoNone {
 		s.frame = ""

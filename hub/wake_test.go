@@ -23,7 +23,7 @@ func closed(c <-chan struct{}) bool {
 
 // own is a publication to a topic that needs memory for its sender's copy.
 func own(from *reader, topic string, size int) Publication {
-	return Publication{From: &from.Member, Topics: names(topic), Frame: []byte("x"), Echo: EchoOwn, Own: make([]byte, size)}
+	return Publication{From: &from.Member, Topics: names(topic), Frame: []byte("x"), Echo: EchoCopy, Copy: make([]byte, size)}
 }
 
 // TestPrivateMemoryComesBack: whoever waits for memory for its own copy is told

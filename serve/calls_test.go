@@ -303,13 +303,11 @@ func TestLastAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Goodbye(ws.Close{Code: 4321})
-		s.mu.Lock()
-		caller := s.connections[id].(*caller)
-		s.mu.Unlock()
+		caller := s.home.sessions.find(id).conn.Receiver().(*caller)
 		for deadline, leaving := time.Now().Add(patience), false; !leaving; runtime.Gosched() {
-			caller.mu.Lock()
+			caller.session.mu.Lock()
 			leaving = caller.leaving != nil
-			caller.mu.Unlock()
+			caller.session.mu.Unlock()
 			if time.Now().After(deadline) {
 				t.Fatal("the close frame does not arrive")
 			}
@@ -411,7 +409,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: the handler got %+v", test.name, got)
 		}
 	}
-	s.calls.life = time.Millisecond
+	s.home.calls.life = time.Millisecond
 	if bye := dial(t, s, h, "").end(); bye.Code != 1001 || bye.Reason != "Going away" {
 		t.Errorf("too old: got %+v", bye)
 	}
@@ -439,10 +437,10 @@ func TestBesideTheApps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
-	if got := fmt.Sprint(s.openByApp()); got != "map[chat:1 gateway:1]" {
+	if got := fmt.Sprint(s.home.sessions.count()); got != "map[chat:1 gateway:1]" {
 		t.Errorf("open: %s", got)
 	}
-	if got := len(s.Connections("", nil)); got != 2 {
+	if got := len(topics{s.home}.Connections("", nil)); got != 2 {
 		t.Errorf("%d connections in the list", got)
 	}
 }

@@ -91,7 +91,7 @@ func TestTooManyCalls(t *testing.T) {
 		}
 	}
 	await(t, "messages are with the handlers in the end", func() (none bool) {
-		s.calls.peek(func() { none = s.calls.messages == 0 })
+		s.home.calls.peek(func() { none = s.home.calls.messages == 0 })
 		return none
 	})
 }
@@ -105,7 +105,7 @@ func TestTooManyHandshakes(t *testing.T) {
 		waiting = append(waiting, knock(t, s, "?wait=1"))
 	}
 	await(t, "the handshakes do not arrive", func() (all bool) {
-		s.calls.peek(func() { all = s.calls.handshakes == maxHandshakes })
+		s.home.calls.peek(func() { all = s.home.calls.handshakes == maxHandshakes })
 		return all
 	})
 	resp := letIn(t, knock(t, s, ""))
@@ -176,8 +176,8 @@ func crowd(t *testing.T, s *Server, clients int) {
 		nc.Close()
 	}
 	await(t, "not all ends are noticed", func() (gone bool) {
-		s.calls.peek(func() { gone = len(s.calls.endings)+s.calls.announcers == clients })
-		return gone && len(s.Connections("", nil)) == 0
+		s.home.calls.peek(func() { gone = len(s.home.calls.endings)+s.home.calls.announcers == clients })
+		return gone && len(topics{s.home}.Connections("", nil)) == 0
 	})
 }
 
@@ -209,13 +209,13 @@ func TestMassDisconnect(t *testing.T) {
 	}
 	close(d.open)
 	await(t, "not all ends are handled", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.admitted == 0
+		s.home.sessions.mu.Lock()
+		defer s.home.sessions.mu.Unlock()
+		return s.home.sessions.admitted == 0
 	})
-	s.calls.peek(func() {
-		if s.calls.announcers != 0 || s.calls.endings != nil {
-			t.Errorf("left are %d announcers and %d endings", s.calls.announcers, len(s.calls.endings))
+	s.home.calls.peek(func() {
+		if s.home.calls.announcers != 0 || s.home.calls.endings != nil {
+			t.Errorf("left are %d announcers and %d endings", s.home.calls.announcers, len(s.home.calls.endings))
 		}
 	})
 	d.mu.Lock()
@@ -264,8 +264,8 @@ func TestEndWithoutTime(t *testing.T) {
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %s:\n%s", want, log.String())
 	}
-	if s.admitted != 0 || s.calls.announcers != 0 || s.calls.endings != nil {
+	if s.home.sessions.admitted != 0 || s.home.calls.announcers != 0 || s.home.calls.endings != nil {
 		t.Errorf("left are %d connections, %d announcers and %d endings",
-			s.admitted, s.calls.announcers, len(s.calls.endings))
+			s.home.sessions.admitted, s.home.calls.announcers, len(s.home.calls.endings))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"crier/gateway"
 )
 
 // listen opens what an address stands for: localhost is an IPv4 and an IPv6 address, and clients try either first.
@@ -38,4 +40,40 @@ func listen(address string) ([]net.Listener, error) {
 			return nil, err
 		}
 	}
+}
+
+// door has a listener speak TLS, if it is to, and lead into the lobby.
+func (h *home) door(l net.Listener) net.Listener {
+	c := &h.config
+	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: h.lobby}
+	if g := c.Gateway; g != nil && (c.TLS == nil || l == g.Door) {
+		door.TLS, door.Only = g.TLS, false
+	}
+	return door
+}
+
+// lobbyRoom is how many connections may speak HTTP at present: those that the
+// process's files leave beside WebSockets and its own.
+func (h *home) lobbyRoom() int { return min(h.sessions.free()+h.spare, mostWaiting) }
+
+const (
+	// mostWaiting is how many connections may speak HTTP in any case: as many
+	// as may come at once after a restart, and wait for their handshakes.
+	mostWaiting = 10_000
+	// ownFiles is how many files are for the process itself: listeners,
+	// pollers, pipes of functions, what /metrics reads.
+	ownFiles = 64
+)
+
+// fit lowers the number of connections to what the process may open, and leaves some files for everything else: who is refused is
+// told so, and who cannot even be accepted is not.
+//
+// It returns how many files are left for connections that speak HTTP.
+func (c *Config) fit(files int) (spare int) {
+	rest := min(files/2, 256)
+	if most := files - rest; most < c.MaxConnections {
+		c.Log.Info("the process may not open more files (ulimit -n): it takes fewer connections", "connections", most, "files", files)
+		c.MaxConnections = most
+	}
+	return max(rest-ownFiles, rest/2)
 }

@@ -13,15 +13,15 @@ import (
 
 // metrics is what /metrics tells. Most numbers are read from where they are kept when somebody asks.
 type metrics struct {
-	server   *Server
+	home     *home
 	messages atomic.Uint64
 	closes   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 }
 
-func newMetrics(s *Server) *metrics {
+func newMetrics(h *home) *metrics {
 	m := &metrics{
-		server: s,
+		home: h,
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crier_closes_total",
 			Help: "Connections that ended, by reason: client, lost, or a name from docs/limits.md.",
@@ -77,11 +77,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter := func(desc *prometheus.Desc, v uint64) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
 	}
-	open := m.server.openByApp()
-	for _, mount := range m.server.Mounts() {
+	open := m.home.sessions.count()
+	for _, mount := range m.home.config.Mounts() {
 		gauge(connectionsDesc, float64(open[mount.Name]), mount.Name)
 	}
-	hub, transport := m.server.hub.Stats(), m.server.transport.Stats()
+	hub, transport := m.home.hub.Stats(), m.home.transport.Stats()
 	gauge(topicsDesc, float64(hub.Topics))
 	gauge(backlogDesc, float64(hub.LogBytes))
 	counter(messagesDesc, m.messages.Load())
@@ -89,6 +89,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(skippedDesc, uint64(hub.Missed))
 	counter(receivedDesc, transport.BytesIn)
 	counter(sentDesc, transport.BytesOut)
-	counter(hungDesc, m.server.lobby.Hung.Load())
-	counter(failedDesc, m.server.lobby.Failed.Load())
+	counter(hungDesc, m.home.lobby.Hung.Load())
+	counter(failedDesc, m.home.lobby.Failed.Load())
 }

@@ -10,20 +10,21 @@ import (
 	"crier/gateway"
 )
 
-// A builtin is an app and where it is served.
-type builtin struct {
+// A mount is an app and where it is served.
+type mount struct {
 	gateway.Mount
-	app   app.App
-	fixed bool // a connection's topics are those of its address
+	app        app.App
+	identifier app.Identifier // of who joins
+	fixed      bool           // a client's topics are those of its address
 }
 
 // builtins are the apps that a server serves, in the order in which people are told.
-var builtins = []builtin{
-	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, true},
-	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, true},
-	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, true},
-	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, false},
-	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, true},
+var builtins = []mount{
+	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true},
+	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true},
+	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true},
+	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false},
+	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which people are told.
@@ -38,33 +39,30 @@ func Apps() []gateway.Mount {
 // ownMount is the name of the mount of the user's own API.
 const ownMount = "gateway"
 
-// Mounts returns what the server serves, in the order in which people are told.
-func (s *Server) Mounts() (list []gateway.Mount) {
-	if s.calls == nil || !s.calls.gateway.Alone {
-		list = Apps()
+// Mounts returns what a server with that configuration serves, in the order in
+// which people are told.
+func (c Config) Mounts() (list []gateway.Mount) {
+	if c.Gateway == nil || !c.Gateway.Alone {
+		for _, m := range c.mounts() {
+			list = append(list, m.Mount)
+		}
 	}
-	if s.calls != nil {
-		list = append(list, gateway.Mount{Path: "/" + s.calls.api.Stage(), Name: ownMount, Help: "your own handlers"})
+	if c.Gateway != nil {
+		list = append(list, gateway.Mount{Path: "/" + c.Gateway.API.Stage(), Name: ownMount, Help: "your own handlers"})
 	}
 	return list
 }
 
-// A mount is an app as one server serves it.
-type mount struct {
-	builtin
-	server *Server
-}
-
-func newMounts(s *Server) (mounts []*mount) {
-	for _, b := range builtins {
-		mounts = append(mounts, &mount{b, s})
+func (c Config) mounts() []mount {
+	if c.apps != nil {
+		return c.apps
 	}
-	return mounts
+	return builtins
 }
 
 // mountsNamed returns the mount of that name; all of them if the name is empty.
-func (s *Server) mountsNamed(name string) (list []*mount) {
-	for _, m := range s.mounts {
+func (h *home) mountsNamed(name string) (list []mount) {
+	for _, m := range h.mounts {
 		if name == "" || m.Name == name {
 			list = append(list, m)
 		}
@@ -72,56 +70,60 @@ func (s *Server) mountsNamed(name string) (list []*mount) {
 	return list
 }
 
-// serveHTTP prepares the server of all that begins as HTTP.
-func (s *Server) serveHTTP() {
-	doors := gateway.New(s.doors())
-	s.http = &http.Server{
-		Handler:           s.handler(doors),
+// mountNamed returns the mount of that name, which must be there.
+func (h *home) mountNamed(name string) mount { return h.mountsNamed(name)[0] }
+
+// newHTTP returns the server of all that begins as HTTP.
+func (h *home) newHTTP() *http.Server {
+	doors := gateway.New(h.doors())
+	server := &http.Server{
+		Handler:           h.handler(doors),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ConnContext:       gateway.ConnContext,
-		ConnState:         s.lobby.ConnState,
-		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+		ConnState:         h.lobby.ConnState,
+		ErrorLog:          slog.NewLogLogger(h.config.Log.Handler(), slog.LevelDebug),
 	}
-	s.http.RegisterOnShutdown(doors.Shutdown)
+	server.RegisterOnShutdown(doors.Shutdown)
+	return server
 }
 
 // doors says whom the gateway lets in, and where to.
-func (s *Server) doors() gateway.Config {
+func (h *home) doors() gateway.Config {
 	config := gateway.Config{
-		Mounts:       s.Mounts(),
-		Sockets:      s,
-		Connections:  s,
-		Topics:       s,
-		Stats:        s.stats,
-		MaxMessage:   s.config.MaxMessage,
-		AdminKey:     s.config.AdminKey,
-		AllowOrigins: s.config.AllowOrigins,
-		Domains:      s.config.Domains,
+		Mounts:       h.config.Mounts(),
+		Sockets:      sockets{h},
+		Connections:  connections{h},
+		Topics:       topics{h},
+		Stats:        h.stats,
+		MaxMessage:   h.config.MaxMessage,
+		AdminKey:     h.config.AdminKey,
+		AllowOrigins: h.config.AllowOrigins,
+		Domains:      h.config.Domains,
 		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},
-		Log:          s.config.Log,
-		Refused:      s.metrics.refused,
+		Log:          h.config.Log,
+		Refused:      h.metrics.refused,
 	}
-	if s.calls != nil {
-		own := s.calls.gateway
+	if h.calls != nil {
+		own := h.calls.gateway
 		config.Credentials = gateway.Credentials{AccessKey: own.AccessKey, SecretKey: own.SecretKey}
 		config.Signed = own.Signed
 		config.Aliases = own.Aliases
 		if own.Alone {
-			config.Stage = s.calls.api.Stage()
+			config.Stage = h.calls.api.Stage()
 		}
 	}
 	return config
 }
 
-func (s *Server) handler(doors *gateway.Gateway) http.Handler {
-	metrics := s.metrics.handler()
-	page := console.New(s.config.Console)
+func (h *home) handler(doors *gateway.Gateway) http.Handler {
+	metrics := h.metrics.handler()
+	page := console.New(h.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.lobby.Enter(r)
+		h.lobby.Enter(r)
 		if doors.Unclear(w, r) {
 			return
 		}
@@ -129,7 +131,7 @@ func (s *Server) handler(doors *gateway.Gateway) http.Handler {
 		case "/healthz":
 			health(w, true)
 		case "/readyz":
-			health(w, !s.draining.Load())
+			health(w, !h.draining.Load())
 		case "/metrics":
 			metrics.ServeHTTP(w, r)
 		default:

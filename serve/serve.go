@@ -7,8 +7,9 @@
 //
 // # The life of one message
 //
-// The transport decodes it and hands it to its connection, which asks the app what should happen and carries the
-// effects out: a publish is framed and appended to the hub's logs, and the hub wakes the connections that read them.
+// The transport decodes it and hands it to its player, which asks the app what should happen and carries the effects
+// out: a publish goes through home.publish into the hub's logs, and the hub wakes the members that read them. What comes
+// by HTTP goes the same way, and what apps say when somebody has left.
 //
 // # What it does not do
 //
@@ -20,21 +21,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"crier/api"
-	"crier/app"
-	"crier/gateway"
-	"crier/hub"
 	"crier/transport"
 	"crier/trust"
-	"crier/ws"
 )
 
 // Config says how to serve. Start from Defaults.
@@ -56,6 +51,8 @@ type Config struct {
 	TLS            *tls.Config   // for wss and https only; nil: ws and http only
 	Gateway        *Gateway      // an API of the user's own; nil: none
 	Log            *slog.Logger
+
+	apps []mount // for tests; nil: the built-in ones
 }
 
 // A Gateway says how to serve an API of the user's own.
@@ -115,37 +112,6 @@ func (c Config) check() error {
 	return nil
 }
 
-// lobbyRoom is how many connections may speak HTTP at present: those that the
-// process's files leave beside WebSockets and its own.
-func (s *Server) lobbyRoom() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	free := s.config.MaxConnections - s.admitted
-	return min(free+s.spare, mostWaiting)
-}
-
-const (
-	// mostWaiting is how many connections may speak HTTP in any case: as many
-	// as may come at once after a restart, and wait for their handshakes.
-	mostWaiting = 10_000
-	// ownFiles is how many files are for the process itself: listeners,
-	// pollers, pipes of functions, what /metrics reads.
-	ownFiles = 64
-)
-
-// fit lowers the number of connections to what the process may open, and leaves some files for everything else: who is refused is
-// told so, and who cannot even be accepted is not.
-//
-// It returns how many files are left for connections that speak HTTP.
-func (c *Config) fit(files int) (spare int) {
-	rest := min(files/2, 256)
-	if most := files - rest; most < c.MaxConnections {
-		c.Log.Info("the process may not open more files (ulimit -n): it takes fewer connections", "connections", most, "files", files)
-		c.MaxConnections = most
-	}
-	return max(rest-ownFiles, rest/2)
-}
-
 // maxMaxMessage bounds what one connection can make the server remember.
 const maxMaxMessage = 16 << 20
 
@@ -155,26 +121,13 @@ const maxPosts = 256 << 10
 // A Server serves the built-in apps, an API of the user's own, or both.
 type Server struct {
 	config    Config // set once
-	spare     int    // files for connections that speak HTTP; set once
 	listeners []net.Listener
-	lobby     *gateway.Lobby
 	http      *http.Server
-	hub       *hub.Hub
-	transport *transport.Transport
-	mounts    []*mount
-	calls     *calls // of the user's own API; nil: there is none
-	metrics   *metrics
-	draining  atomic.Bool
-
-	seed       maphash.Seed  // for where connections are placed
-	handshakes atomic.Uint64 // that succeeded
-
-	mu          sync.RWMutex
-	connections map[string]peer // by id
-	admitted    int             // connections, also those on their way in, and ends to be announced
+	home      *home
 }
 
-// Open starts a server. It accepts connections at once and answers them when Run is called, which must follow.
+// Open starts a server. It accepts connections at once, and answers them when
+// Run is called. Run or Close must follow.
 func Open(config Config) (*Server, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -186,67 +139,17 @@ func Open(config Config) (*Server, error) {
 	if config.Gateway != nil && config.Gateway.Door != nil {
 		listeners = append(listeners, config.Gateway.Door)
 	}
-	spare := config.fit(files())
-	s := &Server{
-		config:      config,
-		spare:       spare,
-		seed:        maphash.MakeSeed(),
-		listeners:   listeners,
-		connections: make(map[string]peer),
-	}
-	keep := hub.Config{
-		Backlog: config.Backlog,
-		Memory:  config.Memory,
-		Posts:   max(maxPosts, 2*config.MaxMessage),
-	}
-	if config.Skip {
-		keep.Skipped = skipped
-	}
-	s.hub = hub.New(keep)
-	if config.Gateway != nil {
-		s.calls = newCalls(s, config.Gateway)
-	}
-	s.lobby = gateway.NewLobby(s.lobbyRoom, config.Log)
-	for i, l := range listeners {
-		listeners[i] = s.door(l)
-	}
-	sockets := transport.Config{
-		Hub:        s.hub,
-		MaxMessage: config.MaxMessage,
-		Ping:       config.Ping,
-		Idle:       config.Idle,
-		Message:    config.MessageTimeout,
-	}
-	if config.Gateway != nil && config.Gateway.Limits {
-		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
-		sockets.Ping, sockets.Idle = 0, awsIdle
-	}
-	s.transport, err = transport.New(sockets)
+	h, err := newHome(config)
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
 		}
 		return nil, err
 	}
-	s.mounts = newMounts(s)
-	s.metrics = newMetrics(s)
-	s.serveHTTP()
-	return s, nil
-}
-
-// door has a listener speak TLS, if it is to.
-func (s *Server) door(l net.Listener) net.Listener {
-	c := &s.config
-	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: s.lobby}
-	if g := c.Gateway; g != nil && (c.TLS == nil || l == g.Door) {
-		door.TLS, door.Only = g.TLS, false
+	for i, l := range listeners {
+		listeners[i] = h.door(l)
 	}
-	return door
-}
-
-// skipped returns the frame that tells a client how many messages it has missed.
-func skipped(messages int) []byte {
-	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
+	return &Server{config: config, listeners: listeners, http: h.newHTTP(), home: h}, nil
 }
 
 // URL returns the address of the broadcast app, such as ws://localhost:8080; wss://… if there is TLS.
@@ -276,7 +179,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	tidying, calmed := context.WithCancel(ctx)
-	serving.Go(func() { s.tidy(tidying) })
+	serving.Go(func() { s.home.tidy(tidying) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -288,17 +191,27 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// Close ends a server on which Run was not called.
+func (s *Server) Close() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.drain()
+}
+
 func (s *Server) drain() {
-	s.draining.Store(true)
-	s.config.Log.Info("going away", "connections", s.transport.Stats().Conns, "drain", s.config.Drain)
+	h := s.home
+	h.draining.Store(true)
+	s.config.Log.Info("going away", "connections", h.transport.Stats().Conns, "drain", s.config.Drain)
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain+2*transport.CloseTimeout)
 	defer cancel()
-	s.transport.Shutdown(ctx, s.config.Drain)
+	h.transport.Shutdown(ctx, s.config.Drain)
+	h.farewells.end()
 	// The door stays open meanwhile: handlers that are told of the end post to others, and ask for connections.
-	if s.calls != nil {
-		s.calls.end()
+	if h.calls != nil {
+		h.calls.end()
 	}
-	s.lobby.Clear()
+	h.lobby.Clear()
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 	}

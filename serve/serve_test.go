@@ -67,7 +67,7 @@ func TestConfig(t *testing.T) {
 		change(&config)
 		s, err := Open(config)
 		if err == nil {
-			s.http.Close()
+			s.Close()
 			t.Errorf("Open is content; want an error that says %q", want)
 			continue
 		}
@@ -293,14 +293,14 @@ func TestPublishPatiently(t *testing.T) {
 	p := hub.Publication{Topics: topic, Frame: make([]byte, 1000)}
 	for h.Publish(p) == nil {
 	}
-	s := &Server{hub: h}
+	s := &home{carrier: h}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if err := s.publishPatiently(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.publish(p, ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	published := make(chan error)
-	go func() { published <- s.publishPatiently(context.Background(), p) }()
+	go func() { published <- s.publish(p, context.Background()) }()
 	for {
 		shard.Turn(100)
 		select {
@@ -361,7 +361,7 @@ func TestDraining(t *testing.T) {
 	if got := get("/readyz"); got != "200 OK ok\n" {
 		t.Errorf("ready: %q", got)
 	}
-	s.draining.Store(true)
+	s.home.draining.Store(true)
 	if got := get("/readyz"); got != "503 Service Unavailable draining\n" {
 		t.Errorf("draining: %q", got)
 	}

@@ -16,7 +16,7 @@ const (
 )
 
 // tidy gives memory back after storms of handshakes, until ctx is done.
-func (s *Server) tidy(ctx context.Context) {
+func (h *home) tidy(ctx context.Context) {
 	ticker := time.NewTicker(calm)
 	defer ticker.Stop()
 	var done, last uint64 // handshakes: when memory was given back, a moment ago
@@ -27,7 +27,7 @@ func (s *Server) tidy(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		handshakes := s.handshakes.Load()
+		handshakes := h.handshakes.Load()
 		over := handshakes-done >= storm && handshakes-last < storm/100
 		last = handshakes
 		start := time.Now()

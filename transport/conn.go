@@ -156,8 +156,8 @@ func (c *Conn) ended() {
 	cause := c.cause
 	c.mu.Unlock()
 	c.transport.unfinished.hold(c, 0)
-	c.Leave()
 	c.receiver.Closed(cause)
+	c.Leave()
 	c.transport.forget(c)
 }
 

@@ -225,8 +225,11 @@ func (t *Transport) place(near uint64) int {
 	return least
 }
 
-// Abandon takes back an Open whose connection came to nothing.
-func (t *Transport) Abandon(c *Conn) {
+// Abandon ends a connection that gets no socket: it counts as lost.
+func (t *Transport) Abandon(c *Conn) { c.ended() }
+
+// Forget ends a connection that gets no socket, and whose receiver need not know.
+func (t *Transport) Forget(c *Conn) {
 	c.Leave()
 	t.forget(c)
 }

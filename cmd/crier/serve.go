@@ -179,11 +179,10 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 		return fmt.Errorf("serve: %w", orAnotherPort(err))
 	}
 	if err := listening(); err != nil {
-		over, end := context.WithCancel(ctx)
-		end()
-		return fmt.Errorf("serve: %w", errors.Join(err, s.Run(over)))
+		s.Close()
+		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(id.url(s), s.Mounts(), config.Console))
+	fmt.Fprint(out, banner(id.url(s), config.Mounts(), config.Console))
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")

@@ -1,0 +1,192 @@
+package serve
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"crier/api"
+	"crier/gateway"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// Causes of the end of a caller's connection, with API Gateway's limits.
+var (
+	errBinary = errors.New("serve: binary messages are not allowed")
+	errTooOld = errors.New("serve: the connection has lived for as long as it may")
+)
+
+// A caller is a client of the user's own API: it hands to the handlers what happens.
+type caller struct {
+	session session
+
+	// Set once.
+	calls    *calls
+	about    *api.Connection
+	protocol string
+	expiry   *time.Timer // of the connection; nil: it has none
+
+	// Guarded by session.mu.
+	asked   int         // messages that are with the handlers
+	leaving error       // why the connection ends when there are no more answers; nil: it does not
+	grace   *time.Timer // of the answers; nil if leaving is
+}
+
+// call asks the handlers about a handshake that has been admitted.
+func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusal) {
+	if no := h.calls.enter(id); no != nil {
+		h.sessions.dismiss()
+		return nil, no
+	}
+	defer h.calls.leave()
+	c := &caller{calls: h.calls}
+	s := &c.session
+	s.open(h, r, ownMount)
+	s.state.ID = id
+	c.about = &api.Connection{
+		ID:        id,
+		Domain:    strings.Clone(r.Host), // not with the whole request behind it
+		SourceIP:  s.sourceIP,
+		UserAgent: s.userAgent,
+		Connected: time.UnixMilli(s.connected),
+	}
+	said := h.calls.api.Connect(h.calls.ctx, c.about, api.Handshake{
+		Header: r.Header,
+		Query:  r.URL.Query(),
+		Spell:  gateway.Spell(r),
+	})
+	if said.Status != http.StatusOK {
+		h.sessions.dismiss()
+		no := gateway.HandlerRefused
+		no.Status, no.Body = said.Status, said.Body
+		return nil, &no
+	}
+	c.protocol = said.Protocol
+	if err := h.transport.Open(&s.conn, c, 0); err != nil {
+		h.calls.announce(ending{c.about, gateway.GoingAway.Close()})
+		return nil, &gateway.ShuttingDown
+	}
+	// Until now a post got 410, as in API Gateway. From now on it waits for the 101, so that a client that has the 101
+	// can be posted to.
+	h.sessions.add(s)
+	return c, nil
+}
+
+// Protocol implements gateway.Socket.
+func (c *caller) Protocol() string { return c.protocol }
+
+// Serve implements gateway.Socket.
+func (c *caller) Serve(nc net.Conn, early []byte) {
+	if life := c.calls.life; life > 0 {
+		c.expiry = time.AfterFunc(life, func() { c.session.conn.Close(errTooOld) })
+	}
+	c.session.home.serve(&c.session, nc, early)
+}
+
+// Abandon implements gateway.Socket. The handlers have been told of the
+// connection: they are told that it is gone.
+func (c *caller) Abandon() { c.session.home.transport.Abandon(&c.session.conn) }
+
+// Message implements transport.Receiver.
+func (c *caller) Message(data []byte, binary bool) error {
+	calls := c.calls
+	if binary && calls.gateway.Limits {
+		return errBinary
+	}
+	c.session.home.metrics.messages.Add(1)
+	if !calls.take(c.about) {
+		c.session.home.config.Log.Debug("too many messages are with the handlers",
+			"connection", c.about.ID, "pending", c.about.Pending())
+		c.post(tooMany(c.about.ID))
+		return nil
+	}
+	reply := calls.api.Message(c.about, data, binary)
+	c.session.mu.Lock()
+	c.asked++
+	c.session.mu.Unlock()
+	go func() { // end waits for it
+		defer calls.done()
+		c.post(reply(calls.ctx))
+		c.answered()
+	}()
+	return nil
+}
+
+// answered notes that the handlers are done with a message.
+func (c *caller) answered() {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if c.asked--; c.asked == 0 && c.leaving != nil {
+		c.session.conn.Close(c.leaving)
+	}
+}
+
+// Leaving implements transport.Receiver: the answers to what the client has said
+// go before the close frame.
+func (c *caller) Leaving(cause error) bool {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if c.asked == 0 {
+		return false
+	}
+	c.leaving = cause
+	c.grace = time.AfterFunc(answersGrace, func() { c.session.conn.Close(cause) })
+	return true
+}
+
+// post sends what there is to send. A client that does not read loses it; it is told when it is closed for that.
+func (c *caller) post(data []byte) {
+	if data != nil && errors.Is(c.session.conn.Post(frameOf(data)), hub.ErrFull) {
+		c.session.conn.Close(transport.ErrFlooded)
+	}
+}
+
+// Closed implements transport.Receiver.
+func (c *caller) Closed(cause error) {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	c.session.mu.Lock()
+	if c.leaving != nil {
+		c.grace.Stop()
+		if errors.Is(cause, transport.ErrLost) {
+			cause = c.leaving // it did not wait
+		}
+	}
+	c.session.mu.Unlock()
+	c.session.ended(cause)
+	c.calls.announce(ending{c.about, c.goodbye(cause)})
+}
+
+// Explain implements transport.Receiver. Like API Gateway's, its reasons are
+// sentences alone.
+func (c *caller) Explain(cause error) ws.Close {
+	no := explain(cause)
+	if errors.Is(cause, transport.ErrIdle) && c.calls.gateway.Limits {
+		no = gateway.TooOld // what API Gateway says of both
+	}
+	no.AWS = true
+	return no.Close()
+}
+
+// lostClose is how handlers are told of a connection that ended without a close frame.
+// "1006 is a reserved value … to indicate that the connection was closed abnormally". RFC 6455, section 7.4.1
+var lostClose = ws.Close{Code: ws.Abnormal, Reason: "Connection closed abnormally"}
+
+// goodbye returns the code and the reason that handlers are told.
+func (c *caller) goodbye(cause error) ws.Close {
+	var bye transport.Goodbye
+	switch {
+	case errors.As(cause, &bye) && (bye.Code == 0 || bye.Code == ws.NoStatus):
+		return ws.Close{Code: ws.NoStatus, Reason: api.NoStatusReason}
+	case errors.As(cause, &bye):
+		return bye.Close
+	case errors.Is(cause, transport.ErrLost):
+		return lostClose
+	}
+	return c.Explain(cause)
+}

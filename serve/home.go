@@ -1,0 +1,104 @@
+package serve
+
+import (
+	"hash/maphash"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"crier/app"
+	"crier/gateway"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// A home is where apps live on this server: who is connected, and what reaches
+// them.
+type home struct {
+	// Set once.
+	config    Config
+	spare     int // files for connections that speak HTTP
+	lobby     *gateway.Lobby
+	hub       *hub.Hub
+	carrier   carrier
+	transport *transport.Transport
+	sessions  *registry
+	mounts    []mount
+	calls     *calls // of the user's own API; nil: there is none
+	farewells *farewells
+	metrics   *metrics
+	seed      maphash.Seed // for where sessions are placed
+
+	draining   atomic.Bool
+	handshakes atomic.Uint64 // that succeeded
+}
+
+func newHome(config Config) (*home, error) {
+	spare := config.fit(files())
+	h := &home{
+		config:   config,
+		spare:    spare,
+		sessions: newRegistry(config.MaxConnections),
+		mounts:   config.mounts(),
+		seed:     maphash.MakeSeed(),
+	}
+	keep := hub.Config{
+		Backlog: config.Backlog,
+		Memory:  config.Memory,
+		Posts:   max(maxPosts, 2*config.MaxMessage),
+	}
+	if config.Skip {
+		keep.Skipped = skipped
+	}
+	h.hub = hub.New(keep)
+	h.carrier = h.hub
+	h.farewells = newFarewells(h)
+	if config.Gateway != nil {
+		h.calls = newCalls(h, config.Gateway)
+	}
+	h.lobby = gateway.NewLobby(h.lobbyRoom, config.Log)
+	sockets := transport.Config{
+		Hub:        h.hub,
+		MaxMessage: config.MaxMessage,
+		Ping:       config.Ping,
+		Idle:       config.Idle,
+		Message:    config.MessageTimeout,
+	}
+	if config.Gateway != nil && config.Gateway.Limits {
+		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
+		sockets.Ping, sockets.Idle = 0, awsIdle
+	}
+	var err error
+	if h.transport, err = transport.New(sockets); err != nil {
+		return nil, err
+	}
+	h.metrics = newMetrics(h)
+	return h, nil
+}
+
+// skipped returns the frame that tells a client how many messages it has missed.
+func skipped(messages int) []byte {
+	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
+}
+
+// serve gives a session its socket: its client has the 101.
+func (h *home) serve(s *session, nc net.Conn, early []byte) {
+	h.handshakes.Add(1)
+	h.transport.Serve(&s.conn, nc, early)
+}
+
+// stats is what /stats tells.
+func (h *home) stats() gateway.Stats {
+	hub, transport := h.hub.Stats(), h.transport.Stats()
+	return gateway.Stats{
+		Now:         time.Now().UnixMilli(),
+		Connections: h.sessions.count(),
+		Topics:      hub.Topics,
+		Messages:    h.metrics.messages.Load(),
+		Deliveries:  hub.Delivered,
+		BytesIn:     transport.BytesIn,
+		BytesOut:    transport.BytesOut,
+		Backlog:     hub.LogBytes,
+	}
+}

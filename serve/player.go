@@ -1,0 +1,291 @@
+package serve
+
+import (
+	"bytes"
+	"errors"
+	"hash/maphash"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"crier/app"
+	"crier/gateway"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// A player is a client of one app: it asks the app what should happen and
+// carries it out.
+//
+// Its life is the same however it ends:
+//
+//	Connect's effects ──▶ the 101 ──▶ messages ──▶ Disconnect's effects ──▶ it leaves the hub
+//
+// A handshake that is refused, by the app or for want of room, has no effects.
+type player struct {
+	session session
+	rules   app.App // set once
+
+	// Guarded by session.mu.
+	arrived bool // Connect's effects were carried out, so Disconnect's must be
+	listed  int  // bytes of lists that it got since it was last held
+}
+
+// join asks an app about a handshake that has been admitted.
+func (h *home) join(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+	p, no := h.newPlayer(r, at, id)
+	if no != nil {
+		h.sessions.dismiss()
+		return nil, no
+	}
+	return p, nil
+}
+
+func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player, *gateway.Refusal) {
+	rejected := func(sentence string) (*player, *gateway.Refusal) {
+		no := gateway.Rejected.Saying(sentence)
+		return nil, &no
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // without what is wrong in it, it would be another topic's
+		return rejected("the query is not understood: " + err.Error())
+	}
+	m := h.mountNamed(at.Name)
+	identity, wrong := m.identifier.Identify(query, r.Header)
+	if wrong != "" {
+		return rejected(wrong)
+	}
+	p := &player{rules: m.app}
+	s := &p.session
+	s.open(h, r, at.Name)
+	s.state.ID, s.state.Identity = id, identity
+
+	mem := scratches.Get().(*scratch)
+	defer mem.free()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.ask(mem, app.Event{Kind: app.Connect, Query: query})
+	near := s.app
+	for i := range mem.effects {
+		switch e := &mem.effects[i]; e.Do {
+		case app.Reject:
+			return rejected(string(e.Data))
+		case app.Subscribe:
+			near = s.app + "/" + e.Topic
+		}
+	}
+	if err := h.transport.Open(&s.conn, p, maphash.String(h.seed, near)); err != nil {
+		return nil, &gateway.ShuttingDown
+	}
+	if err := p.apply(mem); err != nil {
+		h.transport.Forget(&s.conn)
+		return nil, &gateway.Busy
+	}
+	p.arrived = true
+	h.sessions.add(s)
+	h.config.Log.Debug("connected", "connection", id, "app", s.app, "remote", r.RemoteAddr)
+	return p, nil
+}
+
+// open notes what a handshake says of its client.
+func (s *session) open(h *home, r *http.Request, appName string) {
+	s.home = h
+	s.app = appName
+	s.sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
+	s.userAgent = strings.Clone(r.UserAgent()) // not with the whole request behind it
+	s.connected = time.Now().UnixMilli()
+}
+
+// Protocol implements gateway.Socket: the apps have no subprotocols.
+func (p *player) Protocol() string { return "" }
+
+// Serve implements gateway.Socket.
+func (p *player) Serve(nc net.Conn, early []byte) { p.session.home.serve(&p.session, nc, early) }
+
+// Abandon implements gateway.Socket.
+func (p *player) Abandon() { p.session.home.transport.Abandon(&p.session.conn) }
+
+// Message implements transport.Receiver.
+func (p *player) Message(data []byte, binary bool) error {
+	mem := scratches.Get().(*scratch)
+	defer mem.free()
+	s := &p.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.ask(mem, app.Event{Kind: app.Message, Data: data, Binary: binary})
+	err := p.apply(mem)
+	if !errors.Is(err, hub.ErrBusy) {
+		s.home.metrics.messages.Add(1)
+	}
+	if errors.Is(err, hub.ErrFull) {
+		return transport.ErrFlooded
+	}
+	return err
+}
+
+// Leaving implements transport.Receiver: all answers are posted already.
+func (p *player) Leaving(error) bool { return false }
+
+// Explain implements transport.Receiver.
+func (p *player) Explain(cause error) ws.Close { return explain(cause).Close() }
+
+// Closed implements transport.Receiver.
+func (p *player) Closed(cause error) {
+	s := &p.session
+	s.ended(cause)
+	if !p.sayFarewell() {
+		s.home.sessions.dismiss()
+	}
+}
+
+// sayFarewell carries out what the app wants when a client has left: it may tell
+// those who are still there. It returns true if that has to wait, and who does
+// so dismisses the session.
+func (p *player) sayFarewell() (waits bool) {
+	mem := scratches.Get().(*scratch)
+	defer mem.free()
+	s := &p.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.arrived {
+		return false
+	}
+	p.ask(mem, app.Event{Kind: app.Disconnect})
+	var waiting []hub.Publication
+	for i := range mem.effects {
+		e := &mem.effects[i]
+		if e.Do != app.Publish {
+			continue // what is for the client, and its subscriptions, end with it
+		}
+		if e.Topics == nil {
+			e.Topics = s.state.Topics
+		}
+		e.Echo = app.EchoSame
+		publication := mem.publication(s.app, e)
+		if waiting == nil && !errors.Is(s.home.publish(publication, nil), hub.ErrBusy) {
+			continue
+		}
+		publication.Topics, publication.Frame = slices.Clone(publication.Topics), bytes.Clone(publication.Frame)
+		waiting = append(waiting, publication)
+	}
+	if waiting != nil {
+		s.home.farewells.add(waiting)
+	}
+	return waiting != nil
+}
+
+// ask puts the effects of an event into m. It requires the session to be locked.
+func (p *player) ask(m *scratch, ev app.Event) {
+	ev.Conn = &p.session.state
+	ev.Now = time.Now().UnixMilli()
+	m.effects = p.rules.Handle(m.effects[:0], ev)
+}
+
+// apply carries out the effects in m. It returns hub.ErrBusy, when nothing has
+// happened yet, or hub.ErrFull. It requires the session to be locked.
+func (p *player) apply(m *scratch) error {
+	for i := range m.effects {
+		if err := p.do(m, &m.effects[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *player) do(m *scratch, e *app.Effect) error {
+	s := &p.session
+	switch e.Do {
+	case app.Publish:
+		publication := m.publication(s.app, e)
+		publication.From = &s.conn.Member
+		return s.home.publish(publication, nil)
+	case app.Subscribe:
+		s.subscribe(e.Topic)
+	case app.Unsubscribe:
+		s.unsubscribe(e.Topic)
+	case app.Post:
+		return p.post(e.Data)
+	case app.PostMembers:
+		return p.postMembers(e.Topic)
+	case app.Reject:
+		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), gateway.NewID()))
+	}
+	return nil
+}
+
+// everyoneOnly is what most connections are subscribed to. Shared: never changed.
+var everyoneOnly = []string{app.Everyone}
+
+// subscribe puts the session into a topic. It requires the session to be locked.
+func (s *session) subscribe(topic string) {
+	if !s.conn.Subscribe(hub.Topic{App: s.app, Name: topic}) {
+		return
+	}
+	if topic == app.Everyone && s.state.Topics == nil {
+		s.state.Topics = everyoneOnly
+		return
+	}
+	s.state.Topics = append(s.state.Topics, strings.Clone(topic)) // not with the whole query behind it
+}
+
+// unsubscribe takes the session out of a topic. It requires the session to be
+// locked.
+func (s *session) unsubscribe(topic string) {
+	if !s.conn.Unsubscribe(hub.Topic{App: s.app, Name: topic}) {
+		return
+	}
+	kept := make([]string, 0, len(s.state.Topics)) // info hands out the old one
+	for _, name := range s.state.Topics {
+		if name != topic {
+			kept = append(kept, name)
+		}
+	}
+	s.state.Topics = kept
+}
+
+// post sends a message to the client alone.
+func (p *player) post(data []byte) error {
+	err := p.session.conn.Post(frameOf(data))
+	if errors.Is(err, hub.ErrGone) {
+		return nil // it is leaving: nobody is there to be told
+	}
+	return err
+}
+
+// What a list of members costs: a few bytes can ask for 125 kB, and for a walk
+// through everyone who is there. So a client gets listRate bytes of lists in a
+// second; if it asks for more it is not read for a while.
+const (
+	listRate  = 1 << 20
+	listBurst = 32 << 10 // bytes that it gets before it is held
+)
+
+func (p *player) postMembers(topic string) error {
+	list := p.session.home.memberList(p.session.app, topic)
+	if p.listed += len(list); p.listed >= listBurst {
+		p.session.conn.Hold(time.Duration(p.listed) * time.Second / listRate)
+		p.listed = 0
+	}
+	return p.post(list)
+}
+
+// memberList writes down who is in a topic.
+func (h *home) memberList(appName, topic string) []byte {
+	var ids []string
+	more := false
+	h.hub.Members(hub.Topic{App: appName, Name: topic}, func(conn hub.Conn) bool {
+		if len(ids) == app.MaxMembers {
+			more = true
+			return false
+		}
+		ids = append(ids, playerOf(conn).session.id())
+		return true
+	})
+	return app.AppendMembers(nil, ids, more)
+}
+
+func playerOf(conn hub.Conn) *player { return conn.(*transport.Conn).Receiver().(*player) }

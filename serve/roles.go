@@ -1,0 +1,171 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"crier/app"
+	"crier/gateway"
+	"crier/hub"
+)
+
+// sockets is what the gateway asks about handshakes.
+type sockets struct{ home *home }
+
+// Connect implements gateway.Sockets.
+func (s sockets) Connect(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+	switch h := s.home; {
+	case !h.sessions.admit():
+		return nil, &gateway.TooManyConnections
+	case at.Name == ownMount:
+		return h.call(r, id)
+	default:
+		return h.join(r, at, id)
+	}
+}
+
+// connections is what the gateway asks about connections, by their ids.
+type connections struct{ home *home }
+
+// Post implements gateway.Connections.
+func (c connections) Post(id string, data []byte) *gateway.Refusal {
+	s := c.home.sessions.find(id)
+	if s == nil {
+		return &gateway.Gone
+	}
+	switch err := s.conn.Post(frameOf(data)); {
+	case errors.Is(err, hub.ErrFull):
+		return &gateway.Full
+	case err != nil:
+		return &gateway.Gone
+	}
+	return nil
+}
+
+// Info implements gateway.Connections.
+func (c connections) Info(id string) (gateway.Info, bool) {
+	s := c.home.sessions.find(id)
+	if s == nil {
+		return gateway.Info{}, false
+	}
+	return s.info(), true
+}
+
+// Close implements gateway.Connections. Nobody finds the connection any more,
+// while it takes its leave.
+func (c connections) Close(id string) bool {
+	s := c.home.sessions.remove(id)
+	if s == nil {
+		return false
+	}
+	s.conn.Close(errDeleted)
+	return true
+}
+
+// topics is what the gateway asks about topics.
+type topics struct{ home *home }
+
+// Connections implements gateway.Topics.
+func (t topics) Connections(appName string, topic *string) []gateway.Info {
+	var list []*session
+	if topic == nil {
+		list = t.home.sessions.of(appName)
+	} else {
+		for _, m := range t.home.mountsNamed(appName) {
+			list = append(list, t.home.members(m, *topic)...)
+		}
+	}
+	infos := make([]gateway.Info, len(list))
+	for i, s := range list {
+		infos[i] = s.info()
+	}
+	return infos
+}
+
+// members returns who is in a topic.
+func (h *home) members(m mount, topic string) (list []*session) {
+	h.hub.Members(hub.Topic{App: m.Name, Name: topic}, func(conn hub.Conn) bool {
+		list = append(list, &playerOf(conn).session)
+		return true
+	})
+	return list
+}
+
+// Topics implements gateway.Topics.
+func (t topics) Topics(appName string) []gateway.Topic {
+	var list []gateway.Topic
+	for name, members := range t.home.hub.Topics {
+		if appName == "" || name.App == appName {
+			list = append(list, gateway.Topic{App: name.App, Topic: name.Name, Members: members})
+		}
+	}
+	return list
+}
+
+// Remove implements gateway.Topics.
+func (t topics) Remove(appName, topic string) int {
+	removed := 0
+	for _, m := range t.home.mountsNamed(appName) {
+		members := t.home.members(m, topic)
+		for _, s := range members {
+			s.mu.Lock()
+			s.unsubscribe(topic)
+			deaf := m.fixed && len(s.state.Topics) == 0
+			s.mu.Unlock()
+			if deaf {
+				s.conn.Close(errTopicRemoved)
+			}
+		}
+		if len(members) > 0 {
+			removed++
+		}
+	}
+	return removed
+}
+
+// publishTimeout is how long a publish over HTTP waits for readers to catch up.
+const publishTimeout = 5 * time.Second
+
+// Publish implements gateway.Topics: it says data as a client of the broadcast
+// app would that connects with the request's query.
+func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Refusal) {
+	h := t.home
+	m := h.mountNamed("broadcast")
+	stranger := &app.Conn{}
+	for _, e := range m.app.Handle(nil, app.Event{Kind: app.Connect, Conn: stranger, Query: r.URL.Query()}) {
+		switch e.Do {
+		case app.Reject:
+			no := gateway.BadQuery.Saying(string(e.Data))
+			return 0, &no
+		case app.Subscribe:
+			stranger.Topics = append(stranger.Topics, e.Topic)
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
+	defer cancel()
+	message := app.Event{Kind: app.Message, Conn: stranger, Now: time.Now().UnixMilli(), Data: data, Binary: !utf8.Valid(data)}
+	for _, e := range m.app.Handle(nil, message) {
+		if e.Do == app.Reject {
+			no := gateway.BadQuery.Saying(string(e.Data))
+			return 0, &no
+		}
+		if e.Topics == nil {
+			e.Topics = stranger.Topics
+		}
+		e.Echo = app.EchoSame // nobody is there to hear it
+		p := new(scratch).publication(m.Name, &e)
+		switch err := h.publish(p, ctx); {
+		case errors.Is(err, hub.ErrTooLarge):
+			no := gateway.TooLarge.Saying(noMemoryEver)
+			return 0, &no
+		case err != nil:
+			return 0, &gateway.Busy
+		}
+		heard = h.hub.Audience(p.Topics)
+	}
+	h.metrics.messages.Add(1)
+	return heard, nil
+}
