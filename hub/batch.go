@@ -18,13 +18,15 @@ type Batch struct {
 type Memory struct {
 	frames [][]byte
 	pieces []piece
+	logs   logHeap // for one merge
 }
 
 // Reset forgets all batches.
 func (mem *Memory) Reset() {
 	clear(mem.frames)
 	clear(mem.pieces)
-	mem.frames, mem.pieces = mem.frames[:0], mem.pieces[:0]
+	clear(mem.logs)
+	mem.frames, mem.pieces, mem.logs = mem.frames[:0], mem.pieces[:0], mem.logs[:0]
 }
 
 // A kind is where the bytes of a piece come from.
@@ -287,7 +289,7 @@ func (m *Member) updateNews() (moved bool) {
 		switch {
 		case c.next >= c.until:
 			c.news = false
-			m.cursors = remove(m.cursors, c)
+			m.more = remove(m.more, c)
 			s.hub.mu.Lock()
 			s.hub.detach(c)
 			s.hub.unlock()

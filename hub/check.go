@@ -88,7 +88,7 @@ func (s *Shard) check(t *topic) error {
 	}
 	for i, c := range g.cursors {
 		switch {
-		case c.slot != i || c.group != g || c.member == nil || c.member.shard != s:
+		case int(c.slot) != i || c.group != g || c.member == nil || c.member.shard != s:
 			return fmt.Errorf("topic %v: cursor %d is not where it says", t.name, i)
 		case c.next < g.tail || c.next > t.log.head:
 			return fmt.Errorf("topic %v: a cursor is at %d; tail %d, head %d", t.name, c.next, g.tail, t.log.head)

@@ -167,11 +167,11 @@ func (v view) seq(ord uint64) uint64 {
 	return c.index[i].seq
 }
 
-// run returns the frames that the cursor reads next and makes p their piece:
-// entries of one chunk that come before number limit, the first in any case,
-// then as many as it takes to reach max bytes.
-func (c *cursor) run(p *piece, limit uint64, max int) (frames []byte) {
-	chunk, i := c.group.view.find(c.at)
+// run returns the frames that the cursor reads at an ordinal and makes p their
+// piece: entries of one chunk that come before number limit, the first in any
+// case, then as many as it takes to reach max bytes.
+func (c *cursor) run(at uint64, p *piece, limit uint64, max int) (frames []byte) {
+	chunk, i := c.group.view.find(at)
 	n := c.group.view.entries(chunk)
 	if until := c.visible(); chunk.first+uint64(n) > until {
 		n = int(until - chunk.first)

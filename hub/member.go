@@ -21,7 +21,6 @@ const forever = math.MaxUint64
 type cursor struct {
 	member *Member // nil when the cursor is detached
 	group  *group  // set once
-	slot   int     // group.cursors[slot] is this cursor
 
 	// next is the ordinal of the first entry the member has not been given.
 	// Invariant: view.tail <= next. Falling below the tail is data loss: tell
@@ -30,12 +29,9 @@ type cursor struct {
 	// until is where the subscription ended: entries from here on are not for
 	// the member.
 	until uint64
-	// news says that the cursor is in member.news.
-	news bool
 
-	// Used by merge only, while it runs.
-	at  uint64 // the ordinal of the first entry that is not taken yet
-	seq uint64 // its number
+	slot int32 // group.cursors[slot] is this cursor
+	news bool  // it is in member.news
 }
 
 // visible is the ordinal after the last entry that the cursor may read.
@@ -105,11 +101,12 @@ type Member struct {
 	shard *Shard // set by Join
 
 	// Guarded by shard.mu.
-	conn    Conn // nil before Join and after Leave
-	cursors []*cursor
-	byName  map[Topic]*cursor // those of cursors that last, if they are many
-	news    []*cursor         // with something to read; a heap by seq while merging
-	out     *outbox           // never nil after Join; boxed() is for writing
+	conn   Conn              // nil before Join and after Leave
+	first  cursor            // of the first subscription, for it alone: most members have one
+	more   []*cursor         // of the others
+	byName map[Topic]*cursor // those of all cursors that last, if they are many
+	news   []*cursor         // with something to read
+	out    *outbox           // never nil after Join; boxed() is for writing
 
 	got    uint64 // the number of the last message it was given; all up to it have been
 	missed int    // messages that it fell behind, and has yet to be told of
@@ -149,12 +146,12 @@ func (m *Member) Leave() {
 func (m *Member) drop() {
 	h := m.shard.hub
 	h.mu.Lock()
-	for _, c := range m.cursors {
+	for c := range m.cursors {
 		h.detach(c)
 	}
 	h.settle(m)
 	h.unlock()
-	m.cursors, m.byName, m.news = nil, nil, nil
+	m.more, m.byName, m.news = nil, nil, nil
 	m.missed, m.behind = 0, false
 	m.discard(m.out.control)
 	m.discard(m.out.own)
@@ -204,24 +201,46 @@ func (m *Member) Subscribe(name Topic) bool {
 	if m.stage != present || m.find(name) != nil {
 		return false
 	}
+	c := &m.first
+	if c.group != nil {
+		c = new(cursor)
+		m.more = append(m.more, c)
+	}
 	s.hub.mu.Lock()
-	c := s.hub.attach(m, name)
+	s.hub.attach(c, m, name)
 	s.hub.mu.Unlock()
-	m.cursors = append(m.cursors, c)
 	if m.byName != nil {
 		m.byName[name] = c
-	} else if len(m.cursors) > fewCursors {
+	} else if len(m.more) > fewCursors {
 		m.index()
 	}
 	return true
+}
+
+// cursors yields all of m's cursors. It requires the shard to be locked.
+func (m *Member) cursors(yield func(*cursor) bool) {
+	if m.first.member != nil && !yield(&m.first) {
+		return
+	}
+	for _, c := range m.more {
+		if !yield(c) {
+			return
+		}
+	}
+}
+
+// forget takes a detached cursor out of m's lists.
+func (m *Member) forget(c *cursor) {
+	m.more = remove(m.more, c)
+	m.news = remove(m.news, c)
 }
 
 // fewCursors is how many cursors are looked through one by one.
 const fewCursors = 8
 
 func (m *Member) index() {
-	m.byName = make(map[Topic]*cursor, 2*len(m.cursors))
-	for _, c := range m.cursors {
+	m.byName = make(map[Topic]*cursor, 2*len(m.more))
+	for c := range m.cursors {
 		if c.until == forever {
 			m.byName[c.group.topic.name] = c
 		}
@@ -233,7 +252,7 @@ func (m *Member) find(name Topic) *cursor {
 	if m.byName != nil {
 		return m.byName[name]
 	}
-	for _, c := range m.cursors {
+	for c := range m.cursors {
 		if c.until == forever && c.group.topic.name == name {
 			return c
 		}
@@ -262,8 +281,7 @@ func (m *Member) Unsubscribe(name Topic) bool {
 	}
 	h.unlock()
 	if ended {
-		m.cursors = remove(m.cursors, c)
-		m.news = remove(m.news, c)
+		m.forget(c)
 	}
 	return true
 }
@@ -322,7 +340,7 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 // all that m is in, if names is nil. inside says whether m is in one of them.
 func (m *Member) topics(dst []*topic, names []Topic) (_ []*topic, inside bool) {
 	if names == nil {
-		for _, c := range m.cursors {
+		for c := range m.cursors {
 			if c.until == forever {
 				dst = append(dst, c.group.topic)
 			}

@@ -6,7 +6,8 @@ package hub
 func (m *Member) merge(b *batcher, control []private, max int) (left []private) {
 	own, cut := m.out.own, m.shard.cut
 	got := m.got
-	logs := m.openLogs()
+	logs := m.openLogs(b.mem.logs[:0])
+	b.mem.logs = logs
 	for {
 		for len(logs) > 0 && logs[0].seq <= got { // it came as m's own, or from another log
 			logs = logs.advance(logs[0].at + 1)
@@ -36,8 +37,8 @@ func (m *Member) merge(b *batcher, control []private, max int) (left []private) 
 				return nil
 			}
 		default:
-			p := piece{kind: run, cursor: logs[0]}
-			frames := logs[0].run(&p, min(logs.second(), nextOwn, nextControl), max-b.bytes)
+			p := piece{kind: run, cursor: logs[0].cursor}
+			frames := p.cursor.run(logs[0].at, &p, min(logs.second(), nextOwn, nextControl), max-b.bytes)
 			got = p.seq
 			b.add(frames, &p)
 			logs = logs.advance(p.chunk.first + uint64(p.to))
@@ -55,37 +56,37 @@ func first(list []private) uint64 {
 
 // A logHeap holds cursors with something left to take; the one with the lowest
 // number is first.
-type logHeap []*cursor
+type logHeap []logPlace
 
-// openLogs returns all cursors that have news, at the place they have read to.
-func (m *Member) openLogs() logHeap {
-	logs := logHeap(m.news)
-	n := 0
-	for i, c := range logs {
-		c.at = c.next
+// A logPlace is how far a merge has got with one log.
+type logPlace struct {
+	cursor *cursor
+	at     uint64 // the ordinal of the first entry that is not taken yet
+	seq    uint64 // its number
+}
+
+// openLogs appends all cursors that have news, at the place they have read to.
+func (m *Member) openLogs(logs logHeap) logHeap {
+	for _, c := range m.news {
 		if c.next < c.visible() {
-			c.seq = c.group.view.seq(c.next)
-			logs[i], logs[n] = logs[n], c
-			n++
+			logs = append(logs, logPlace{c, c.next, c.group.view.seq(c.next)})
 		}
 	}
-	logs = logs[:n]
-	for i := n/2 - 1; i >= 0; i-- {
+	for i := len(logs)/2 - 1; i >= 0; i-- {
 		logs.down(i)
 	}
 	return logs
 }
 
-// advance moves the first cursor and restores the order; a cursor with nothing
-// left goes.
+// advance moves the first place and restores the order; a log with nothing left
+// goes.
 func (l logHeap) advance(to uint64) logHeap {
-	c := l[0]
-	c.at = to
+	c := l[0].cursor
 	if to < c.visible() {
-		c.seq = c.group.view.seq(to)
+		l[0].at, l[0].seq = to, c.group.view.seq(to)
 	} else {
 		last := len(l) - 1
-		l[0], l[last] = l[last], c
+		l[0] = l[last]
 		l = l[:last]
 	}
 	l.down(0)

@@ -64,9 +64,9 @@ func (t *topic) tail() uint64 {
 	return ord
 }
 
-// attach puts m into the topic of that name. It requires m's shard and the hub
-// to be locked.
-func (h *Hub) attach(m *Member, name Topic) *cursor {
+// attach makes c, which is new, m's cursor in the topic of that name. It requires
+// m's shard and the hub to be locked.
+func (h *Hub) attach(c *cursor, m *Member, name Topic) {
 	t := h.topics[name]
 	if t == nil {
 		t = &topic{name: name}
@@ -78,10 +78,9 @@ func (h *Hub) attach(m *Member, name Topic) *cursor {
 		g = &group{topic: t, shard: m.shard, view: view{head: head}, offered: head, seen: head, tail: head}
 		t.groups = append(t.groups, g)
 	}
-	c := &cursor{member: m, group: g, next: t.log.head, until: forever, slot: len(g.cursors)}
+	*c = cursor{member: m, group: g, next: t.log.head, until: forever, slot: int32(len(g.cursors))}
 	g.cursors = append(g.cursors, c)
 	t.members++
-	return c
 }
 
 // detach takes c out of its topic. It requires c's shard and the hub to be

@@ -14,6 +14,9 @@ import (
 	"crier/ws"
 )
 
+// own is the mount of the user's own API, as sessions know it.
+var own = mount{Mount: gateway.Mount{Name: ownMount}}
+
 // Causes of the end of a caller's connection, with API Gateway's limits.
 var (
 	errBinary = errors.New("serve: binary messages are not allowed")
@@ -45,13 +48,12 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 	defer h.calls.leave()
 	c := &caller{calls: h.calls}
 	s := &c.session
-	s.open(h, r, ownMount)
-	s.state.ID = id
+	s.open(h, r, &own, id)
 	c.about = &api.Connection{
 		ID:        id,
 		Domain:    strings.Clone(r.Host), // not with the whole request behind it
-		SourceIP:  s.sourceIP,
-		UserAgent: s.userAgent,
+		SourceIP:  s.sourceIP(),
+		UserAgent: s.userAgent.Value(),
 		Connected: time.UnixMilli(s.connected),
 	}
 	said := h.calls.api.Connect(h.calls.ctx, c.about, api.Handshake{
@@ -140,7 +142,7 @@ func (c *caller) Leaving(cause error) bool {
 
 // post sends what there is to send. A client that does not read loses it; it is told when it is closed for that.
 func (c *caller) post(data []byte) {
-	if data != nil && errors.Is(c.session.conn.Post(frameOf(data)), hub.ErrFull) {
+	if data != nil && errors.Is(c.session.conn.Member.Post(frameOf(data)), hub.ErrFull) {
 		c.session.conn.Close(transport.ErrFlooded)
 	}
 }

@@ -61,9 +61,9 @@ func (c Config) mounts() []mount {
 }
 
 // mountsNamed returns the mount of that name; all of them if the name is empty.
-func (h *home) mountsNamed(name string) (list []mount) {
-	for _, m := range h.mounts {
-		if name == "" || m.Name == name {
+func (h *home) mountsNamed(name string) (list []*mount) {
+	for i := range h.mounts {
+		if m := &h.mounts[i]; name == "" || m.Name == name {
 			list = append(list, m)
 		}
 	}
@@ -71,7 +71,7 @@ func (h *home) mountsNamed(name string) (list []mount) {
 }
 
 // mountNamed returns the mount of that name, which must be there.
-func (h *home) mountNamed(name string) mount { return h.mountsNamed(name)[0] }
+func (h *home) mountNamed(name string) *mount { return h.mountsNamed(name)[0] }
 
 // newHTTP returns the server of all that begins as HTTP.
 func (h *home) newHTTP() *http.Server {

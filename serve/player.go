@@ -26,14 +26,7 @@ import (
 //	Connect's effects ──▶ the 101 ──▶ messages ──▶ Disconnect's effects ──▶ it leaves the hub
 //
 // A handshake that is refused, by the app or for want of room, has no effects.
-type player struct {
-	session session
-	rules   app.App // set once
-
-	// Guarded by session.mu.
-	arrived bool // Connect's effects were carried out, so Disconnect's must be
-	listed  int  // bytes of lists that it got since it was last held
-}
+type player struct{ session session }
 
 // join asks an app about a handshake that has been admitted.
 func (h *home) join(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
@@ -59,23 +52,26 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 	if wrong != "" {
 		return rejected(wrong)
 	}
-	p := &player{rules: m.app}
+	p := new(player)
 	s := &p.session
-	s.open(h, r, at.Name)
-	s.state.ID, s.state.Identity = id, identity
+	s.open(h, r, m, id)
+	if identity != (app.Identity{}) {
+		s.identity = &identity
+	}
 
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.ask(mem, app.Event{Kind: app.Connect, Query: query})
-	near := s.app
+	s.silent = mem.conn.Silent
+	near := m.Name
 	for i := range mem.effects {
 		switch e := &mem.effects[i]; e.Do {
 		case app.Reject:
 			return rejected(string(e.Data))
 		case app.Subscribe:
-			near = s.app + "/" + e.Topic
+			near = m.Name + "/" + e.Topic
 		}
 	}
 	if err := h.transport.Open(&s.conn, p, maphash.String(h.seed, near)); err != nil {
@@ -85,19 +81,10 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 		h.transport.Forget(&s.conn)
 		return nil, &gateway.Busy
 	}
-	p.arrived = true
+	s.arrived = true
 	h.sessions.add(s)
-	h.config.Log.Debug("connected", "connection", id, "app", s.app, "remote", r.RemoteAddr)
+	h.config.Log.Debug("connected", "connection", id, "app", m.Name, "remote", r.RemoteAddr)
 	return p, nil
-}
-
-// open notes what a handshake says of its client.
-func (s *session) open(h *home, r *http.Request, appName string) {
-	s.home = h
-	s.app = appName
-	s.sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
-	s.userAgent = strings.Clone(r.UserAgent()) // not with the whole request behind it
-	s.connected = time.Now().UnixMilli()
 }
 
 // Protocol implements gateway.Socket: the apps have no subprotocols.
@@ -151,7 +138,7 @@ func (p *player) sayFarewell() (waits bool) {
 	s := &p.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.arrived {
+	if !s.arrived {
 		return false
 	}
 	p.ask(mem, app.Event{Kind: app.Disconnect})
@@ -162,10 +149,10 @@ func (p *player) sayFarewell() (waits bool) {
 			continue // what is for the client, and its subscriptions, end with it
 		}
 		if e.Topics == nil {
-			e.Topics = s.state.Topics
+			e.Topics = s.topics
 		}
 		e.Echo = app.EchoSame
-		publication := mem.publication(s.app, e)
+		publication := mem.publication(s.mount.Name, e)
 		if waiting == nil && !errors.Is(s.home.publish(publication, nil), hub.ErrBusy) {
 			continue
 		}
@@ -180,9 +167,14 @@ func (p *player) sayFarewell() (waits bool) {
 
 // ask puts the effects of an event into m. It requires the session to be locked.
 func (p *player) ask(m *scratch, ev app.Event) {
-	ev.Conn = &p.session.state
+	s := &p.session
+	m.conn = app.Conn{ID: s.id, Topics: s.topics, Silent: s.silent}
+	if s.identity != nil {
+		m.conn.Identity = *s.identity
+	}
+	ev.Conn = &m.conn
 	ev.Now = time.Now().UnixMilli()
-	m.effects = p.rules.Handle(m.effects[:0], ev)
+	m.effects = s.mount.app.Handle(m.effects[:0], ev)
 }
 
 // apply carries out the effects in m. It returns hub.ErrBusy, when nothing has
@@ -200,7 +192,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 	s := &p.session
 	switch e.Do {
 	case app.Publish:
-		publication := m.publication(s.app, e)
+		publication := m.publication(s.mount.Name, e)
 		publication.From = &s.conn.Member
 		return s.home.publish(publication, nil)
 	case app.Subscribe:
@@ -212,7 +204,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 	case app.PostMembers:
 		return p.postMembers(e.Topic)
 	case app.Reject:
-		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), gateway.NewID()))
+		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id, gateway.NewID()))
 	}
 	return nil
 }
@@ -222,34 +214,34 @@ var everyoneOnly = []string{app.Everyone}
 
 // subscribe puts the session into a topic. It requires the session to be locked.
 func (s *session) subscribe(topic string) {
-	if !s.conn.Subscribe(hub.Topic{App: s.app, Name: topic}) {
+	if !s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: topic}) {
 		return
 	}
-	if topic == app.Everyone && s.state.Topics == nil {
-		s.state.Topics = everyoneOnly
+	if topic == app.Everyone && s.topics == nil {
+		s.topics = everyoneOnly
 		return
 	}
-	s.state.Topics = append(s.state.Topics, strings.Clone(topic)) // not with the whole query behind it
+	s.topics = append(s.topics, strings.Clone(topic)) // not with the whole query behind it
 }
 
 // unsubscribe takes the session out of a topic. It requires the session to be
 // locked.
 func (s *session) unsubscribe(topic string) {
-	if !s.conn.Unsubscribe(hub.Topic{App: s.app, Name: topic}) {
+	if !s.conn.Member.Unsubscribe(hub.Topic{App: s.mount.Name, Name: topic}) {
 		return
 	}
-	kept := make([]string, 0, len(s.state.Topics)) // info hands out the old one
-	for _, name := range s.state.Topics {
+	kept := make([]string, 0, len(s.topics)) // info hands out the old one
+	for _, name := range s.topics {
 		if name != topic {
 			kept = append(kept, name)
 		}
 	}
-	s.state.Topics = kept
+	s.topics = kept
 }
 
 // post sends a message to the client alone.
 func (p *player) post(data []byte) error {
-	err := p.session.conn.Post(frameOf(data))
+	err := p.session.conn.Member.Post(frameOf(data))
 	if errors.Is(err, hub.ErrGone) {
 		return nil // it is leaving: nobody is there to be told
 	}
@@ -265,10 +257,11 @@ const (
 )
 
 func (p *player) postMembers(topic string) error {
-	list := p.session.home.memberList(p.session.app, topic)
-	if p.listed += len(list); p.listed >= listBurst {
-		p.session.conn.Hold(time.Duration(p.listed) * time.Second / listRate)
-		p.listed = 0
+	s := &p.session
+	list := s.home.memberList(s.mount.Name, topic)
+	if s.listed += int32(len(list)); s.listed >= listBurst {
+		s.conn.Hold(time.Duration(s.listed) * time.Second / listRate)
+		s.listed = 0
 	}
 	return p.post(list)
 }
@@ -282,7 +275,7 @@ func (h *home) memberList(appName, topic string) []byte {
 			more = true
 			return false
 		}
-		ids = append(ids, playerOf(conn).session.id())
+		ids = append(ids, playerOf(conn).session.id)
 		return true
 	})
 	return app.AppendMembers(nil, ids, more)

@@ -43,6 +43,7 @@ func (h *home) publish(p hub.Publication, patience context.Context) error {
 
 // scratch is memory for one event.
 type scratch struct {
+	conn    app.Conn
 	effects []app.Effect
 	topics  []hub.Topic
 	frame   []byte
@@ -55,6 +56,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const maxScratch = 64 << 10
 
 func (m *scratch) free() {
+	m.conn = app.Conn{}
 	if cap(m.frame) <= maxScratch && cap(m.copy) <= maxScratch {
 		scratches.Put(m)
 	}

@@ -1,8 +1,11 @@
 package serve
 
 import (
+	"net/http"
+	"net/netip"
 	"sync"
 	"time"
+	"unique"
 
 	"crier/app"
 	"crier/gateway"
@@ -16,40 +19,65 @@ type session struct {
 
 	// Set once.
 	home      *home
-	app       string // the name of its mount
-	sourceIP  string
-	userAgent string
+	mount     *mount // of its app
+	id        string
+	identity  *app.Identity // nil: nobody in particular
+	address   [16]byte      // of the client, or of a proxy; zero if it is not known
+	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
 
-	mu    sync.Mutex // before the hub's locks
-	state app.Conn
+	mu     sync.Mutex // before the hub's locks
+	topics []string   // that it is subscribed to; never changed, but for what is appended
+
+	// Of a player's, guarded by mu.
+	silent  bool  // as app.Conn has it
+	arrived bool  // Connect's effects were carried out, so Disconnect's must be
+	listed  int32 // bytes of lists that it got since it was last held
 }
 
-func (s *session) id() string { return s.state.ID }
+// open notes what a handshake says of its client.
+func (s *session) open(h *home, r *http.Request, m *mount, id string) {
+	s.home, s.mount, s.id = h, m, id
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		s.address = from.Addr().As16()
+	}
+	s.userAgent = unique.Make(r.UserAgent())
+	s.connected = time.Now().UnixMilli()
+}
+
+func (s *session) sourceIP() string {
+	if s.address == [16]byte{} {
+		return ""
+	}
+	return netip.AddrFrom16(s.address).Unmap().String()
+}
 
 // info returns what is told of the session.
 func (s *session) info() gateway.Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return gateway.Info{
-		ID:         s.state.ID,
-		App:        s.app,
-		User:       s.state.Identity.User,
-		Topics:     s.state.Topics,
+	i := gateway.Info{
+		ID:         s.id,
+		App:        s.mount.Name,
+		Topics:     s.topics,
 		Connected:  time.UnixMilli(s.connected),
 		LastActive: s.conn.Active(),
-		SourceIP:   s.sourceIP,
-		UserAgent:  s.userAgent,
-		Unread:     s.conn.Unread(),
+		SourceIP:   s.sourceIP(),
+		UserAgent:  s.userAgent.Value(),
+		Unread:     s.conn.Member.Unread(),
 	}
+	if s.identity != nil {
+		i.User = s.identity.User
+	}
+	return i
 }
 
 // ended takes a session that was open out of the registry, and tells why.
 func (s *session) ended(cause error) {
-	s.home.sessions.remove(s.id())
+	s.home.sessions.remove(s.id)
 	how := endName(cause)
 	s.home.metrics.closed(how)
-	s.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)
+	s.home.config.Log.Debug("disconnected", "connection", s.id, "why", how, "cause", cause)
 }
 
 // A registry knows the sessions by their ids, and how many there may be.
@@ -93,7 +121,7 @@ func (r *registry) free() int {
 func (r *registry) add(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byID[s.id()] = s
+	r.byID[s.id] = s
 }
 
 // remove takes back add. It returns the session, or nil if others cannot find it
@@ -118,7 +146,7 @@ func (r *registry) of(appName string) (list []*session) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, s := range r.byID {
-		if appName == "" || s.app == appName {
+		if appName == "" || s.mount.Name == appName {
 			list = append(list, s)
 		}
 	}
@@ -131,7 +159,7 @@ func (r *registry) count() map[string]int {
 	defer r.mu.RUnlock()
 	open := make(map[string]int)
 	for _, s := range r.byID {
-		open[s.app]++
+		open[s.mount.Name]++
 	}
 	return open
 }

@@ -36,7 +36,7 @@ func (c connections) Post(id string, data []byte) *gateway.Refusal {
 	if s == nil {
 		return &gateway.Gone
 	}
-	switch err := s.conn.Post(frameOf(data)); {
+	switch err := s.conn.Member.Post(frameOf(data)); {
 	case errors.Is(err, hub.ErrFull):
 		return &gateway.Full
 	case err != nil:
@@ -86,7 +86,7 @@ func (t topics) Connections(appName string, topic *string) []gateway.Info {
 }
 
 // members returns who is in a topic.
-func (h *home) members(m mount, topic string) (list []*session) {
+func (h *home) members(m *mount, topic string) (list []*session) {
 	h.hub.Members(hub.Topic{App: m.Name, Name: topic}, func(conn hub.Conn) bool {
 		list = append(list, &playerOf(conn).session)
 		return true
@@ -113,7 +113,7 @@ func (t topics) Remove(appName, topic string) int {
 		for _, s := range members {
 			s.mu.Lock()
 			s.unsubscribe(topic)
-			deaf := m.fixed && len(s.state.Topics) == 0
+			deaf := m.fixed && len(s.topics) == 0
 			s.mu.Unlock()
 			if deaf {
 				s.conn.Close(errTopicRemoved)

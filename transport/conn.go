@@ -14,7 +14,7 @@ import (
 //
 // Times are those of Transport.now.
 type Conn struct {
-	hub.Member
+	Member hub.Member
 
 	// What every delivery needs stands together, in one cache line.
 	mu     sync.Mutex
@@ -25,22 +25,44 @@ type Conn struct {
 	heard  atomic.Int64 // when it last gave one
 	active atomic.Int64 // when a message last went in or out
 
-	killed bool // before it had a socket
-
 	// Owned by the one who reads.
 	decoder  ws.Decoder
-	holding  holding
 	controls uint32 // frames that say nothing, in that second:
 	second   uint32
-	holdTill int64 // nothing is taken from the client before that
 
-	begun  atomic.Int64 // when the message that is coming began; 0 if there is none
-	closed atomic.Int64 // when it was first asked how long closing may take
+	rare atomic.Pointer[rare] // nil until it is needed
 
 	// Set by Open.
 	transport *Transport
 	receiver  Receiver
-	place     int // of its worker
+	place     int32 // of its worker
+
+	killed bool // before it had a socket; guarded by mu
+}
+
+// A rare is what most connections never need.
+type rare struct {
+	holding  holding
+	holdTill int64        // nothing is taken from the client before that; owned by the one who reads
+	begun    atomic.Int64 // when the message that is coming began; 0 if there is none
+	closed   atomic.Int64 // when it was first asked how long closing may take
+}
+
+// rarely returns c's rare, and makes it if there is none.
+func (c *Conn) rarely() *rare {
+	if r := c.rare.Load(); r != nil {
+		return r
+	}
+	c.rare.CompareAndSwap(nil, new(rare))
+	return c.rare.Load()
+}
+
+// beginning returns when the message that is coming began; 0 if there is none.
+func (c *Conn) beginning() int64 {
+	if r := c.rare.Load(); r != nil {
+		return r.begun.Load()
+	}
+	return 0
 }
 
 // A driver moves the bytes of one connection.
@@ -80,6 +102,19 @@ func (c *Conn) Wake() {
 	driver.wake(cause)
 }
 
+// begin notes when the message that is coming began; 0 if there is none.
+func (c *Conn) begin(at int64) {
+	if r := c.rare.Load(); r != nil || at != 0 {
+		c.rarely().begun.Store(at)
+	}
+}
+
+// held reports whether nothing is to be taken from the client for a while.
+func (c *Conn) held() bool {
+	r := c.rare.Load()
+	return r != nil && r.holdTill > 0 && r.holdTill > c.transport.now()
+}
+
 // Receiver returns whom the connection belongs to.
 func (c *Conn) Receiver() Receiver { return c.receiver }
 
@@ -92,7 +127,7 @@ func (c *Conn) Active() time.Time {
 // Hold takes nothing more from the client for a while. It may be called by
 // Receiver.Message only.
 func (c *Conn) Hold(d time.Duration) {
-	c.holdTill = c.transport.now() + d.Milliseconds()
+	c.rarely().holdTill = c.transport.now() + d.Milliseconds()
 }
 
 // Close ends the connection. The client first gets everything pending, then a
@@ -122,7 +157,7 @@ func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.cause = cause
 	driver := c.driver
 	c.mu.Unlock()
-	c.Finish(ws.AppendClose(nil, say), drop)
+	c.Member.Finish(ws.AppendClose(nil, say), drop)
 	if driver != nil {
 		driver.closing()
 	}
@@ -157,7 +192,7 @@ func (c *Conn) ended() {
 	c.mu.Unlock()
 	c.transport.unfinished.hold(c, 0)
 	c.receiver.Closed(cause)
-	c.Leave()
+	c.Member.Leave()
 	c.transport.forget(c)
 }
 
@@ -168,15 +203,16 @@ const closePatience = 24
 // timeToClose returns until when a connection that is closing may live if
 // nothing more happens to it.
 func (c *Conn) timeToClose(now int64) int64 {
-	c.closed.CompareAndSwap(0, now)
+	closed := &c.rarely().closed
+	closed.CompareAndSwap(0, now)
 	limit := c.transport.config.Close.Milliseconds()
-	return min(now+limit, c.closed.Load()+closePatience*limit)
+	return min(now+limit, closed.Load()+closePatience*limit)
 }
 
 // checkBehind ends a connection that has fallen behind while its socket is full,
 // or has yet to come.
 func (c *Conn) checkBehind() {
-	if c.Behind() {
+	if c.Member.Behind() {
 		c.Close(hub.ErrBehind)
 	}
 }
@@ -197,8 +233,8 @@ func (c *Conn) check(now int64, held bool) (next int64) {
 	next = now + farAhead.Milliseconds()
 	if held {
 		c.alive(now)
-		if c.begun.Load() > 0 {
-			c.begun.Store(now)
+		if c.beginning() > 0 {
+			c.rarely().begun.Store(now)
 		}
 	}
 	if idle := config.Idle.Milliseconds(); idle > 0 {
@@ -210,7 +246,7 @@ func (c *Conn) check(now int64, held bool) (next int64) {
 	}
 	if most := config.Message.Milliseconds(); most > 0 {
 		until := now + most // for one that begins right after this
-		if begun := c.begun.Load(); begun > 0 {
+		if begun := c.beginning(); begun > 0 {
 			until = begun + most
 		}
 		if until <= now {
@@ -231,7 +267,7 @@ func (c *Conn) checkSilence(now, ping int64) (next int64) {
 	switch {
 	case silent < ping:
 	case !c.pinged.Swap(true):
-		c.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
+		c.Member.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
 		silent = ping // it has as long again to answer, even if we slept
 		c.heard.Store(now - silent)
 	case silent >= 2*ping:

@@ -53,9 +53,9 @@ func TestLastWords(t *testing.T) {
 			ann.send([]byte(last))
 			ann.CloseWrite()
 			why := <-leaves
-			ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("an answer")))
+			ann.ear.Member.Post(ws.AppendFrame(nil, ws.Text, []byte("an answer")))
 			ann.hears("an answer")
-			ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("another")))
+			ann.ear.Member.Post(ws.AppendFrame(nil, ws.Text, []byte("another")))
 			ann.ear.Close(why)
 			ann.hears("another")
 			ann.told(want)
@@ -87,7 +87,7 @@ func TestServerCloses(t *testing.T) {
 	enough := errors.New("enough")
 	eachWay(t, Config{}, hub.Config{}, func(w *world) {
 		ann := w.dial()
-		ann.ear.Post(ws.AppendFrame(nil, ws.Text, []byte("last words")))
+		ann.ear.Member.Post(ws.AppendFrame(nil, ws.Text, []byte("last words")))
 		ann.ear.Close(enough)
 		ann.ear.Close(errors.New("too late"))
 		ann.hears("last words")

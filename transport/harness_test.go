@@ -173,7 +173,7 @@ func (w *world) newEar() *ear {
 	if err := w.transport.Open(&e.Conn, e, rand.Uint64()); err != nil {
 		w.Fatal(err)
 	}
-	e.Subscribe(everyone[0])
+	e.Member.Subscribe(everyone[0])
 	return e
 }
 

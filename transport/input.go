@@ -26,7 +26,7 @@ const (
 	// untilRead: the client has not read what it caused: its socket is full,
 	// or many answers wait.
 	untilRead
-	// untilTime: Conn.holdTill has not come.
+	// untilTime: rare.holdTill has not come.
 	untilTime
 )
 
@@ -68,7 +68,7 @@ func (c *Conn) takeMessages(in *input) (pause, error) {
 			in.refused = false
 		case c.mustRead():
 			return untilRead, nil
-		case c.holdTill > 0 && c.holdTill > c.transport.now():
+		case c.held():
 			return untilTime, nil
 		}
 		if !in.refused {
@@ -85,7 +85,7 @@ func (c *Conn) takeMessages(in *input) (pause, error) {
 			}
 			in.message = m
 			if !m.Op.IsControl() {
-				c.begun.Store(0)
+				c.begin(0)
 			}
 		}
 		if closing && in.message.Op != ws.CloseFrame {
@@ -109,9 +109,9 @@ func (c *Conn) account(waiting int) bool {
 	coming := c.decoder.Held()
 	switch {
 	case coming == 0:
-		c.begun.Store(0)
-	case c.begun.Load() == 0:
-		c.begun.Store(c.heard.Load()) // it was heard just now
+		c.begin(0)
+	case c.beginning() == 0:
+		c.begin(c.heard.Load()) // it was heard just now
 	}
 	return c.transport.unfinished.hold(c, coming+waiting)
 }
@@ -133,7 +133,7 @@ func (c *Conn) stopDecoding() {
 }
 
 // mustRead reports whether the client must read before more is taken from it.
-func (c *Conn) mustRead() bool { return c.full.Load() || c.Waiting() > maxAnswers }
+func (c *Conn) mustRead() bool { return c.full.Load() || c.Member.Waiting() > maxAnswers }
 
 // handle returns errClosed, a fault, or hub.ErrBusy: then nothing has happened
 // yet.
@@ -151,7 +151,7 @@ func (c *Conn) handle(m ws.Message) error {
 		c.leave(Goodbye{how})
 		return errClosed
 	case ws.Ping:
-		if errors.Is(c.PostControl(ws.AppendFrame(nil, ws.Pong, m.Data)), hub.ErrFull) {
+		if errors.Is(c.Member.PostControl(ws.AppendFrame(nil, ws.Pong, m.Data)), hub.ErrFull) {
 			c.Close(ErrFlooded)
 		}
 	case ws.Text, ws.Binary:

@@ -81,7 +81,7 @@ func TestHalfMessagesAreCounted(t *testing.T) {
 		for range 20 { // of whom five have room
 			ann := w.dial()
 			ann.send(half(size))
-			w.eventually("the half message is counted", func() bool { return ann.ear.holding.bytes.Load() > size/2 || ann.ear.closing() })
+			w.eventually("the half message is counted", func() bool { return ann.ear.rarely().holding.bytes.Load() > size/2 || ann.ear.closing() })
 			w.eventually("the memory comes back", func() bool { return w.hub.Stats().Memory <= memory/4+10_000 }) // and close frames
 			holders = append(holders, ann)
 		}
@@ -89,7 +89,7 @@ func TestHalfMessagesAreCounted(t *testing.T) {
 		text := strings.Repeat("y", size-10)
 		frame := masked(ws.Text, text)
 		speaker.send(frame[:size/2])
-		w.eventually("the first half is counted", func() bool { return speaker.ear.begun.Load() > 0 })
+		w.eventually("the first half is counted", func() bool { return speaker.ear.beginning() > 0 })
 		speaker.send(frame[size/2:])
 		listener.hears(text)
 		closed := 0
@@ -135,7 +135,7 @@ func TestWaitingMessagesAreCounted(t *testing.T) {
 		for range 10 {
 			ann := w.dial(refuse)
 			ann.send(append(masked(ws.Text, strings.Repeat("x", size)), half(10)...))
-			w.eventually("the message is counted", func() bool { return ann.ear.closing() || ann.ear.holding.bytes.Load() >= size })
+			w.eventually("the message is counted", func() bool { return ann.ear.closing() || ann.ear.rarely().holding.bytes.Load() >= size })
 			w.eventually("memory comes back", func() bool { return w.hub.Stats().Memory <= memory/4+10_000 }) // and close frames
 		}
 		ended := 0

@@ -145,7 +145,7 @@ func (l *line) take(in *input) {
 	case untilRetry:
 		l.queueHeld()
 	case untilTime:
-		l.loop.delays.add(l, l.conn.holdTill)
+		l.loop.delays.add(l, l.conn.rarely().holdTill)
 	}
 	var fault ws.Close
 	switch {
@@ -265,10 +265,10 @@ func (l *line) draft() draft {
 	if l.phase == ended || l.conn.full.Load() {
 		return draft{line: l}
 	}
-	b, err := l.conn.Pending(&l.loop.memory, maxWrite)
+	b, err := l.conn.Member.Pending(&l.loop.memory, maxWrite)
 	if errors.Is(err, hub.ErrBehind) {
 		l.conn.Close(hub.ErrBehind)
-		b, _ = l.conn.Pending(&l.loop.memory, maxWrite) // the rest of a frame, and the last one
+		b, _ = l.conn.Member.Pending(&l.loop.memory, maxWrite) // the rest of a frame, and the last one
 	}
 	return draft{line: l, batch: b}
 }
@@ -327,7 +327,7 @@ func (l *line) resumeIfRead() {
 }
 
 func (l *line) wrote(d *draft) {
-	messages, finished := l.conn.Advance(d.batch, d.sent)
+	messages, finished := l.conn.Member.Advance(d.batch, d.sent)
 	l.loop.sent += uint64(d.sent)
 	if messages > 0 {
 		l.conn.active.Store(l.loop.now)

@@ -71,8 +71,8 @@ func TestBehindBeforeTheSocket(t *testing.T) {
 		ann.ear = w.newEar()
 		w.publish(make([]byte, 40<<10))
 		bob := w.dial(func(e *ear) {
-			e.Unsubscribe(everyone[0])
-			e.Subscribe(hub.Topic{App: "test", Name: "aside"})
+			e.Member.Unsubscribe(everyone[0])
+			e.Member.Subscribe(hub.Topic{App: "test", Name: "aside"})
 		})
 		text := strings.Repeat("x", 30<<10)
 		deadline := time.After(patience)
@@ -184,7 +184,7 @@ func TestSlowReaderSkips(t *testing.T) {
 // is not read either.
 func TestAsksMoreThanItReads(t *testing.T) {
 	answer := func(e *ear) {
-		e.message = func(data []byte, _ bool) error { return e.Post(ws.AppendFrame(nil, ws.Text, data)) }
+		e.message = func(data []byte, _ bool) error { return e.Member.Post(ws.AppendFrame(nil, ws.Text, data)) }
 	}
 	eachWay(t, Config{}, hub.Config{}, func(w *world) {
 		ann := w.dial(answer)
@@ -258,8 +258,8 @@ func TestFirehose(t *testing.T) {
 		}()
 		ann, bob := w.dial(say), w.dial(say)
 		for _, c := range []*client{ann, bob} {
-			c.ear.Unsubscribe(everyone[0])
-			c.ear.Subscribe(aside[0])
+			c.ear.Member.Unsubscribe(everyone[0])
+			c.ear.Member.Subscribe(aside[0])
 		}
 		hear := func(c *client, want string) {
 			for {

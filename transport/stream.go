@@ -135,7 +135,7 @@ func (s *stream) take(b []byte) error {
 		}
 		var timer <-chan time.Time
 		if wait == untilTime {
-			timer = time.After(time.Duration(s.conn.holdTill-s.conn.transport.now()) * time.Millisecond)
+			timer = time.After(time.Duration(s.conn.rarely().holdTill-s.conn.transport.now()) * time.Millisecond)
 		}
 		select {
 		case <-resume:
@@ -345,10 +345,10 @@ func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
 	}()
 	for {
 		mem.Reset()
-		b, err := s.conn.Pending(mem, max)
+		b, err := s.conn.Member.Pending(mem, max)
 		if errors.Is(err, hub.ErrBehind) {
 			s.conn.Close(hub.ErrBehind)
-			b, _ = s.conn.Pending(mem, max) // the rest of a frame, and the last one
+			b, _ = s.conn.Member.Pending(mem, max) // the rest of a frame, and the last one
 		}
 		if b.Bytes == 0 {
 			return false
@@ -368,7 +368,7 @@ func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
 var memories = sync.Pool{New: func() any { return new(hub.Memory) }}
 
 func (s *stream) wrote(b hub.Batch, n int) {
-	messages, finished := s.conn.Advance(b, n)
+	messages, finished := s.conn.Member.Advance(b, n)
 	if n > 0 {
 		s.conn.transport.bytesOut.Add(uint64(n))
 	}

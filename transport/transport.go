@@ -197,7 +197,7 @@ func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	if t.ended {
 		return ErrGoingAway
 	}
-	c.place = t.place(near)
+	c.place = int32(t.place(near))
 	t.load[c.place]++
 	t.conns[c] = struct{}{}
 	t.workers[c.place].join(c)
@@ -230,7 +230,7 @@ func (t *Transport) Abandon(c *Conn) { c.ended() }
 
 // Forget ends a connection that gets no socket, and whose receiver need not know.
 func (t *Transport) Forget(c *Conn) {
-	c.Leave()
+	c.Member.Leave()
 	t.forget(c)
 }
 

@@ -32,7 +32,14 @@ type holding struct {
 // for them: then c must let go of what it has. Only the one who reads from c
 // may call it.
 func (u *unfinished) hold(c *Conn, n int) bool {
-	h := &c.holding
+	r := c.rare.Load()
+	if r == nil {
+		if n == 0 {
+			return true
+		}
+		r = c.rarely()
+	}
+	h := &r.holding
 	switch more := n - int(h.bytes.Load()); {
 	case more == 0:
 		return true
@@ -63,7 +70,7 @@ func (u *unfinished) makeRoom(c *Conn, n, more int) bool {
 	u.mu.Lock()
 	for e := u.conns.Front(); e != nil; e = e.Next() {
 		other := e.Value.(*Conn)
-		if held := other.holding.bytes.Load(); held > most && other != c && !other.closing() {
+		if held := other.rarely().holding.bytes.Load(); held > most && other != c && !other.closing() {
 			largest, most = other, held
 		}
 	}
