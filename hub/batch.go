@@ -87,7 +87,7 @@ func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 		return b.batch(), nil
 	}
 	if m.missed > 0 {
-		b.add(m.shard.hub.config.Skipped(m.missed), &piece{kind: notice, missed: uint32(m.missed)})
+		b.add(m.shard.hub.config.Skipped(int(m.missed)), &piece{kind: notice, missed: uint32(m.missed)})
 	}
 	left := m.out.control
 	if m.stuck {
@@ -207,7 +207,7 @@ func (m *Member) give(p *piece) (messages int) {
 	m.got = max(m.got, p.seq)
 	switch p.kind {
 	case notice:
-		m.missed = max(m.missed-int(p.missed), 0)
+		m.missed = max(m.missed-int32(p.missed), 0)
 	case controlFrame:
 		m.out.control = m.taken(m.out.control, p.place)
 	case ownFrame:
@@ -235,8 +235,8 @@ func (m *Member) give(p *piece) (messages int) {
 
 // miss counts messages that m has missed, or that it has not if n is negative.
 func (m *Member) miss(n int) {
-	n = max(n, -m.missed)
-	m.missed += n
+	n = max(n, -int(m.missed))
+	m.missed += int32(n)
 	m.shard.missed += n
 }
 
@@ -289,7 +289,7 @@ func (m *Member) updateNews() (moved bool) {
 		switch {
 		case c.next >= c.until:
 			c.news = false
-			m.more = remove(m.more, c)
+			m.forget(c)
 			s.hub.mu.Lock()
 			s.hub.detach(c)
 			s.hub.unlock()
@@ -405,7 +405,7 @@ func (m *Member) holds() bool {
 func (m *Member) Unread() int {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	n := m.missed
+	n := int(m.missed)
 	for _, c := range m.news {
 		n += int(c.visible() - c.next)
 	}

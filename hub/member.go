@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"math"
+	"slices"
 )
 
 // A Conn is what the hub needs of the connection of a member.
@@ -109,7 +110,7 @@ type Member struct {
 	out    *outbox           // never nil after Join; boxed() is for writing
 
 	got    uint64 // the number of the last message it was given; all up to it have been
-	missed int    // messages that it fell behind, and has yet to be told of
+	missed int32  // messages that it fell behind, and has yet to be told of
 	places uint32 // how many private frames there ever were
 
 	stage    stage
@@ -151,7 +152,7 @@ func (m *Member) drop() {
 	}
 	h.settle(m)
 	h.unlock()
-	m.more, m.byName, m.news = nil, nil, nil
+	m.byName, m.news = nil, nil
 	m.missed, m.behind = 0, false
 	m.discard(m.out.control)
 	m.discard(m.out.own)
@@ -217,13 +218,14 @@ func (m *Member) Subscribe(name Topic) bool {
 	return true
 }
 
-// cursors yields all of m's cursors. It requires the shard to be locked.
+// cursors yields all of m's cursors that are attached. It requires the shard to
+// be locked.
 func (m *Member) cursors(yield func(*cursor) bool) {
 	if m.first.member != nil && !yield(&m.first) {
 		return
 	}
 	for _, c := range m.more {
-		if !yield(c) {
+		if c.member != nil && !yield(c) {
 			return
 		}
 	}
@@ -231,8 +233,29 @@ func (m *Member) cursors(yield func(*cursor) bool) {
 
 // forget takes a detached cursor out of m's lists.
 func (m *Member) forget(c *cursor) {
-	m.more = remove(m.more, c)
+	if i := slices.Index(m.more, c); i >= 0 {
+		m.more = slices.Delete(m.more, i, i+1)
+	}
 	m.news = remove(m.news, c)
+}
+
+// Topics appends to dst the names of the topics that m is subscribed to, or was
+// when it left, in the order in which it subscribed. Before Join there are none.
+func (m *Member) Topics(dst []string) []string {
+	if m.shard == nil {
+		return dst
+	}
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	if c := &m.first; c.group != nil && c.until == forever {
+		dst = append(dst, c.group.topic.name.Name)
+	}
+	for _, c := range m.more {
+		if c.until == forever {
+			dst = append(dst, c.group.topic.name.Name)
+		}
+	}
+	return dst
 }
 
 // fewCursors is how many cursors are looked through one by one.
@@ -303,7 +326,7 @@ func remove(list []*cursor, c *cursor) []*cursor {
 // caller must wake, and requires m's shard to be locked.
 func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard, error) {
 	var buf [16]*topic
-	known, inside := m.topics(buf[:0], p.Topics)
+	known, inside := m.audience(buf[:0], p.Topics)
 	h := m.shard.hub
 	echo := private{}
 	copied := inside && p.Echo != EchoSame
@@ -336,9 +359,9 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 	return due, nil
 }
 
-// topics appends to dst the topic of each name, or nil where m is not in it; or
+// audience appends to dst the topic of each name, or nil where m is not in it; or
 // all that m is in, if names is nil. inside says whether m is in one of them.
-func (m *Member) topics(dst []*topic, names []Topic) (_ []*topic, inside bool) {
+func (m *Member) audience(dst []*topic, names []Topic) (_ []*topic, inside bool) {
 	if names == nil {
 		for c := range m.cursors {
 			if c.until == forever {

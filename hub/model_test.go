@@ -158,6 +158,12 @@ func (w *world) do(choice int) {
 }
 
 func (w *world) publish(m *modelled) {
+	if in := m.Topics(nil); !m.gone && !m.finished {
+		slices.Sort(in)
+		if want := slices.Sorted(maps.Keys(m.topics)); !slices.Equal(in, want) {
+			w.Errorf("a member is in %v, want %v", in, want)
+		}
+	}
 	to := modelTopics[w.rnd.IntN(len(modelTopics)):]
 	to = to[:1+w.rnd.IntN(min(len(to), w.reach))]
 	w.frames++

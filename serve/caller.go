@@ -14,9 +14,6 @@ import (
 	"crier/ws"
 )
 
-// own is the mount of the user's own API, as sessions know it.
-var own = mount{Mount: gateway.Mount{Name: ownMount}}
-
 // Causes of the end of a caller's connection, with API Gateway's limits.
 var (
 	errBinary = errors.New("serve: binary messages are not allowed")
@@ -48,7 +45,7 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 	defer h.calls.leave()
 	c := &caller{calls: h.calls}
 	s := &c.session
-	s.open(h, r, &own, id)
+	s.open(r, &h.own, id)
 	c.about = &api.Connection{
 		ID:        id,
 		Domain:    strings.Clone(r.Host), // not with the whole request behind it
@@ -86,12 +83,12 @@ func (c *caller) Serve(nc net.Conn, early []byte) {
 	if life := c.calls.life; life > 0 {
 		c.expiry = time.AfterFunc(life, func() { c.session.conn.Close(errTooOld) })
 	}
-	c.session.home.serve(&c.session, nc, early)
+	c.session.mount.home.serve(&c.session, nc, early)
 }
 
 // Abandon implements gateway.Socket. The handlers have been told of the
 // connection: they are told that it is gone.
-func (c *caller) Abandon() { c.session.home.transport.Abandon(&c.session.conn) }
+func (c *caller) Abandon() { c.session.mount.home.transport.Abandon(&c.session.conn) }
 
 // Message implements transport.Receiver.
 func (c *caller) Message(data []byte, binary bool) error {
@@ -99,9 +96,9 @@ func (c *caller) Message(data []byte, binary bool) error {
 	if binary && calls.gateway.Limits {
 		return errBinary
 	}
-	c.session.home.metrics.messages.Add(1)
+	c.session.mount.home.metrics.messages.Add(1)
 	if !calls.take(c.about) {
-		c.session.home.config.Log.Debug("too many messages are with the handlers",
+		c.session.mount.home.config.Log.Debug("too many messages are with the handlers",
 			"connection", c.about.ID, "pending", c.about.Pending())
 		c.post(tooMany(c.about.ID))
 		return nil

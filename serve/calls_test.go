@@ -303,7 +303,7 @@ func TestLastAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Goodbye(ws.Close{Code: 4321})
-		caller := s.home.sessions.find(id).conn.Receiver().(*caller)
+		caller := s.home.sessions.find(keyOf(id)).conn.Receiver().(*caller)
 		for deadline, leaving := time.Now().Add(patience), false; !leaving; runtime.Gosched() {
 			caller.session.mu.Lock()
 			leaving = caller.leaving != nil

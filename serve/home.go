@@ -3,6 +3,7 @@ package serve
 import (
 	"hash/maphash"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type home struct {
 	transport *transport.Transport
 	sessions  *registry
 	mounts    []mount
+	own       mount  // of calls
 	calls     *calls // of the user's own API; nil: there is none
 	farewells *farewells
 	metrics   *metrics
@@ -40,8 +42,13 @@ func newHome(config Config) (*home, error) {
 		config:   config,
 		spare:    spare,
 		sessions: newRegistry(config.MaxConnections),
-		mounts:   config.mounts(),
+		mounts:   slices.Clone(config.mounts()),
+		own:      mount{Mount: gateway.Mount{Name: ownMount}},
 		seed:     maphash.MakeSeed(),
+	}
+	h.own.home = h
+	for i := range h.mounts {
+		h.mounts[i].home = h
 	}
 	keep := hub.Config{
 		Backlog: config.Backlog,

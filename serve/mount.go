@@ -16,15 +16,16 @@ type mount struct {
 	app        app.App
 	identifier app.Identifier // of who joins
 	fixed      bool           // a client's topics are those of its address
+	home       *home          // that serves it; nil in builtins
 }
 
 // builtins are the apps that a server serves, in the order in which people are told.
 var builtins = []mount{
-	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true},
-	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true},
-	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true},
-	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false},
-	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true},
+	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
+	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
+	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true, nil},
+	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false, nil},
+	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true, nil},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which people are told.

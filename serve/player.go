@@ -54,7 +54,7 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 	}
 	p := new(player)
 	s := &p.session
-	s.open(h, r, m, id)
+	s.open(r, m, id)
 	if identity != (app.Identity{}) {
 		s.identity = &identity
 	}
@@ -91,10 +91,10 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 func (p *player) Protocol() string { return "" }
 
 // Serve implements gateway.Socket.
-func (p *player) Serve(nc net.Conn, early []byte) { p.session.home.serve(&p.session, nc, early) }
+func (p *player) Serve(nc net.Conn, early []byte) { p.session.mount.home.serve(&p.session, nc, early) }
 
 // Abandon implements gateway.Socket.
-func (p *player) Abandon() { p.session.home.transport.Abandon(&p.session.conn) }
+func (p *player) Abandon() { p.session.mount.home.transport.Abandon(&p.session.conn) }
 
 // Message implements transport.Receiver.
 func (p *player) Message(data []byte, binary bool) error {
@@ -106,7 +106,7 @@ func (p *player) Message(data []byte, binary bool) error {
 	p.ask(mem, app.Event{Kind: app.Message, Data: data, Binary: binary})
 	err := p.apply(mem)
 	if !errors.Is(err, hub.ErrBusy) {
-		s.home.metrics.messages.Add(1)
+		s.mount.home.metrics.messages.Add(1)
 	}
 	if errors.Is(err, hub.ErrFull) {
 		return transport.ErrFlooded
@@ -125,7 +125,7 @@ func (p *player) Closed(cause error) {
 	s := &p.session
 	s.ended(cause)
 	if !p.sayFarewell() {
-		s.home.sessions.dismiss()
+		s.mount.home.sessions.dismiss()
 	}
 }
 
@@ -149,18 +149,18 @@ func (p *player) sayFarewell() (waits bool) {
 			continue // what is for the client, and its subscriptions, end with it
 		}
 		if e.Topics == nil {
-			e.Topics = s.topics
+			e.Topics = mem.conn.Topics
 		}
 		e.Echo = app.EchoSame
 		publication := mem.publication(s.mount.Name, e)
-		if waiting == nil && !errors.Is(s.home.publish(publication, nil), hub.ErrBusy) {
+		if waiting == nil && !errors.Is(s.mount.home.publish(publication, nil), hub.ErrBusy) {
 			continue
 		}
 		publication.Topics, publication.Frame = slices.Clone(publication.Topics), bytes.Clone(publication.Frame)
 		waiting = append(waiting, publication)
 	}
 	if waiting != nil {
-		s.home.farewells.add(waiting)
+		s.mount.home.farewells.add(waiting)
 	}
 	return waiting != nil
 }
@@ -168,7 +168,8 @@ func (p *player) sayFarewell() (waits bool) {
 // ask puts the effects of an event into m. It requires the session to be locked.
 func (p *player) ask(m *scratch, ev app.Event) {
 	s := &p.session
-	m.conn = app.Conn{ID: s.id, Topics: s.topics, Silent: s.silent}
+	m.names = s.conn.Member.Topics(m.names[:0])
+	m.conn = app.Conn{ID: s.id(), Topics: m.names, Silent: s.silent}
 	if s.identity != nil {
 		m.conn.Identity = *s.identity
 	}
@@ -194,49 +195,19 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 	case app.Publish:
 		publication := m.publication(s.mount.Name, e)
 		publication.From = &s.conn.Member
-		return s.home.publish(publication, nil)
+		return s.mount.home.publish(publication, nil)
 	case app.Subscribe:
-		s.subscribe(e.Topic)
+		s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: strings.Clone(e.Topic)}) // not with the whole query behind it
 	case app.Unsubscribe:
-		s.unsubscribe(e.Topic)
+		s.conn.Member.Unsubscribe(hub.Topic{App: s.mount.Name, Name: e.Topic})
 	case app.Post:
 		return p.post(e.Data)
 	case app.PostMembers:
 		return p.postMembers(e.Topic)
 	case app.Reject:
-		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id, gateway.NewID()))
+		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), gateway.NewID()))
 	}
 	return nil
-}
-
-// everyoneOnly is what most connections are subscribed to. Shared: never changed.
-var everyoneOnly = []string{app.Everyone}
-
-// subscribe puts the session into a topic. It requires the session to be locked.
-func (s *session) subscribe(topic string) {
-	if !s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: topic}) {
-		return
-	}
-	if topic == app.Everyone && s.topics == nil {
-		s.topics = everyoneOnly
-		return
-	}
-	s.topics = append(s.topics, strings.Clone(topic)) // not with the whole query behind it
-}
-
-// unsubscribe takes the session out of a topic. It requires the session to be
-// locked.
-func (s *session) unsubscribe(topic string) {
-	if !s.conn.Member.Unsubscribe(hub.Topic{App: s.mount.Name, Name: topic}) {
-		return
-	}
-	kept := make([]string, 0, len(s.topics)) // info hands out the old one
-	for _, name := range s.topics {
-		if name != topic {
-			kept = append(kept, name)
-		}
-	}
-	s.topics = kept
 }
 
 // post sends a message to the client alone.
@@ -258,7 +229,7 @@ const (
 
 func (p *player) postMembers(topic string) error {
 	s := &p.session
-	list := s.home.memberList(s.mount.Name, topic)
+	list := s.mount.home.memberList(s.mount.Name, topic)
 	if s.listed += int32(len(list)); s.listed >= listBurst {
 		s.conn.Hold(time.Duration(s.listed) * time.Second / listRate)
 		s.listed = 0
@@ -275,7 +246,7 @@ func (h *home) memberList(appName, topic string) []byte {
 			more = true
 			return false
 		}
-		ids = append(ids, playerOf(conn).session.id)
+		ids = append(ids, playerOf(conn).session.id())
 		return true
 	})
 	return app.AppendMembers(nil, ids, more)

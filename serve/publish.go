@@ -44,6 +44,7 @@ func (h *home) publish(p hub.Publication, patience context.Context) error {
 // scratch is memory for one event.
 type scratch struct {
 	conn    app.Conn
+	names   []string // of conn.Topics
 	effects []app.Effect
 	topics  []hub.Topic
 	frame   []byte
@@ -57,6 +58,7 @@ const maxScratch = 64 << 10
 
 func (m *scratch) free() {
 	m.conn = app.Conn{}
+	clear(m.names)
 	if cap(m.frame) <= maxScratch && cap(m.copy) <= maxScratch {
 		scratches.Put(m)
 	}

@@ -3,9 +3,11 @@ package serve
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 	"unique"
+	"unsafe"
 
 	"crier/app"
 	"crier/gateway"
@@ -18,16 +20,16 @@ type session struct {
 	conn transport.Conn
 
 	// Set once.
-	home      *home
 	mount     *mount // of its app
-	id        string
+	key       key
 	identity  *app.Identity // nil: nobody in particular
 	address   [16]byte      // of the client, or of a proxy; zero if it is not known
 	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
 
-	mu     sync.Mutex // before the hub's locks
-	topics []string   // that it is subscribed to; never changed, but for what is appended
+	// mu makes the events of a session follow each other. It comes before the
+	// hub's locks.
+	mu sync.Mutex
 
 	// Of a player's, guarded by mu.
 	silent  bool  // as app.Conn has it
@@ -36,14 +38,30 @@ type session struct {
 }
 
 // open notes what a handshake says of its client.
-func (s *session) open(h *home, r *http.Request, m *mount, id string) {
-	s.home, s.mount, s.id = h, m, id
+func (s *session) open(r *http.Request, m *mount, id string) {
+	s.mount, s.key = m, keyOf(id)
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		s.address = from.Addr().As16()
 	}
 	s.userAgent = unique.Make(r.UserAgent())
 	s.connected = time.Now().UnixMilli()
 }
+
+// A key is a connection's id, as gateway.NewID makes them. It is not a string,
+// which would be an object of its own for each connection.
+type key [16]byte
+
+// keyOf returns the key of an id. One that nobody can have is the zero key.
+func keyOf(id string) (k key) {
+	if len(id) == len(k) {
+		copy(k[:], id)
+	}
+	return k
+}
+
+// id returns the session's id. The string is the key itself, which never
+// changes; whoever keeps it keeps the session.
+func (s *session) id() string { return unsafe.String(&s.key[0], len(s.key)) }
 
 func (s *session) sourceIP() string {
 	if s.address == [16]byte{} {
@@ -54,12 +72,10 @@ func (s *session) sourceIP() string {
 
 // info returns what is told of the session.
 func (s *session) info() gateway.Info {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	i := gateway.Info{
-		ID:         s.id,
+		ID:         strings.Clone(s.id()),
 		App:        s.mount.Name,
-		Topics:     s.topics,
+		Topics:     s.conn.Member.Topics(nil),
 		Connected:  time.UnixMilli(s.connected),
 		LastActive: s.conn.Active(),
 		SourceIP:   s.sourceIP(),
@@ -74,23 +90,23 @@ func (s *session) info() gateway.Info {
 
 // ended takes a session that was open out of the registry, and tells why.
 func (s *session) ended(cause error) {
-	s.home.sessions.remove(s.id)
+	s.mount.home.sessions.remove(s.key)
 	how := endName(cause)
-	s.home.metrics.closed(how)
-	s.home.config.Log.Debug("disconnected", "connection", s.id, "why", how, "cause", cause)
+	s.mount.home.metrics.closed(how)
+	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)
 }
 
-// A registry knows the sessions by their ids, and how many there may be.
+// A registry knows the sessions by their keys, and how many there may be.
 type registry struct {
 	max int // set once
 
 	mu       sync.RWMutex
-	byID     map[string]*session
+	byKey    map[key]*session
 	admitted int // sessions, also those on their way in, and ends that others have yet to be told
 }
 
 func newRegistry(max int) *registry {
-	return &registry{max: max, byID: make(map[string]*session)}
+	return &registry{max: max, byKey: make(map[key]*session)}
 }
 
 // admit makes room for a session, if there is any. dismiss gives it back.
@@ -121,31 +137,31 @@ func (r *registry) free() int {
 func (r *registry) add(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byID[s.id] = s
+	r.byKey[s.key] = s
 }
 
 // remove takes back add. It returns the session, or nil if others cannot find it
 // anyway.
-func (r *registry) remove(id string) *session {
+func (r *registry) remove(k key) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.byID[id]
-	delete(r.byID, id)
+	s := r.byKey[k]
+	delete(r.byKey, k)
 	return s
 }
 
-// find returns the session with that id, or nil.
-func (r *registry) find(id string) *session {
+// find returns the session with that key, or nil.
+func (r *registry) find(k key) *session {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.byID[id]
+	return r.byKey[k]
 }
 
 // of returns the sessions of an app; all of them if the name is empty.
 func (r *registry) of(appName string) (list []*session) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, s := range r.byID {
+	for _, s := range r.byKey {
 		if appName == "" || s.mount.Name == appName {
 			list = append(list, s)
 		}
@@ -158,7 +174,7 @@ func (r *registry) count() map[string]int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	open := make(map[string]int)
-	for _, s := range r.byID {
+	for _, s := range r.byKey {
 		open[s.mount.Name]++
 	}
 	return open

@@ -32,7 +32,7 @@ type connections struct{ home *home }
 
 // Post implements gateway.Connections.
 func (c connections) Post(id string, data []byte) *gateway.Refusal {
-	s := c.home.sessions.find(id)
+	s := c.home.sessions.find(keyOf(id))
 	if s == nil {
 		return &gateway.Gone
 	}
@@ -47,7 +47,7 @@ func (c connections) Post(id string, data []byte) *gateway.Refusal {
 
 // Info implements gateway.Connections.
 func (c connections) Info(id string) (gateway.Info, bool) {
-	s := c.home.sessions.find(id)
+	s := c.home.sessions.find(keyOf(id))
 	if s == nil {
 		return gateway.Info{}, false
 	}
@@ -57,7 +57,7 @@ func (c connections) Info(id string) (gateway.Info, bool) {
 // Close implements gateway.Connections. Nobody finds the connection any more,
 // while it takes its leave.
 func (c connections) Close(id string) bool {
-	s := c.home.sessions.remove(id)
+	s := c.home.sessions.remove(keyOf(id))
 	if s == nil {
 		return false
 	}
@@ -111,11 +111,8 @@ func (t topics) Remove(appName, topic string) int {
 	for _, m := range t.home.mountsNamed(appName) {
 		members := t.home.members(m, topic)
 		for _, s := range members {
-			s.mu.Lock()
-			s.unsubscribe(topic)
-			deaf := m.fixed && len(s.topics) == 0
-			s.mu.Unlock()
-			if deaf {
+			s.conn.Member.Unsubscribe(hub.Topic{App: m.Name, Name: topic})
+			if m.fixed && len(s.conn.Member.Topics(nil)) == 0 {
 				s.conn.Close(errTopicRemoved)
 			}
 		}

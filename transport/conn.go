@@ -19,7 +19,6 @@ type Conn struct {
 	// What every delivery needs stands together, in one cache line.
 	mu     sync.Mutex
 	driver driver       // nil before it has a socket
-	cause  error        // why the connection ends; nil while it is open
 	full   atomic.Bool  // the socket takes no more for now
 	pinged atomic.Bool  // the client was pinged, and must give a sign of life
 	heard  atomic.Int64 // when it last gave one
@@ -38,6 +37,8 @@ type Conn struct {
 	place     int32 // of its worker
 
 	killed bool // before it had a socket; guarded by mu
+
+	prev, next *Conn // in Transport.conns; guarded by Transport.mu
 }
 
 // A rare is what most connections never need.
@@ -46,6 +47,9 @@ type rare struct {
 	holdTill int64        // nothing is taken from the client before that; owned by the one who reads
 	begun    atomic.Int64 // when the message that is coming began; 0 if there is none
 	closed   atomic.Int64 // when it was first asked how long closing may take
+	ignored  int          // bytes read that count for nothing; owned by the line
+	until    int64        // when a connection that is closing has had its time; owned by the line
+	cause    error        // why the connection ends; nil while it is open. Guarded by Conn.mu
 }
 
 // rarely returns c's rare, and makes it if there is none.
@@ -93,7 +97,7 @@ func (c *Conn) attach(d driver) bool {
 // Wake implements hub.Conn.
 func (c *Conn) Wake() {
 	c.mu.Lock()
-	driver, cause := c.driver, c.cause
+	driver, cause := c.driver, c.ending()
 	c.mu.Unlock()
 	if driver == nil {
 		c.checkBehind()
@@ -150,11 +154,11 @@ func (c *Conn) Close(cause error) {
 // end ends the connection because of cause, with say as the last frame. With drop, what is pending is dropped.
 func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.mu.Lock()
-	if c.cause != nil {
+	if c.ending() != nil {
 		c.mu.Unlock()
 		return
 	}
-	c.cause = cause
+	c.rarely().cause = cause
 	driver := c.driver
 	c.mu.Unlock()
 	c.Member.Finish(ws.AppendClose(nil, say), drop)
@@ -169,7 +173,15 @@ func (c *Conn) closing() bool { return c.why() != nil }
 func (c *Conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cause
+	return c.ending()
+}
+
+// ending is why. It requires c.mu.
+func (c *Conn) ending() error {
+	if r := c.rare.Load(); r != nil {
+		return r.cause
+	}
+	return nil
 }
 
 func (c *Conn) kill() {
@@ -185,10 +197,11 @@ func (c *Conn) kill() {
 // ended is the last that a driver does, when the socket is closed.
 func (c *Conn) ended() {
 	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = ErrLost
+	cause := c.ending()
+	if cause == nil {
+		cause = ErrLost
+		c.rarely().cause = cause
 	}
-	cause := c.cause
 	c.mu.Unlock()
 	c.transport.unfinished.hold(c, 0)
 	c.receiver.Closed(cause)

@@ -56,11 +56,11 @@ func TestEarlyInputAndEarlyNews(t *testing.T) {
 
 // TestPlace: neighbours share a worker, and no worker has much more than its share.
 func TestPlace(t *testing.T) {
-	tr := &Transport{conns: make(map[*Conn]struct{}), workers: make([]worker, 4), load: make([]int, 4)}
+	tr := &Transport{workers: make([]worker, 4), load: make([]int, 4)}
 	open := func(near uint64) int {
 		i := tr.place(near)
 		tr.load[i]++
-		tr.conns[new(Conn)] = struct{}{}
+		tr.conns.add(new(Conn))
 		return i
 	}
 	for near := range uint64(100) {
@@ -74,7 +74,7 @@ func TestPlace(t *testing.T) {
 		open(1)
 	}
 	for i, load := range tr.load {
-		if share := len(tr.conns) / 4; load > share*5/4+32 || load < share*3/4 {
+		if share := tr.conns.n / 4; load > share*5/4+32 || load < share*3/4 {
 			t.Errorf("worker %d has %d connections, its share is %d", i, load, share)
 		}
 	}

@@ -256,7 +256,7 @@ func testSlowReaderLives(t *testing.T, messages int) {
 			}
 		}
 		if slow.ear.closing() {
-			w.Errorf("the client that reads was closed: %v", slow.ear.cause)
+			w.Errorf("the client that reads was closed: %v", slow.ear.why())
 		}
 		if cause := stuck.ear.ended(); cause != ErrSilent {
 			w.Errorf("the client that does not read was closed because of %v", cause)

@@ -18,14 +18,13 @@ type line struct {
 	held *input // what must wait before more is read; nil if nothing
 
 	fd       int32  // negative when the socket is closed; changed with conn.mu held
-	interest uint32 // what the poller looks for
 	received uint32 // what the client had received when it was last checked
+	interest uint8  // what the poller looks for
 	phase    phase
 	pause    pause // why held must wait
 	hungUp   bool  // the client has sent its close frame, or the end of its stream: nothing more will come
 	deaf     bool  // the client broke the protocol: what it sends after that means nothing
 	muted    bool  // nothing is read for a while
-	ignored  int32 // bytes read that count for nothing
 	queued   bool  // in loop.held
 	ready    bool  // in loop.ready
 
@@ -33,7 +32,6 @@ type line struct {
 	waits      bool // is on it
 	slot       uint8
 	prev, next *line
-	until      int64 // when a connection that is closing has had its time
 }
 
 // A phase is how far a connection has got.
@@ -68,7 +66,7 @@ func (l *line) open() {
 	}
 	loop.lines[l.fd] = l
 	l.interest = readable
-	if err := loop.poller.add(int(l.fd), l.interest); err != nil || !l.conn.attach(l) {
+	if err := loop.poller.add(int(l.fd), uint32(l.interest)); err != nil || !l.conn.attach(l) {
 		l.end()
 		return
 	}
@@ -88,7 +86,7 @@ func (l *line) event(what uint32) {
 	}
 	switch {
 	case l.phase == ended:
-	case what&readable != 0 && l.interest&readable != 0:
+	case what&readable != 0 && l.interest&uint8(readable) != 0:
 		l.read()
 	case what&gone != 0:
 		l.end()
@@ -121,7 +119,8 @@ func (l *line) read() {
 
 // ignore slows a client down that sends too much of what counts for nothing.
 func (l *line) ignore(n int) {
-	if l.ignored += int32(n); l.ignored > maxIgnored {
+	rare := l.conn.rarely()
+	if rare.ignored += n; rare.ignored > maxIgnored {
 		l.muted = true
 		l.loop.delays.add(l, l.loop.now+ignorePause.Milliseconds())
 		l.updateInterest()
@@ -202,7 +201,7 @@ func (l *line) updateInterest() {
 	if l.phase == ended {
 		return
 	}
-	interest := uint32(0)
+	interest := uint8(0)
 	if l.held == nil && !l.hungUp && !l.muted {
 		interest |= readable
 	}
@@ -211,7 +210,7 @@ func (l *line) updateInterest() {
 	}
 	if interest != l.interest {
 		l.interest = interest
-		l.loop.poller.change(int(l.fd), interest)
+		l.loop.poller.change(int(l.fd), uint32(interest))
 	}
 }
 
@@ -236,11 +235,12 @@ func (l *line) wake(cause error) {
 
 // giveTime lets a connection that is closing live for a while longer.
 func (l *line) giveTime() {
-	l.until = l.conn.timeToClose(l.loop.now)
+	until := l.conn.timeToClose(l.loop.now)
+	l.conn.rarely().until = until
 	if l.waits {
 		l.loop.wheel.remove(l)
 	}
-	l.loop.wheel.add(l, l.until)
+	l.loop.wheel.add(l, until)
 }
 
 // queueWrite has the loop write what is new, in this round.
@@ -356,12 +356,12 @@ func (l *line) onTimer() {
 		}
 		held := l.held != nil && l.pause != untilRead
 		l.loop.wheel.add(l, l.conn.check(now, held))
-	case l.phase == closing && l.until <= now && l.receives():
+	case l.conn.rarely().until > now:
+		l.loop.wheel.add(l, l.conn.rarely().until)
+	case l.phase == closing && l.receives():
 		l.giveTime()
-	case l.until <= now:
-		l.end()
 	default:
-		l.loop.wheel.add(l, l.until)
+		l.end()
 	}
 }
 

@@ -138,7 +138,7 @@ type Transport struct {
 	stop    chan struct{}
 
 	mu      sync.Mutex
-	conns   map[*Conn]struct{}
+	conns   connList
 	streams map[*stream]struct{}
 	load    []int         // connections of each worker
 	left    chan struct{} // closed when draining and no connection is left
@@ -147,6 +147,34 @@ type Transport struct {
 	unfinished unfinished
 
 	bytesIn, bytesOut atomic.Uint64 // of streams
+}
+
+// A connList holds connections by themselves: a map would take twice as much.
+type connList struct {
+	first *Conn
+	n     int
+}
+
+func (l *connList) add(c *Conn) {
+	c.next = l.first
+	if c.next != nil {
+		c.next.prev = c
+	}
+	l.first = c
+	l.n++
+}
+
+func (l *connList) remove(c *Conn) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	l.n--
 }
 
 // New starts a transport.
@@ -158,7 +186,6 @@ func New(config Config) (*Transport, error) {
 		config:  config,
 		started: time.Now().Add(-time.Millisecond), // so that no time is 0
 		stop:    make(chan struct{}),
-		conns:   make(map[*Conn]struct{}),
 		streams: make(map[*stream]struct{}),
 	}
 	t.unfinished.hub = config.Hub
@@ -199,7 +226,7 @@ func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	}
 	c.place = int32(t.place(near))
 	t.load[c.place]++
-	t.conns[c] = struct{}{}
+	t.conns.add(c)
 	t.workers[c.place].join(c)
 	return nil
 }
@@ -213,7 +240,7 @@ func (t *Transport) now() int64 { return time.Since(t.started).Milliseconds() }
 func (t *Transport) place(near uint64) int {
 	n := len(t.workers)
 	wanted := int(near % uint64(n))
-	if t.load[wanted]*4*n <= len(t.conns)*5+64*n {
+	if t.load[wanted]*4*n <= t.conns.n*5+64*n {
 		return wanted
 	}
 	least := 0
@@ -258,9 +285,9 @@ func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.conns, c)
+	t.conns.remove(c)
 	t.load[c.place]--
-	if t.left != nil && len(t.conns) == 0 {
+	if t.left != nil && t.conns.n == 0 {
 		close(t.left)
 		t.left = nil
 	}
@@ -271,8 +298,8 @@ func (t *Transport) forget(c *Conn) {
 func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	t.mu.Lock()
 	t.ended = true
-	conns := make([]*Conn, 0, len(t.conns))
-	for c := range t.conns {
+	conns := make([]*Conn, 0, t.conns.n)
+	for c := t.conns.first; c != nil; c = c.next {
 		conns = append(conns, c)
 	}
 	left := make(chan struct{})
@@ -326,7 +353,7 @@ type Stats struct {
 // Stats returns the current numbers.
 func (t *Transport) Stats() Stats {
 	t.mu.Lock()
-	n := len(t.conns)
+	n := t.conns.n
 	t.mu.Unlock()
 	st := Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
 	for _, w := range t.workers {
