@@ -193,6 +193,9 @@ func (c *conversion) complete() {
 			l.environment = c.finish(l.environment)
 		}
 	}
+	if c.regional && !slices.ContainsFunc(c.service.environment, func(v variable) bool { return v.name == "AWS_REGION" }) {
+		c.service.environment = append(c.service.environment, variable{name: "AWS_REGION", value: newText(c.stack.region)})
+	}
 	c.finishBuilding()
 	var unused []string
 	for _, f := range c.functions {
@@ -223,11 +226,16 @@ func (c *conversion) finish(list []variable) (finished []variable) {
 var endpoint = regexp.MustCompile(apiID + `\.execute-api\.[a-z0-9-]+\.amazonaws\.com`)
 
 // localize turns what is at AWS into what is here: the API's host, functions' names, tables whose names have holes.
+// The host is the one that leads functions to crier, wherever it listens; it does so in AWS_REGION only.
 func (c *conversion) localize(t *tree) *tree {
 	if t.kind != scalar {
 		return newText("${…}", "it is no text")
 	}
-	text := endpoint.ReplaceAllString(t.text, host)
+	text := t.text
+	if endpoint.MatchString(text) {
+		text = endpoint.ReplaceAllString(text, apiID+".execute-api."+c.stack.region+".amazonaws.com")
+		c.regional = true
+	}
 	name := text
 	if found := functionName.FindStringSubmatch(text); found != nil {
 		name = found[1]

@@ -82,6 +82,7 @@ type conversion struct {
 	code    map[string][]byte // by path as seen from crier.yaml's directory
 
 	functions []*function // of the source, in its order
+	regional  bool        // functions must be told the stack's region
 	notes
 	building
 }

@@ -104,11 +104,11 @@ func TestVariables(t *testing.T) {
 		{"${AWS::Region}", "${AWS::Region}", ""}, // only Fn::Sub knows it
 		{"${self:custom.list}", "${…}", "it is no text"},
 		{"${unclosed", "${unclosed", ""},
-		{"!Sub '${AWS::Region}/${sls:stage}'", "us-east-1/dev", ""},
-		{"!GetAtt FirstLambdaFunction.Arn", "arn:aws:lambda:us-east-1:123456789012:function:first", ""},
+		{"!Sub '${AWS::Region}/${sls:stage}'", "eu-west-1/dev", ""},
+		{"!GetAtt FirstLambdaFunction.Arn", "arn:aws:lambda:eu-west-1:123456789012:function:first", ""},
 		{"rooms-dev-first", "first", ""},
 		{"!Ref ApiGatewayRestApi", "${ApiGatewayRestApi}", "ApiGatewayRestApi is not in this file"},
-		{"!Join ['', [!Ref WebsocketsApi, .execute-api., !Ref 'AWS::Region', .amazonaws.com]]", "localhost:8080", ""},
+		{"!Join ['', [!Ref WebsocketsApi, .execute-api., !Ref 'AWS::Region', .amazonaws.com]]", "criercrier.execute-api.eu-west-1.amazonaws.com", ""},
 	} {
 		v := c.v
 		if !strings.HasPrefix(v, "!") {
@@ -166,8 +166,8 @@ func TestIntrinsics(t *testing.T) {
 		{"!ImportValue shared", "${shared}", "another stack exports shared"},
 		{"!Cidr [a, 1]", "${Fn::Cidr}", "Fn::Cidr is not understood here"},
 		{"'{{resolve:secretsmanager:key}}'", "{{resolve:secretsmanager:key}}", "only AWS can resolve it"},
-		{"!Sub 'wss://${Api}.execute-api.${AWS::Region}.amazonaws.com/x'", "wss://localhost:8080/x", ""},
-		{"!GetAtt Api.ApiEndpoint", "wss://localhost:8080", ""},
+		{"!Sub 'wss://${Api}.execute-api.${AWS::Region}.amazonaws.com/x'", "wss://criercrier.execute-api.us-east-1.amazonaws.com/x", ""},
+		{"!GetAtt Api.ApiEndpoint", "wss://criercrier.execute-api.us-east-1.amazonaws.com", ""},
 		{"!Ref Gone", "${Gone}", "Gone is not in this file"},
 		{"!Ref Stage", "dev", ""},
 		{"{a: b}", "${…}", "it is no text"},

@@ -14,8 +14,8 @@ func (c *conversion) serverless(root *tree) error {
 	if stage.known() && stage.text != "" {
 		r.stage = stage.text
 	}
-	if region := r.find(root, "provider.region"); region.known() {
-		r.region = region.text
+	if region := r.find(root, "provider.region"); region.known() && region.text != "" {
+		r.region, c.regional = region.text, true
 	}
 	if truth(root.get("useDotenv")) || r.has("serverless-dotenv-plugin") {
 		r.readDotenv()
@@ -24,7 +24,7 @@ func (c *conversion) serverless(root *tree) error {
 	if name.is(object) {
 		name = name.get("name")
 	}
-	c.stack = &stack{name: plainName(name.str() + "-" + r.stage), region: c.source.Region}
+	c.stack = &stack{name: plainName(name.str() + "-" + r.stage), region: r.region}
 	provider := func(key string) *tree { return r.find(root, "provider."+key) }
 
 	functions := merged(r.find(root, "functions"))
