@@ -87,7 +87,7 @@ func (c *conversion) finishBuilding() {
 		c.npm(slices.Concat([]string{"install", "--no-save"}, c.extras[directory], []string{directory})...)
 	}
 	for _, directory := range slices.Sorted(maps.Keys(c.entries)) {
-		command := append([]string{"npx", "esbuild"}, c.entries[directory]...)
+		command := append([]string{"npx", "--yes", "esbuild"}, c.entries[directory]...)
 		command = append(command, "--bundle", "--packages=external", "--platform=node")
 		if c.modules {
 			command = append(command, "--format=esm")
