@@ -13,7 +13,7 @@ import (
 type building struct {
 	entries map[string][]string // files for esbuild, by the directory that they are in, as it is seen from crier.yaml
 	modules bool                // of these, some are ES modules
-	scanned map[string]bool     // files
+	scanned map[string]bool     // files of code that have been read
 	extras  map[string][]string // npm packages that no package.json names, by the directory to install them in
 }
 
@@ -181,14 +181,10 @@ func (c *conversion) installed(directory, name string) bool {
 
 // imported returns the packages that a file imports, and those that it imports of its own kind do.
 func (c *conversion) imported(file string, depth int) (names []string) {
-	if c.scanned == nil {
-		c.scanned = make(map[string]bool)
-	}
 	if depth > 10 || c.scanned[file] {
 		return nil
 	}
-	c.scanned[file] = true
-	text, _ := c.read(file)
+	text := c.scan(file)
 	for _, found := range imports.FindAllStringSubmatch(text, -1) {
 		name := found[1]
 		if !strings.HasPrefix(name, ".") {
@@ -200,6 +196,30 @@ func (c *conversion) imported(file string, depth int) (names []string) {
 		names = append(names, c.imported(next, depth+1)...)
 	}
 	return names
+}
+
+// scan reads a file of code, and remembers that it did.
+func (c *conversion) scan(file string) string {
+	if c.scanned == nil {
+		c.scanned = make(map[string]bool)
+	}
+	c.scanned[file] = true
+	text, _ := c.read(file)
+	return text
+}
+
+// mentioned reports whether a text in the code that has been read is the name.
+func (c *conversion) mentioned(name string) bool {
+	if name == "" || holes.MatchString(name) {
+		return false
+	}
+	for file := range c.scanned {
+		text, _ := c.read(file)
+		if slices.ContainsFunc([]string{`"`, "'", "`"}, func(quote string) bool { return strings.Contains(text, quote+name+quote) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // python says what pip must install.
@@ -215,7 +235,7 @@ func (c *conversion) python(f *function, l *lambda) (comment string) {
 	if !c.exists(file) && !holes.MatchString(l.handler) {
 		c.todo("build " + c.here(file) + ", which is not there")
 	}
-	if text, _ := c.read(file); strings.Contains(text, "boto3") {
+	if strings.Contains(c.scan(file), "boto3") {
 		c.step("pip", "install", "boto3")
 	}
 	return ""

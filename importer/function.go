@@ -188,7 +188,7 @@ func (c *conversion) complete() {
 		c.table(r)
 	}
 	c.service.environment = c.finish(c.service.environment)
-	for done := 0; done < len(c.service.integrations); done++ { // it grows meanwhile
+	for done := 0; done < len(c.service.integrations) || c.useInvoked(); done++ { // it grows meanwhile
 		if l := c.service.integrations[done].lambda; l != nil {
 			l.environment = c.finish(l.environment)
 		}
@@ -206,6 +206,21 @@ func (c *conversion) complete() {
 	if len(unused) > 0 {
 		c.leave(0, "functions: "+strings.Join(unused, ", "), "no route leads there")
 	}
+}
+
+// useInvoked adds a function that the code of others names, and reports whether there was one. The code invokes it by
+// the name that it has at AWS, so it has that name here, too.
+func (c *conversion) useInvoked() bool {
+	i := slices.IndexFunc(c.functions, func(f *function) bool {
+		taken := slices.ContainsFunc(c.service.integrations, func(i integration) bool { return i.name == f.deployed })
+		return !f.used && !taken && c.mentioned(f.deployed)
+	})
+	if i < 0 {
+		return false
+	}
+	c.functions[i].name = c.functions[i].deployed
+	c.use(c.functions[i])
+	return true
 }
 
 // finish returns variables as functions find them here.

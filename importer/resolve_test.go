@@ -2,8 +2,10 @@ package importer
 
 import (
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -311,5 +313,44 @@ Resources:
 	}
 	if _, err := api.Parse("crier.yaml", result.File); err != nil {
 		t.Errorf("%v\n%s", err, result.File)
+	}
+}
+
+// TestInvoked: a function that no route leads to runs here if the code of another names it, under that name.
+func TestInvoked(t *testing.T) {
+	for _, c := range []struct{ runtime, file, code string }{
+		{"nodejs20.x", "src/hello.js", `lambda.invoke({ FunctionName: 'PostLater', Payload })`},
+		{"nodejs20.x", "src/more.js", "const name = `PostLater`"},
+		{"python3.12", "src/hello.py", `client.invoke(FunctionName="PostLater")`},
+	} {
+		files := map[string]string{"src/hello.js": "import './more.js'", "src/hello.py": "", c.file: c.code}
+		result, err := Convert(source("template.yaml", `
+Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {Runtime: `+c.runtime+`, CodeUri: src}}
+Resources:
+  Api: {Type: 'AWS::ApiGatewayV2::Api', Properties: {ProtocolType: WEBSOCKET}}
+  R: {Type: 'AWS::ApiGatewayV2::Route', Properties: {ApiId: !Ref Api, RouteKey: $connect, Target: integrations/I}}
+  I: {Type: 'AWS::ApiGatewayV2::Integration', Properties: {ApiId: !Ref Api, IntegrationType: AWS_PROXY, IntegrationUri: !GetAtt Hello.Arn}}
+  Hello: {Type: 'AWS::Serverless::Function', Properties: {Handler: hello.handler}}
+  Post:
+    Type: AWS::Serverless::Function
+    Properties: {FunctionName: PostLater, Handler: post.handler, Environment: {Variables: {NEXT: !Ref Next}}}
+  Next: {Type: 'AWS::Serverless::Function', Properties: {Handler: next.handler}}
+  Other: {Type: 'AWS::Serverless::Function', Properties: {FunctionName: Later, Handler: other.handler}}
+`, files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := api.Parse("crier.yaml", result.File)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, result.File)
+		}
+		got := slices.Sorted(maps.Keys(f.Integrations))
+		if want := []string{"Hello", "Next", "PostLater"}; !slices.Equal(got, want) {
+			t.Errorf("%s: functions %v, want %v", c.file, got, want)
+		}
+		if want := "functions: Other (line 13): no route leads there"; !slices.Contains(result.Left, want) {
+			t.Errorf("%s: left out %q, want %q", c.file, result.Left, want)
+		}
 	}
 }
