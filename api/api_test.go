@@ -535,8 +535,10 @@ func TestIdentitySources(t *testing.T) {
 	a := newTestAPI(t, allRoutes+"stageVariables: {colour: blue}")
 	ev := a.newEvent(newConnection(), connect, "$connect")
 	h := newHandshake("q=1&none=", "X-Token", "t")
+	ev.setHandshake(h)
 	for source, want := range map[string]bool{
 		"route.request.header.X-Token": true, "route.request.header.x-token": true, "route.request.header.X-Other": false,
+		"route.request.header.X-Forwarded-Proto": true, "route.request.header.host": true, // of API Gateway itself
 		"route.request.querystring.q": true, "route.request.querystring.Q": false, "route.request.querystring.none": false,
 		"stageVariables.colour": true, "stageVariables.size": false,
 		"context.connectionId": true, "context.stage": true, "context.principalId": false,

@@ -45,7 +45,12 @@ func parseIdentitySource(text string) (identitySource, error) {
 func (s identitySource) in(ev event, h Handshake) bool {
 	switch s.kind {
 	case "header":
-		return h.Header.Get(s.name) != ""
+		for name, value := range ev.Headers { // which also has what API Gateway adds
+			if strings.EqualFold(name, s.name) {
+				return value != ""
+			}
+		}
+		return false
 	case "querystring":
 		return h.Query.Get(s.name) != ""
 	case "stageVariables":
