@@ -155,7 +155,7 @@ func (c *conversion) executable(f *function, l *lambda) (comment string) {
 		return ""
 	case strings.HasPrefix(f.runtime, "go1"):
 		name = f.handler
-		c.leave(f.line, "the runtime go1.x", f.name+" runs as executables of other runtimes do, which needs aws-lambda-go 1.14 or newer")
+		c.leave(f.line, "the runtime go1.x", f.name+" runs as executables of other runtimes do, which needs aws-lambda-go 1.18 or newer")
 	case f.build != "":
 		directory = c.builtBySAM(f)
 	case f.logical == "" && f.handler != "": // Serverless
