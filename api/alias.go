@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"crier/lambda"
 )
@@ -77,5 +78,11 @@ func (a *API) openProxy() (*lambda.Proxy, error) {
 	if a.options.Files == "" || !slices.ContainsFunc(slices.Collect(maps.Values(a.file.Integrations)), executable) {
 		return nil, nil
 	}
-	return lambda.NewProxy(a.file.Aliases(), a.options.Door, a.options.Log)
+	dynamoDB := ""
+	for _, v := range a.variables(&LambdaConfig{}) { // the last one counts
+		if value, ok := strings.CutPrefix(v, "AWS_ENDPOINT_URL_DYNAMODB="); ok {
+			dynamoDB = value
+		}
+	}
+	return lambda.NewProxy(a.file.Aliases(), a.options.Door, dynamoDB, a.options.Log)
 }

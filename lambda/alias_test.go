@@ -15,7 +15,7 @@ const testAlias = "criercrier.execute-api.eu-west-1.amazonaws.com"
 // TestAliasEnvironment: what is added to an environment, and what becomes of
 // what is in it.
 func TestAliasEnvironment(t *testing.T) {
-	p, err := NewProxy([]string{testAlias}, "127.0.0.1:1", slog.New(slog.DiscardHandler))
+	p, err := NewProxy([]string{testAlias}, "127.0.0.1:1", "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ import (
 type Proxy struct {
 	aliases  []string
 	to       string
+	dynamoDB string
 	password string
 	log      *slog.Logger
 	listener net.Listener
@@ -35,6 +37,7 @@ type Proxy struct {
 	stop     context.CancelFunc // ends all tunnels
 	room     chan struct{}      // has an element for each tunnel
 	drained  sync.Once
+	warned   sync.Once // of requests for DynamoDB at AWS
 }
 
 const (
@@ -45,8 +48,8 @@ const (
 )
 
 // NewProxy opens a proxy on a port of this machine. Port 443 of each alias is at
-// the address to.
-func NewProxy(aliases []string, to string, log *slog.Logger) (*Proxy, error) {
+// the address to. dynamoDB is the functions' AWS_ENDPOINT_URL_DYNAMODB, or empty.
+func NewProxy(aliases []string, to, dynamoDB string, log *slog.Logger) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("open the proxy for executables: %w", err)
@@ -55,6 +58,7 @@ func NewProxy(aliases []string, to string, log *slog.Logger) (*Proxy, error) {
 	p := &Proxy{
 		aliases:  aliases,
 		to:       to,
+		dynamoDB: dynamoDB,
 		password: rand.Text(),
 		log:      log,
 		listener: l,
@@ -134,6 +138,10 @@ func (p *Proxy) dial(ctx context.Context, asked string) (net.Conn, error) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	dialer := net.Dialer{Timeout: reach}
 	switch {
+	case p.dynamoDB != "" && dynamoDBName.MatchString(host):
+		err := fmt.Errorf("%s is not where %s leads, %s: aws-sdk-go v1 does not read that, and needs Endpoint: aws.String(os.Getenv(%[2]q))", host, dynamoDBVariable, p.dynamoDB)
+		p.warned.Do(func() { p.log.Warn("a function asks AWS for DynamoDB", "cause", err) }) // SDKs try again
+		return nil, err
 	case !p.related(host):
 		return dialer.DialContext(ctx, "tcp", asked)
 	case slices.Contains(p.aliases, host) && port == "443" && p.to != "":
@@ -143,6 +151,13 @@ func (p *Proxy) dial(ctx context.Context, asked string) (net.Conn, error) {
 	p.log.Warn("a function asks for another API than its own", "cause", err)
 	return nil, err
 }
+
+// dynamoDBVariable tells SDKs where DynamoDB is, and dynamoDBName matches where
+// it is for those that it does not tell.
+// https://docs.aws.amazon.com/general/latest/gr/ddb.html
+const dynamoDBVariable = "AWS_ENDPOINT_URL_DYNAMODB"
+
+var dynamoDBName = regexp.MustCompile(`^dynamodb(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$`)
 
 // related reports whether a name is this API's in some region.
 func (p *Proxy) related(host string) bool {

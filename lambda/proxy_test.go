@@ -60,7 +60,7 @@ func ask(t *testing.T, p *Proxy, request string) (*net.TCPConn, *bufio.Reader, *
 func newTestProxy(t *testing.T, to string) (*Proxy, string, *printer) {
 	t.Helper()
 	log := &printer{}
-	p, err := NewProxy([]string{testAlias}, to, slog.New(slog.NewTextHandler(log, nil)))
+	p, err := NewProxy([]string{testAlias}, to, "http://localhost:8000", slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +89,7 @@ func TestProxy(t *testing.T) {
 		{"somebody else", connect(other) + key, 200},
 		{"another port of the alias", connect(testAlias+":80") + key, 502},
 		{"another region", connect("criercrier.execute-api.us-east-1.amazonaws.com:443") + key, 502},
+		{"a DynamoDB at AWS", connect("DynamoDB.eu-west-1.amazonaws.com:443") + key, 502},
 		{"nobody", connect("127.0.0.1:1") + key, 502},
 		{"no port", connect("localhost") + key, 502},
 		{"no password", connect(other), 407},
@@ -110,8 +111,13 @@ func TestProxy(t *testing.T) {
 			t.Errorf("%s: got %q, %v", test.name, text, err)
 		}
 	}
-	if got := log.String(); !strings.Contains(got, "criercrier.execute-api.us-east-1.amazonaws.com:443 is not there") {
-		t.Errorf("the log has %s", got)
+	for _, want := range []string{
+		"criercrier.execute-api.us-east-1.amazonaws.com:443 is not there",
+		"dynamodb.eu-west-1.amazonaws.com is not where AWS_ENDPOINT_URL_DYNAMODB leads, http://localhost:8000",
+	} {
+		if got := log.String(); !strings.Contains(got, want) {
+			t.Errorf("the log has %s, not %s", got, want)
+		}
 	}
 }
 
