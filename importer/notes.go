@@ -126,8 +126,9 @@ func (c *conversion) addRoute(line int, key, integration string, respond bool) {
 		c.leave(line, "the route "+key, "it is none of a WebSocket API")
 		return
 	}
-	if slices.ContainsFunc(c.service.routes, func(r route) bool { return r.key == key }) {
-		c.leave(line, "another route "+key, "there can be one")
+	if i := slices.IndexFunc(c.service.routes, func(r route) bool { return r.key == key }); i >= 0 {
+		c.leave(0, "the route "+key+" to "+c.service.routes[i].integration, "there is "+at(line, "a later one")+", and there can be one")
+		c.service.routes[i] = route{key, integration, respond}
 		return
 	}
 	c.service.routes = append(c.service.routes, route{key, integration, respond})

@@ -354,3 +354,26 @@ Resources:
 		}
 	}
 }
+
+// TestTwice: of two functions with the same route, Serverless deploys the last.
+func TestTwice(t *testing.T) {
+	result, err := Convert(source("serverless.yml", `
+provider: {name: aws, runtime: nodejs20.x}
+functions:
+  one: {handler: a.one, events: [{websocket: $connect}, {websocket: both}]}
+  two: {handler: a.two, events: [{websocket: both}]}
+`, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := api.Parse("crier.yaml", result.File)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, result.File)
+	}
+	if got := f.Routes["both"].Integration; got != "two" {
+		t.Errorf("the route leads to %s", got)
+	}
+	if want := "the route both to one: there is a later one (line 5), and there can be one"; !slices.Contains(result.Left, want) {
+		t.Errorf("left out %q, want %q", result.Left, want)
+	}
+}
