@@ -268,7 +268,7 @@ func TestErrors(t *testing.T) {
 		{"template.yaml", "", "template.yaml: "},
 		{"template.yaml", "a: [", "template.yaml: "},
 		{"template.yaml", "a: 1", "it has neither Resources"},
-		{"template.yaml", "Resources: {}", "there is no WebSocket API in it: no AWS::ApiGatewayV2::Api"},
+		{"template.yaml", "Resources: {}", "there is no WebSocket API in it: no AWS::ApiGatewayV2::Api whose ProtocolType is WEBSOCKET, and no AWS::Serverless::WebSocketApi; without --from, crier gateway init writes a crier.yaml to fill in"},
 		{"template.yaml", "Resources: {A: {Type: 'AWS::ApiGatewayV2::Api', Properties: {ProtocolType: HTTP}}}", "there is no WebSocket API in it"},
 		{"serverless.yml", "service: a\nprovider: {runtime: nodejs}\nfunctions: {f: {handler: f.f, events: [{httpApi: '*'}]}}", "no function has a websocket event"},
 		{"serverless.yml", loop, "what it says refers to itself, or is too much to resolve"},

@@ -54,7 +54,7 @@ func (c *conversion) serverless(root *tree) error {
 		c.stack.steps = r.steps
 	}
 	if len(c.service.routes) == 0 {
-		return errors.New("there is no WebSocket API in it: no function has a websocket event")
+		return errors.New("there is no WebSocket API in it: no function has a websocket event; " + ownFile)
 	}
 	c.pluginsLeft(r)
 	if root.get("constructs") != nil {

@@ -42,6 +42,9 @@ func (c *conversion) template(root *tree) error {
 	return nil
 }
 
+// ownFile says how to go on where no API is described.
+const ownFile = "without --from, crier gateway init writes a crier.yaml to fill in"
+
 // chooseAPI finds the WebSocket API. Another one is left out.
 func (c *conversion) chooseAPI() error {
 	var others []*resource
@@ -56,7 +59,7 @@ func (c *conversion) chooseAPI() error {
 		}
 	}
 	if c.stack.api == nil {
-		return errors.New("there is no WebSocket API in it: no AWS::ApiGatewayV2::Api whose ProtocolType is WEBSOCKET, and no AWS::Serverless::WebSocketApi")
+		return errors.New("there is no WebSocket API in it: no AWS::ApiGatewayV2::Api whose ProtocolType is WEBSOCKET, and no AWS::Serverless::WebSocketApi; " + ownFile)
 	}
 	for _, r := range others {
 		c.leave(r.line, "the WebSocket API "+r.name, "a crier.yaml has one: this is "+c.stack.api.name)
