@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -89,5 +92,38 @@ func TestProxyForExecutables(t *testing.T) {
 		if p != nil {
 			p.Close()
 		}
+	}
+}
+
+// TestDynamoDBOfExecutables: the proxy knows where they are told that DynamoDB is; crier.yaml has the last word.
+func TestDynamoDBOfExecutables(t *testing.T) {
+	f, err := Parse("crier.yaml", []byte(`
+routes: {}
+environment: {AWS_ENDPOINT_URL_DYNAMODB: 'http://localhost:8001'}
+integrations: {f: {lambda: {bootstrap: x}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer // has the warning when the proxy has answered
+	a := &API{file: f, options: Options{
+		Files:     t.TempDir(),
+		Variables: []string{"AWS_ENDPOINT_URL_DYNAMODB=http://localhost:8000"},
+		Log:       slog.New(slog.NewTextHandler(&log, nil)),
+	}}
+	p, err := a.openProxy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(u)}}
+	if _, err := client.Get("https://dynamodb.us-east-1.amazonaws.com"); err == nil {
+		t.Error("AWS answers")
+	}
+	p.Close()
+	if want := "leads, http://localhost:8001"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log has %q, want %q", &log, want)
 	}
 }
