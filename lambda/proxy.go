@@ -138,7 +138,7 @@ func (p *Proxy) dial(ctx context.Context, asked string) (net.Conn, error) {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	dialer := net.Dialer{Timeout: reach}
 	switch {
-	case p.dynamoDB != "" && dynamoDBName.MatchString(host):
+	case dynamoDBName.MatchString(host) && p.hasDynamoDB():
 		err := fmt.Errorf("%s is not where %s leads, %s: aws-sdk-go v1 does not read that, and needs Endpoint: aws.String(os.Getenv(%[2]q))", host, dynamoDBVariable, p.dynamoDB)
 		p.warned.Do(func() { p.log.Warn("a function asks AWS for DynamoDB", "cause", err) }) // SDKs try again
 		return nil, err
@@ -158,6 +158,12 @@ func (p *Proxy) dial(ctx context.Context, asked string) (net.Conn, error) {
 const dynamoDBVariable = "AWS_ENDPOINT_URL_DYNAMODB"
 
 var dynamoDBName = regexp.MustCompile(`^dynamodb(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?$`)
+
+// hasDynamoDB reports whether the functions have a DynamoDB that is not AWS's.
+func (p *Proxy) hasDynamoDB() bool {
+	u, err := url.Parse(p.dynamoDB)
+	return err == nil && u.Host != "" && !strings.HasSuffix(u.Hostname(), ".amazonaws.com") && !strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn")
+}
 
 // related reports whether a name is this API's in some region.
 func (p *Proxy) related(host string) bool {

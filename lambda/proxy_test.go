@@ -164,3 +164,15 @@ func TestProxyBounds(t *testing.T) {
 		t.Error("the proxy is still open")
 	}
 }
+
+// TestHasDynamoDB: functions that are told of AWS's own DynamoDB may reach it.
+func TestHasDynamoDB(t *testing.T) {
+	for endpoint, want := range map[string]bool{
+		"": false, "no URL": false, "http://localhost:8000": true, "https://tables.example.com": true,
+		"https://dynamodb.eu-west-1.amazonaws.com": false, "https://dynamodb.cn-north-1.amazonaws.com.cn/": false,
+	} {
+		if p := (&Proxy{dynamoDB: endpoint}); p.hasDynamoDB() != want {
+			t.Errorf("%q: got %v", endpoint, !want)
+		}
+	}
+}
