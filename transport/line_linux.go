@@ -106,7 +106,7 @@ func (l *line) read() {
 		l.hungUp = true
 		l.updateInterest()
 	default:
-		l.loop.bytesIn.Add(uint64(n))
+		l.loop.got += uint64(n)
 		l.conn.alive(l.loop.now)
 		if l.deaf || l.phase != opened {
 			l.ignore(n)

@@ -51,15 +51,19 @@ type loop struct {
 	mu    sync.Mutex
 	inbox []*line // have got their socket
 
-	bytesIn, bytesOut atomic.Uint64
-	sent              uint64 // in this round, to be added to bytesOut
+	got, sent uint64 // bytes read and written in this round
 }
 
-func (t *Transport) newWorker() (worker, error) {
+func (t *Transport) newWorker() (worker, *hub.Shard, error) {
 	if t.config.pumps {
-		return newPump(t.config.Hub), nil
+		p := newPump(t.config.Hub)
+		return p, p.shard, nil
 	}
-	return newLoop(t)
+	l, err := newLoop(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, l.shard, nil
 }
 
 func newLoop(t *Transport) (*loop, error) {
@@ -101,8 +105,9 @@ func (l *loop) run() {
 		l.flush()
 		l.resume()
 		l.wheel.advance(l.now, (*line).onTimer)
-		l.bytesOut.Add(l.sent)
-		l.sent = 0
+		l.transport.bytesIn.Add(l.got)
+		l.transport.bytesOut.Add(l.sent)
+		l.got, l.sent = 0, 0
 		if l.more {
 			runtime.Gosched() // others may be waiting for this processor
 		}
@@ -126,10 +131,6 @@ func (l *loop) wait() []unix.EpollEvent {
 	l.news.Store(false)
 	return events
 }
-
-func (l *loop) join(c *Conn) { l.shard.Join(&c.Member, c) }
-
-func (l *loop) bytes() (in, out uint64) { return l.bytesIn.Load(), l.bytesOut.Load() }
 
 // serve implements worker.
 func (l *loop) serve(c *Conn, nc net.Conn, early []byte) bool {

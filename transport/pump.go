@@ -42,8 +42,4 @@ func (p *pump) run() {
 
 func (p *pump) end() { close(p.stop) }
 
-func (p *pump) join(c *Conn) { p.shard.Join(&c.Member, c) }
-
 func (p *pump) serve(*Conn, net.Conn, []byte) bool { return false }
-
-func (p *pump) bytes() (in, out uint64) { return 0, 0 }

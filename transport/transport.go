@@ -113,8 +113,6 @@ func (c Config) tick() time.Duration {
 
 // A worker takes the turns of one shard.
 type worker interface {
-	// join makes a connection a member of the shard.
-	join(*Conn)
 	// serve gives a connection its socket and returns true, if the worker can drive it.
 	serve(c *Conn, nc net.Conn, early []byte) bool
 	// wake wakes the worker, so that it notices the time.
@@ -122,8 +120,6 @@ type worker interface {
 	// run returns after end, which is called when no connection is left.
 	run()
 	end()
-	// bytes counts what the worker has read and written.
-	bytes() (in, out uint64)
 }
 
 // turn is how many connections a worker writes to before it looks up.
@@ -134,6 +130,7 @@ type Transport struct {
 	config  Config    // set once
 	started time.Time // set once; time is counted from then, by the monotonic clock
 	workers []worker
+	shards  []*hub.Shard   // of the workers
 	running sync.WaitGroup // workers, the watch
 	stop    chan struct{}
 
@@ -146,7 +143,7 @@ type Transport struct {
 
 	unfinished unfinished
 
-	bytesIn, bytesOut atomic.Uint64 // of streams
+	bytesIn, bytesOut atomic.Uint64
 }
 
 // A connList holds connections by themselves: a map would take twice as much.
@@ -190,7 +187,7 @@ func New(config Config) (*Transport, error) {
 	}
 	t.unfinished.hub = config.Hub
 	for range runtime.GOMAXPROCS(0) {
-		w, err := t.newWorker()
+		w, shard, err := t.newWorker()
 		if err != nil {
 			for _, w := range t.workers {
 				w.end()
@@ -198,7 +195,7 @@ func New(config Config) (*Transport, error) {
 			}
 			return nil, fmt.Errorf("start the transport: %w", err)
 		}
-		t.workers = append(t.workers, w)
+		t.workers, t.shards = append(t.workers, w), append(t.shards, shard)
 	}
 	t.load = make([]int, len(t.workers))
 	for _, w := range t.workers {
@@ -227,7 +224,7 @@ func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	c.place = int32(t.place(near))
 	t.load[c.place]++
 	t.conns.add(c)
-	t.workers[c.place].join(c)
+	t.shards[c.place].Join(&c.Member, c)
 	return nil
 }
 
@@ -355,13 +352,7 @@ func (t *Transport) Stats() Stats {
 	t.mu.Lock()
 	n := t.conns.n
 	t.mu.Unlock()
-	st := Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
-	for _, w := range t.workers {
-		in, out := w.bytes()
-		st.BytesIn += in
-		st.BytesOut += out
-	}
-	return st
+	return Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
 }
 
 // watch wakes the workers, so that they keep time, and looks after the streams

@@ -2,4 +2,9 @@
 
 package transport
 
-func (t *Transport) newWorker() (worker, error) { return newPump(t.config.Hub), nil }
+import "crier/hub"
+
+func (t *Transport) newWorker() (worker, *hub.Shard, error) {
+	p := newPump(t.config.Hub)
+	return p, p.shard, nil
+}
