@@ -477,6 +477,23 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestStrange: an event that the function is not for is refused, and logged.
+func TestStrange(t *testing.T) {
+	var log bytes.Buffer
+	h := &handler{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	for event, want := range map[string]string{
+		`{"Records":[]}`: `an event of type "" is not from an API Gateway WebSocket API`,
+		`[]`:             "read the event: json: ",
+	} {
+		log.Reset()
+		_, err := h.Invoke(t.Context(), []byte(event))
+		var line struct{ Level, Error string }
+		if json.Unmarshal(log.Bytes(), &line) != nil || err == nil || line.Error != err.Error() || line.Level != "ERROR" || !strings.HasPrefix(line.Error, want) {
+			t.Errorf("%s: %v; logged %s", event, err, &log)
+		}
+	}
+}
+
 // TestStaleLines: connections to the management API that it has closed meanwhile cost no try.
 func TestStaleLines(t *testing.T) {
 	h := newTestHome(t, "broadcast")

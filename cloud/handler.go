@@ -53,11 +53,11 @@ type event struct {
 	Rest *rest `json:"crierRest"`
 }
 
-// Invoke handles an event. It implements aws-lambda-go's lambda.Handler.
+// Invoke handles an event and returns the answer.
 func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var ev event
 	if err := json.Unmarshal(payload, &ev); err != nil {
-		return nil, fmt.Errorf("read the event: %w", err)
+		return nil, h.reportStrange(fmt.Errorf("read the event: %w", err))
 	}
 	if ev.Rest != nil {
 		return accepted, h.goOn(ctx, ev.Rest)
@@ -72,7 +72,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case "DISCONNECT":
 		return accepted, h.disconnect(ctx, &ev)
 	}
-	return nil, fmt.Errorf("an event of type %q is not from an API Gateway WebSocket API", ev.Context.EventType)
+	return nil, h.reportStrange(fmt.Errorf("an event of type %q is not from an API Gateway WebSocket API", ev.Context.EventType))
 }
 
 // maxEvent is how long an event may take: API Gateway has given up a second later. The function may run for longer, for the

@@ -1,8 +1,6 @@
 package cloud
 
-import (
-	"time"
-)
+import "time"
 
 // report logs a connect or a disconnect: one line.
 func (h *handler) report(ev *event, start time.Time, what string, err error, more ...any) {
@@ -14,6 +12,12 @@ func (h *handler) report(ev *event, start time.Time, what string, err error, mor
 		return
 	}
 	h.log.Info(what, attributes...)
+}
+
+// reportStrange logs an event that the function is not for, and returns err.
+func (h *handler) reportStrange(err error) error {
+	h.log.Error("event", "error", err)
+	return err
 }
 
 // reportClaim logs that a publication is not gone on with, and why: one line.

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	aws "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -32,7 +31,7 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //	CRIER_TABLE      the name of the DynamoDB table
 //	CRIER_ENDPOINT   of the management API, for events whose domainName is not API Gateway's own; it may be empty
 //
-// It returns only if it cannot begin.
+// It returns only if it cannot begin, or cannot go on.
 func Run(ctx context.Context) error {
 	// "At 1,769 MB, a function has the equivalent of one vCPU." With less, a second thread finds nothing to run, and pays for
 	// looking. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
@@ -44,8 +43,7 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	aws.StartWithOptions(h, aws.WithContext(ctx))
-	return nil
+	return newRuntimeAPI(os.Getenv("AWS_LAMBDA_RUNTIME_API")).run(ctx, h.Invoke)
 }
 
 func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {

@@ -19,8 +19,7 @@ func Build(ctx context.Context) (Code, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, bootstrap)
-	// lambda.norpc leaves out the interface of the runtime go1.x, which provided.al2023 does not use.
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-tags=lambda.norpc", "-o", binary, "crier/cmd/crier")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "crier/cmd/crier")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
 	var says bytes.Buffer
 	cmd.Stderr = &says
