@@ -31,6 +31,7 @@ deps:
 	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	python3 -c "import boto3, requests" || { apt-get update && apt-get install -y --no-install-recommends python3-boto3 python3-requests; }
 	go mod download
+	cd internal/pebble && go mod download
 	cd internal/interop && npm ci --no-audit --no-fund
 	cd internal/browser && npm ci --no-audit --no-fund
 	cd examples/lambda && npm ci --no-audit --no-fund
@@ -41,6 +42,7 @@ check:
 	GOOS=windows go vet ./...
 	GOOS=darwin go vet ./transport ./lambda ./serve
 	go tool -modfile=tools/go.mod staticcheck ./...
+	cd internal/pebble && go vet . && go tool -modfile=../../tools/go.mod staticcheck .
 
 unit:
 	go test -count=1 ./...

@@ -3,26 +3,23 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"github.com/letsencrypt/pebble/v2/ca"
-	"github.com/letsencrypt/pebble/v2/db"
-	"github.com/letsencrypt/pebble/v2/va"
-	"github.com/letsencrypt/pebble/v2/wfe"
-	"github.com/miekg/dns"
 )
 
 // An authority is Pebble, the ACME server that Let's Encrypt has for tests. It asks for proof at a port of this machine.
@@ -32,40 +29,37 @@ type authority struct {
 }
 
 func newAuthority(t *testing.T, port int) authority {
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	quiet := log.New(io.Discard, "", 0)
-	store := db.NewMemoryStore()
-	signer := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {}})
-	prover := va.New(quiet, 0, port, true, everyNameIsHere(t), store)
-	front := wfe.New(quiet, store, prover, signer, []string{"pebble.example"}, true, false, 1, 1)
-	server := httptest.NewTLSServer(front.Handler())
-	t.Cleanup(server.Close)
-	trusted, root := x509.NewCertPool(), x509.NewCertPool()
-	trusted.AddCert(server.Certificate())
-	root.AddCert(signer.GetRootCert(0).Cert)
-	return authority{certmagic.ACMEIssuer{CA: server.URL + wfe.DirectoryPath, TrustedRoots: trusted}, root}
-}
-
-// everyNameIsHere returns the address of a name server that says so.
-func everyNameIsHere(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "pebble")
+	if out, err := exec.Command("go", "build", "-C", "../internal/pebble", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building Pebble: %v\n%s", err, out)
+	}
+	cmd := exec.Command(program, strconv.Itoa(port))
+	cmd.Stderr = t.Output()
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		answer := new(dns.Msg).SetReply(q)
-		if asked := q.Question[0]; asked.Qtype == dns.TypeA {
-			answer.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: asked.Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1)}}
-		}
-		w.WriteMsg(answer)
-	})}
-	var serving sync.WaitGroup
-	serving.Go(func() { server.ActivateAndServe() })
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		l.Close()
-		serving.Wait()
+		in.Close() // which ends it
+		cmd.Wait()
 	})
-	return l.Addr().String()
+	var told struct{ Directory, Server, Root string }
+	if err := json.NewDecoder(out).Decode(&told); err != nil {
+		t.Fatalf("Pebble tells no address: %v", err)
+	}
+	trusted, root := x509.NewCertPool(), x509.NewCertPool()
+	if !trusted.AppendCertsFromPEM([]byte(told.Server)) || !root.AppendCertsFromPEM([]byte(told.Root)) {
+		t.Fatalf("no certificates: %+v", told)
+	}
+	return authority{certmagic.ACMEIssuer{CA: told.Directory, TrustedRoots: trusted}, root}
 }
 
 // A notebook is a log that a test can wait for.
