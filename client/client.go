@@ -54,6 +54,8 @@ type Options struct {
 	Message func(*Client, Message)
 	State   func(*Client, Status)
 	Drop    func(*Client, Drop)
+
+	dial dialer // instead of the network's, for tests
 }
 
 // Confirm says whether the server confirms messages by sending them back with "_me":true.

@@ -62,16 +62,18 @@ func TestTopicsAndNoEcho(t *testing.T) {
 
 // someServer is one whose connections are handled by talk.
 func someServer(t *testing.T, talk func(*http.Request, *websocket.Conn)) string {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"v2"}})
-		if err != nil {
-			return
-		}
-		defer c.CloseNow()
-		talk(r, c)
-	}))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { accept(w, r, talk) }))
 	t.Cleanup(s.Close)
 	return "ws" + strings.TrimPrefix(s.URL, "http")
+}
+
+func accept(w http.ResponseWriter, r *http.Request, talk func(*http.Request, *websocket.Conn)) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"v2"}})
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	talk(r, c)
 }
 
 // TestBinary: it is copied, in order with text, and counted while it is on its way.

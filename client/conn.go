@@ -27,7 +27,11 @@ type Handshake struct {
 	Subprotocols []string    // one of which is wanted
 	TLS          *tls.Config // for wss; nil: trust whom the system trusts
 	MaxMessage   int         // the largest message to be read, in bytes; 0: 16 MiB
+
+	dial dialer // instead of the network's, for tests
 }
+
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // A Conn is one WebSocket, to any server. It does not come back.
 //
@@ -76,7 +80,7 @@ func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
 	}
 	door := http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
+			Proxy: http.ProxyFromEnvironment, DialContext: h.dial, TLSClientConfig: h.TLS, Protocols: onlyHTTP1, DisableKeepAlives: true,
 			ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10, // they stay with the connection
 			MaxResponseHeaderBytes: maxHeader,
 		},

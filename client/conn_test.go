@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -80,6 +81,10 @@ func rawServer(t *testing.T, answer, more string) (url string, heard <-chan stri
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	return "ws://" + l.Addr().String(), answerRaw(l, answer, more)
+}
+
+func answerRaw(l net.Listener, answer, more string) (heard <-chan string) {
 	said := make(chan string, 1)
 	go func() {
 		conn, err := l.Accept()
@@ -100,7 +105,7 @@ func rawServer(t *testing.T, answer, more string) (url string, heard <-chan stri
 		rest, _ := io.ReadAll(conn)
 		said <- string(rest)
 	}()
-	return "ws://" + l.Addr().String(), said
+	return said
 }
 
 const yes = "HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: KEY\r\n"
@@ -172,9 +177,11 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestPing(t *testing.T) {
-	url, said := rawServer(t, yes, string(ws.AppendFrame(nil, ws.Ping, []byte("there?"))))
-	c := dial(t, url, Handshake{})
+func TestPing(t *testing.T) { synctest.Test(t, testPing) }
+
+func testPing(t *testing.T) {
+	network, said := answersOnce(t, yes, string(ws.AppendFrame(nil, ws.Ping, []byte("there?"))))
+	c := dial(t, nearby, Handshake{dial: network})
 	before := c.LastRead()
 	c.Ping()
 	c.Write([]byte("hello"), true)

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -223,16 +225,11 @@ func TestFailed(t *testing.T) {
 }
 
 // TestMessageThatStaysAway is told of; so is what that makes one say.
-func TestMessageThatStaysAway(t *testing.T) {
-	url := someServer(t, func(r *http.Request, c *websocket.Conn) {
-		for {
-			if _, _, err := c.Read(r.Context()); err != nil {
-				return
-			}
-		}
-	})
+func TestMessageThatStaysAway(t *testing.T) { synctest.Test(t, testMessageThatStaysAway) }
+
+func testMessageThatStaysAway(t *testing.T) {
 	again := make(chan (<-chan Fate), 1)
-	c, err := Connect(context.Background(), url, Options{Timeout: 100 * time.Millisecond, Retry: [2]time.Duration{1, 1}, Drop: func(c *Client, d Drop) {
+	c, err := Connect(context.Background(), nearby, Options{dial: talkInMemory(t, forget), Retry: [2]time.Duration{1, 1}, Drop: func(c *Client, d Drop) {
 		if d.Why == "lost" && string(d.Data) == "a" {
 			again <- c.Send("b")
 		}
@@ -253,32 +250,40 @@ func TestMessageThatStaysAway(t *testing.T) {
 // TestStaysAway: a message that does not come back is given up, whatever else is heard; with once it is said again.
 func TestStaysAway(t *testing.T) {
 	for once, want := range map[bool]Fate{false: Unsure, true: Confirmed} {
-		var heard atomic.Int32
-		url := someServer(t, func(r *http.Request, c *websocket.Conn) {
-			ctx, stop := context.WithCancel(r.Context())
-			defer stop()
-			go func() {
-				for ctx.Err() == nil {
-					c.Write(ctx, websocket.MessageText, []byte(`{"_now":1,"_me":false}`))
-					time.Sleep(5 * time.Millisecond)
-				}
-			}()
-			for {
-				_, data, err := c.Read(ctx)
-				if err != nil {
-					return
-				}
-				if heard.Add(1) > 1 {
-					c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `%s,"_now":1,"_me":true}`, data[:len(data)-1]))
-				}
+		t.Run(fmt.Sprint("once=", once), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testStaysAway(t, once, want) })
+		})
+	}
+}
+
+func testStaysAway(t *testing.T, once bool, want Fate) {
+	var heard atomic.Int32
+	network := talkInMemory(t, func(r *http.Request, c *websocket.Conn) {
+		ctx, stop := context.WithCancel(r.Context())
+		var speaking sync.WaitGroup
+		defer speaking.Wait()
+		defer stop()
+		speaking.Go(func() {
+			for ctx.Err() == nil {
+				c.Write(ctx, websocket.MessageText, []byte(`{"_now":1,"_me":false}`))
+				time.Sleep(5 * time.Millisecond)
 			}
 		})
-		p := join(t, url, Options{Once: once, Timeout: 50 * time.Millisecond})
-		if f := fate(t, p.Send(`{}`)); f != want {
-			t.Errorf("once=%v: its fate is %v", once, f)
+		for {
+			_, data, err := c.Read(ctx)
+			if err != nil {
+				return
+			}
+			if heard.Add(1) > 1 {
+				c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `%s,"_now":1,"_me":true}`, data[:len(data)-1]))
+			}
 		}
-		if ended := p.Status().Ended; ended != errNoAnswer {
-			t.Errorf("once=%v: it ended with %v", once, ended)
-		}
+	})
+	p := join(t, nearby, Options{dial: network, Once: once, Timeout: 50 * time.Millisecond})
+	if f := fate(t, p.Send(`{}`)); f != want {
+		t.Errorf("its fate is %v, want %v", f, want)
+	}
+	if ended := p.Status().Ended; ended != errNoAnswer {
+		t.Errorf("it ended with %v, want %v", ended, errNoAnswer)
 	}
 }

@@ -3,10 +3,13 @@ package client
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // TestMessages: they come in order, and end behind the last.
@@ -63,32 +66,64 @@ func TestMessageAndMessages(t *testing.T) {
 	}
 }
 
-// TestWhoDoesNotListen is not taken for a dead network, however long it takes, and can leave.
-func TestWhoDoesNotListen(t *testing.T) {
-	home := openHome(t)
+// TestWhoDoesNotListen is not taken for a dead network, however long it takes, and misses nothing.
+func TestWhoDoesNotListen(t *testing.T) { synctest.Test(t, testWhoDoesNotListen) }
+
+func testWhoDoesNotListen(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+	defer cancel()
 	states := make(chan Status, 100)
-	c, err := Connect(context.Background(), home.url(), Options{Timeout: 40 * time.Millisecond, Queue: 2 * ahead, State: func(_ *Client, s Status) { states <- s }})
+	c := saysMore(ctx, t, Options{State: func(_ *Client, s Status) { states <- s }})
+	if s := <-states; s.State != Open {
+		t.Fatalf("it is %v", s)
+	}
+	time.Sleep(time.Hour)
+	n := 0
+	for range c.Messages() {
+		if n++; n == ahead+10 {
+			break
+		}
+	}
+	if len(states) > 0 || n != ahead+10 {
+		t.Errorf("it heard %d of %d messages, and becomes %v", n, ahead+10, c.Status())
+	}
+	c.Close()
+}
+
+// TestWhoDoesNotListenLeaves: what nobody hears keeps nobody from leaving.
+func TestWhoDoesNotListenLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := saysMore(t.Context(), t, Options{})
+		n := 0
+		for range c.Messages() {
+			if n++; n == 5 {
+				break
+			}
+		}
+		c.Close()
+	})
+}
+
+// saysMore returns a client that has said more than is read ahead, to a server that says it again.
+func saysMore(ctx context.Context, t *testing.T, o Options) *Client {
+	o.Queue = 2 * ahead
+	o.dial = talkInMemory(t, func(r *http.Request, c *websocket.Conn) {
+		for {
+			_, data, err := c.Read(r.Context())
+			if err != nil {
+				return
+			}
+			c.Write(r.Context(), websocket.MessageText, fmt.Appendf(nil, `{"data":"%s","_now":1,"_me":true}`, data))
+		}
+	})
+	c, err := Connect(ctx, nearby, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range ahead + 10 {
 		c.Send("hello")
 	}
-	if s := <-states; s.State != Open {
-		t.Fatalf("it is %v", s)
-	}
-	select {
-	case s := <-states:
-		t.Errorf("it becomes %v", s)
-	case <-time.After(500 * time.Millisecond): // many times the time-out
-	}
-	n := 0
-	for range c.Messages() {
-		if n++; n == 5 {
-			break
-		}
-	}
-	c.Close()
+	return c
 }
 
 // TestUnheard: while nobody takes what is heard, few bytes wait, and nothing is lost.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -114,6 +116,7 @@ func counts(by map[Fate][]int) string {
 func TestNetworkStops(t *testing.T) {
 	for _, mode := range []struct{ once, late bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
 		t.Run(fmt.Sprintf("once=%v,late=%v", mode.once, mode.late), func(t *testing.T) {
+			t.Parallel() // each waits for its time-outs, with real sockets
 			home := openHome(t)
 			network := openNetwork(t, home)
 			ann, witness := join(t, network.url(), Options{Once: mode.once}), join(t, home.url(), Options{Once: mode.once})
@@ -172,15 +175,21 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-func TestConnectionThatDoesNotOpen(t *testing.T) {
-	home := openHome(t)
-	network := openNetwork(t, home)
-	network.freeze()
-	p := join(t, network.url(), Options{})
+func TestConnectionThatDoesNotOpen(t *testing.T) { synctest.Test(t, testConnectionThatDoesNotOpen) }
+
+func testConnectionThatDoesNotOpen(t *testing.T) {
+	thawed := make(chan struct{})
+	p := join(t, nearby, Options{dial: serveInMemory(t, func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-thawed:
+			accept(w, r, forget)
+		case <-r.Context().Done():
+		}
+	})})
 	p.becomes(Waiting)
 	if ended := p.nth(0).Ended; !errors.Is(ended, context.DeadlineExceeded) {
 		t.Errorf("it ended with %v", ended)
 	}
-	network.thaw(false)
+	close(thawed)
 	p.becomes(Open)
 }

@@ -1,14 +1,17 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/coder/websocket"
 
@@ -16,12 +19,19 @@ import (
 )
 
 // TestOnceAtTheEnd: what was on its way when it was closed is in doubt.
-func TestOnceAtTheEnd(t *testing.T) {
-	home := openHome(t)
-	network := openNetwork(t, home)
-	p := join(t, network.url(), Options{Once: true})
+func TestOnceAtTheEnd(t *testing.T) { synctest.Test(t, testOnceAtTheEnd) }
+
+func testOnceAtTheEnd(t *testing.T) {
+	network, connected := talkInMemory(t, forget), false
+	p := join(t, nearby, Options{Once: true, dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+		if connected {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		connected = true
+		return network(ctx, "", address)
+	}})
 	p.becomes(Open)
-	network.freeze()
 	tried := p.Send("published or not")
 	p.becomes(Waiting)
 	waits := p.Send("never sent")

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -60,12 +60,14 @@ func TestComeBackDecides(t *testing.T) {
 }
 
 // TestWaits: they are random, grow, and have an end.
-func TestWaits(t *testing.T) {
-	home := openHome(t)
-	home.stop()
+func TestWaits(t *testing.T) { synctest.Test(t, testWaits) }
+
+func testWaits(t *testing.T) {
+	nowhere := openMemory(t)
+	nowhere.close()
 	const first, longest = 2 * time.Millisecond, 32 * time.Millisecond
 	waits := make(chan time.Duration, 1000)
-	c, err := Connect(t.Context(), home.url(), Options{Retry: [2]time.Duration{first, longest}, State: func(_ *Client, s Status) {
+	c, err := Connect(t.Context(), nearby, Options{dial: nowhere.dial, Retry: [2]time.Duration{first, longest}, State: func(_ *Client, s Status) {
 		if s.State == Waiting {
 			waits <- time.Until(s.Retry)
 		}
@@ -87,10 +89,11 @@ func TestWaits(t *testing.T) {
 }
 
 // TestGoodConnection: after one that lasted, the back-off begins anew.
-func TestGoodConnection(t *testing.T) {
-	t.Parallel() // it takes its time
+func TestGoodConnection(t *testing.T) { synctest.Test(t, testGoodConnection) }
+
+func testGoodConnection(t *testing.T) {
 	var tries atomic.Int32
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	network := serveInMemory(t, func(w http.ResponseWriter, r *http.Request) {
 		if tries.Add(1) < 9 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
@@ -99,12 +102,11 @@ func TestGoodConnection(t *testing.T) {
 			time.Sleep(stable + 50*time.Millisecond)
 			c.Close(websocket.StatusGoingAway, "")
 		}
-	}))
-	defer s.Close()
+	})
 	const first = 2 * time.Millisecond
 	waits := make(chan time.Duration, 1)
 	met := false
-	c, err := Connect(t.Context(), s.URL, Options{Retry: [2]time.Duration{first, time.Minute}, State: func(_ *Client, s Status) {
+	c, err := Connect(t.Context(), nearby, Options{dial: network, Retry: [2]time.Duration{first, time.Minute}, State: func(_ *Client, s Status) {
 		switch {
 		case s.State == Open:
 			met = true

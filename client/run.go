@@ -78,7 +78,7 @@ func (c *Client) why(ctx context.Context) error {
 func (c *Client) connection(ctx context.Context) (lasted time.Duration, err error) {
 	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
 	defer cancel()
-	conn, err := Dial(dialing, c.url, Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage})
+	conn, err := Dial(dialing, c.url, Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage, c.o.dial})
 	switch {
 	case c.leaving.Err() != nil:
 		if err == nil {
@@ -115,6 +115,9 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 
 // sayFirst says what is to be said on each connection. If that fails, the connection's end is due.
 func (c *Client) sayFirst(conn *Conn) {
+	if len(c.o.First) == 0 {
+		return
+	}
 	var frames []byte
 	for _, text := range c.o.First {
 		frames = ws.AppendMaskedFrame(frames, ws.Text, newMask(), []byte(text))
