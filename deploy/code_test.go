@@ -78,3 +78,20 @@ func TestReadZip(t *testing.T) {
 		wantError(t, err, want)
 	}
 }
+
+func TestZip(t *testing.T) {
+	one, two := codeOf(t, "program"), codeOf(t, "program")
+	if !bytes.Equal(one.zip, two.zip) {
+		t.Error("the same program makes another zip")
+	}
+	r, err := zip.NewReader(bytes.NewReader(one.zip), int64(len(one.zip)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.File) != 1 || r.File[0].Name != "bootstrap" || r.File[0].Mode() != 0o755 {
+		t.Errorf("the zip has %+v, want an executable bootstrap", r.File[0].FileHeader)
+	}
+	if content, err := unpack(one.zip); err != nil || string(content) != "program" {
+		t.Errorf("unpacked %q, %v", content, err)
+	}
+}

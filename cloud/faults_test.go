@@ -1,0 +1,200 @@
+package cloud
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFaults: what is throttled or fails is tried again, only 410 removes, and all is counted.
+func TestFaults(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.crowd(200)
+	gone, throttled, broken, forbidden, big, reset, hung := idOf(10), idOf(20), idOf(30), idOf(40), idOf(50), idOf(60), idOf(70)
+	h.gateway.answer = func(id string, try int) int {
+		switch {
+		case id == gone:
+			return 410
+		case id == throttled && try < 4:
+			return 429
+		case id == broken && try < 3:
+			return 500
+		case id == forbidden:
+			return 403
+		case id == big:
+			return 413
+		case id == reset && try < 3:
+			return -1
+		case id == hung && try < 2:
+			return 0
+		}
+		return 200
+	}
+	h.must("MESSAGE", ann, "", "x")
+	for i := range 200 {
+		id := idOf(i + 1)
+		switch id {
+		case gone, forbidden, big:
+			h.hears(id)
+		default:
+			h.hears(id, fmt.Sprintf(`{"data":"x","_now":<NOW>,"_me":%v}`, id == ann))
+		}
+	}
+	line := h.logged()
+	// What was reset may have met a line that had been idle for too long, so it is tried on a new one first.
+	for name, want := range map[string]float64{"Deliveries": 197, "gone": 1, "refused": 2, "Lost": 0, "Retries": 3 + 2 + 1 + 1} {
+		if line[name] != want {
+			t.Errorf("%s: %v, want %v", name, line[name], want)
+		}
+	}
+	if line["level"] != "WARN" || line["msg"] != "message" || line["requestId"] != "request" || line["connectionId"] != ann {
+		t.Errorf("logged %v", line)
+	}
+	if got := strings.Count(h.log.String(), "\n"); got != 2 {
+		t.Errorf("%d lines are logged, want one for the message and one for the refusals:\n%s", got, h.log)
+	}
+	if got := h.rows(); got != 2*199 {
+		t.Errorf("%d rows, want those of the connection that is gone removed", got)
+	}
+}
+
+// TestStaleLines: connections to the management API that it has closed meanwhile cost no try.
+func TestStaleLines(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(200)
+	for range 3 {
+		h.must("MESSAGE", ann, "", "x")
+		if line := h.logged(); line["Deliveries"] != 200.0 || line["Retries"] != 0.0 {
+			t.Errorf("logged %v", line)
+		}
+		h.gateway.CloseClientConnections()
+	}
+}
+
+// TestSuspect: who does not answer is tried twice, and from then on only once, for a short time, until it answers.
+func TestSuspect(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(3)
+	hangs := true
+	h.gateway.answer = func(id string, try int) int {
+		if id == cat && hangs {
+			return 0
+		}
+		return 200
+	}
+	for i, c := range []struct {
+		tries int
+		most  time.Duration
+	}{{2, postTimeout + 2*suspectTimeout}, {3, 2 * suspectTimeout}} {
+		start := time.Now()
+		h.must("MESSAGE", ann, "", "x")
+		h.gateway.mu.Lock()
+		tries := h.gateway.tries[cat]
+		hangs = hangs && i == 0
+		h.gateway.mu.Unlock()
+		if line := h.logged(); line["Deliveries"] != 2.0 || line["Lost"] != 1.0 || tries != c.tries || time.Since(start) > c.most {
+			t.Errorf("message %d: %v, %d tries, %v", i, time.Since(start), tries, line)
+		}
+	}
+	h.must("MESSAGE", ann, "", "x")
+	if line := h.logged(); line["Deliveries"] != 3.0 || line["Lost"] != 0.0 || h.poster.suspects.has(cat) {
+		t.Errorf("when it answers: %v", line)
+	}
+	if got := h.rows(); got != 2*3 {
+		t.Errorf("%d rows", got)
+	}
+}
+
+// TestSlowReader: who is throttled while the others are not is tried to the end once, and from then on for a short time.
+func TestSlowReader(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.crowd(3)
+	slow := true
+	h.gateway.answer = func(id string, try int) int {
+		if id == cat && slow {
+			return 429
+		}
+		return 200
+	}
+	for i, tries := range []int{maxTries, maxTries + suspectTries} {
+		h.must("MESSAGE", ann, "", "x")
+		if line := h.logged(); line["Deliveries"] != 2.0 || line["Lost"] != 1.0 || h.gateway.tries[cat] != tries {
+			t.Errorf("message %d: %d tries, %v", i, h.gateway.tries[cat], line)
+		}
+	}
+	slow = false
+	h.must("MESSAGE", ann, "", "x")
+	if line := h.logged(); line["Deliveries"] != 3.0 || h.poster.suspects.has(cat) {
+		t.Errorf("when it reads again: %v", line)
+	}
+}
+
+// TestTooLong: a message that its stamps make too long is told of, and not posted.
+func TestTooLong(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(2)
+	h.must("MESSAGE", ann, "", strings.Repeat(`"`, maxPost/2))
+	h.hears(bob)
+	h.hears(ann, fmt.Sprintf(`{"message": "the message has %d bytes with its stamps, and at most %d can be sent", "connectionId":"%s", "requestId":"request"}`,
+		len(`{"data":"","_now":1795251347680,"_me":false}`)+maxPost, maxPost, ann))
+}
+
+// TestNothingIsEvicted: whatever else happens, no live connection loses its rows.
+func TestNothingIsEvicted(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.crowd(50)
+	h.gateway.answer = func(string, int) int { return 429 }
+	start := time.Now()
+	if _, err := h.invoke("MESSAGE", ann, "", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.rows(); got != 100 {
+		t.Errorf("%d rows, want all 100", got)
+	}
+	if line := h.logged(); line["Lost"] != 50.0 || line["Deliveries"] != 0.0 || line["level"] != "WARN" {
+		t.Errorf("logged %v", line)
+	}
+	t.Logf("gave up after %v", time.Since(start))
+}
+
+// TestNewcomers: 410 during somebody's handshake does not remove it; it is reached when the handshake is done.
+func TestNewcomers(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.must("CONNECT", ann, "", "")
+	h.must("CONNECT", bob, "", "")
+	h.gateway.answer = func(id string, try int) int {
+		if id == bob && try < 3 {
+			return 410
+		}
+		return 200
+	}
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(bob, `{"data":"x","_now":<NOW>,"_me":false}`)
+	if got := h.rows(); got != 4 {
+		t.Errorf("%d rows, want 4", got)
+	}
+}
+
+// TestStrange: an event that the function is not for is refused, and logged.
+func TestStrange(t *testing.T) {
+	var log bytes.Buffer
+	h := &handler{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	for event, want := range map[string]string{
+		`{"Records":[]}`: `an event of type "" is not from an API Gateway WebSocket API`,
+		`[]`:             "read the event: json: ",
+	} {
+		log.Reset()
+		_, err := h.Invoke(t.Context(), []byte(event))
+		var line struct{ Level, Error string }
+		if json.Unmarshal(log.Bytes(), &line) != nil || err == nil || line.Error != err.Error() || line.Level != "ERROR" || !strings.HasPrefix(line.Error, want) {
+			t.Errorf("%s: %v; logged %s", event, err, &log)
+		}
+	}
+}

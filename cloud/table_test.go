@@ -1,0 +1,130 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"crier/app"
+	"crier/internal/dynalite"
+)
+
+// TestUnrulyTable: answers that are lost or never come cost a second try, and nothing else.
+func TestUnrulyTable(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.front(func(w http.ResponseWriter, verb string, n int, _ []byte, do func()) bool {
+		switch {
+		case verb == "PutItem" && n == 1: // done, but not told
+			do()
+			w.WriteHeader(500)
+			return true
+		case verb == "GetItem" && n == 1: // hangs
+			time.Sleep(dynamoTimeout + time.Second)
+			return true
+		}
+		return false
+	})
+	h.must("CONNECT", ann, "", "")
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	if err := h.registry.add(context.Background(), &app.Conn{ID: ann}, time.Now()); !errors.Is(err, errRegistered) {
+		t.Errorf("the same id again: %v", err)
+	}
+}
+
+// TestThrottledTable: a table that is throttled, and leaves some of a batch undone, loses nothing.
+func TestThrottledTable(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	database := h.front(func(w http.ResponseWriter, verb string, n int, body []byte, _ func()) (answered bool) {
+		switch {
+		case n%3 != 0 && verb != "BatchWriteItem":
+			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			w.WriteHeader(400)
+			io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}`)
+			return true
+		case n%3 != 0: // nothing of the batch is done
+			var request struct{ RequestItems json.RawMessage }
+			json.Unmarshal(body, &request)
+			w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+			fmt.Fprintf(w, `{"UnprocessedItems":%s}`, request.RequestItems)
+			return true
+		}
+		return false
+	})
+	h.must("CONNECT", ann, "topic=a&topic=b", "")
+	h.must("CONNECT", bob, "topic=b", "")
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	h.hears(bob, `{"data":"x","_now":<NOW>,"_me":false}`)
+	h.must("DISCONNECT", ann, "", "")
+	h.must("DISCONNECT", bob, "", "")
+	h.registry.db = dynalite.Client(database)
+	if got := h.rows(); got != 0 {
+		t.Errorf("%d rows are left", got)
+	}
+}
+
+// TestPages: everybody is reached however small the pages are.
+func TestPages(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(100)
+	for _, page := range []int32{1, 7, 100, 101} {
+		h.registry.page = page
+		h.must("MESSAGE", idOf(50), "", "x")
+		for i := range 100 {
+			h.hears(idOf(i+1), fmt.Sprintf(`{"data":"x","_now":<NOW>,"_me":%v}`, i+1 == 50))
+		}
+	}
+}
+
+// TestHandOver: an audience that is too large is reached by several invocations, each member once, the sender included.
+func TestHandOver(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.registry.page = 10
+	h.audience = 25
+	h.crowd(60)
+	h.must("MESSAGE", idOf(30), "", "x")
+	for len(h.rests) > 0 {
+		rest := h.rests[0]
+		h.rests = h.rests[1:]
+		for range 2 { // Lambda may hand an event out more than once
+			if _, err := h.Invoke(context.Background(), rest); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 60 {
+		h.hears(idOf(i+1), fmt.Sprintf(`{"data":"x","_now":<NOW>,"_me":%v}`, i+1 == 30))
+	}
+	if got := strings.Count(h.log.String(), `"msg":"message"`); got != 3 {
+		t.Errorf("%d invocations, want 3:\n%s", got, h.log)
+	}
+	if got := strings.Count(h.log.String(), `"msg":"another invocation goes on"`); got != 2 {
+		t.Errorf("%d were passed over, want 2:\n%s", got, h.log)
+	}
+}
+
+// TestTime: an invocation that runs out of time hands over what is left, and an endless chain is cut and told.
+func TestTime(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(20)
+	ctx, cancel := context.WithTimeout(context.Background(), reserve/2) // less than what is reserved
+	defer cancel()
+	rested := &rest{Endpoint: h.endpoint, Topics: []string{app.Everyone}, Data: []byte("x"), Rests: 3}
+	if err := h.goOn(ctx, rested); err == nil && len(h.rests) == 0 {
+		t.Error("nobody goes on")
+	}
+	rested.Rests, rested.Request = maxRests, "another"
+	h.audience = 5
+	if err := h.goOn(context.Background(), rested); err == nil || !strings.Contains(err.Error(), "the audience is too large: nobody behind ") {
+		t.Errorf("got %v", err)
+	}
+}
