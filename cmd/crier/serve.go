@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"crier/certs"
 	"crier/gateway"
@@ -76,9 +77,7 @@ else: give the server one before others can reach it.`,
 	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "close a client whose message takes longer than `DURATION` from its first byte to its last; 0 never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after `DURATION` without a message in either direction; 0 never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
-	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
-	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
-	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
+	id.flags(f)
 	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for pages of your own, is there in any case")
 	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
 	l.addFlags(f)
@@ -124,6 +123,12 @@ func (o *onOff) Set(value string) error {
 type identity struct {
 	cert, key string   // files
 	domains   []string // to get certificates for
+}
+
+func (id *identity) flags(f *pflag.FlagSet) {
+	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
+	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
+	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
 }
 
 // show has the server show it, if it has one, and returns what is to be done once the server listens.
