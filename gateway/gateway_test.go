@@ -207,48 +207,34 @@ func TestManagementErrorTypes(t *testing.T) {
 	}
 }
 
-func TestHandshake(t *testing.T) {
-	good := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
-	but := func(name string, lines ...string) []string {
-		kept := lines
-		for _, line := range good {
-			if !strings.HasPrefix(line, name) {
-				kept = append(kept, line)
-			}
+// handshake is what every handshake has.
+var handshake = []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+
+// but returns a handshake with lines in the place of those that begin with name.
+func but(name string, lines ...string) []string {
+	kept := lines
+	for _, line := range handshake {
+		if !strings.HasPrefix(line, name) {
+			kept = append(kept, line)
 		}
-		return kept
 	}
-	for name, c := range map[string]struct {
-		request string
-		headers []string
-		want    string // how the answer begins
-	}{
-		"good":                  {"GET /chat?a=b HTTP/1.1", good, "101 connect chat a=b|serve early"},
-		"slash at the end":      {"GET /chat/ HTTP/1.1", good, "101 connect chat |serve early"},
-		"root":                  {"GET / HTTP/1.1", good, "101 connect broadcast |serve early"},
-		"tokens in any case":    {"GET / HTTP/1.1", []string{"Upgrade: WebSocket", "Connection: keep-alive, upgrade", good[2], good[3]}, "101 "},
-		"two upgrades":          {"GET / HTTP/1.1", but("Upgrade", "Upgrade: h2c, websocket"), "101 "},
-		"unknown path":          {"GET /nowhere HTTP/1.1", good, "404 nothing is served at /nowhere"},
-		"below an app":          {"GET /chat/room HTTP/1.1", good, "404 "},
-		"no upgrade":            {"GET /chat HTTP/1.1", but("Upgrade"), "426 this is a WebSocket, chat: a chat"},
-		"another upgrade":       {"GET / HTTP/1.1", but("Upgrade", "Upgrade: h2c"), "426 "},
-		"POST":                  {"POST / HTTP/1.1", good, "400 a WebSocket handshake is a GET request"},
-		"HTTP/1.0":              {"GET / HTTP/1.0", good, "400 a WebSocket handshake is an HTTP/1.1 request"},
-		"no connection header":  {"GET / HTTP/1.1", but("Connection"), "400 a WebSocket handshake has the header Connection: Upgrade"},
-		"version 8":             {"GET / HTTP/1.1", but("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8"), "426 this server speaks version 13"},
-		"no version":            {"GET / HTTP/1.1", but("Sec-WebSocket-Version"), "426 this server speaks version 13"},
-		"no key":                {"GET / HTTP/1.1", but("Sec-WebSocket-Key"), "400 a WebSocket handshake has one header Sec-WebSocket-Key"},
-		"short key":             {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: c2hvcnQ="), "400 Sec-WebSocket-Key must be 16 bytes in base64"},
-		"key that is no base64": {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: ****"), "400 Sec-WebSocket-Key must be"},
-		"foreign page":          {"GET / HTTP/1.1", append([]string{"Origin: https://evil.example.com"}, good...), "403 pages of this origin may not connect"},
-		"page of this name":     {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444"}, good...), "403 pages of this origin may not connect"},
-		"and through a proxy":   {"GET / HTTP/1.1", append([]string{"Origin: https://game.example.com:444", "X-Forwarded-For:"}, good...), "101 "},
-		"page of a domain":      {"GET / HTTP/1.1", append([]string{"Origin: https://domain.example.com"}, good...), "101 "},
-		"a body":                {"GET / HTTP/1.1", append([]string{"Content-Length: 5"}, good...), "400 a WebSocket handshake has no body"},
-		"a body in chunks":      {"GET / HTTP/1.1", append([]string{"Transfer-Encoding: chunked"}, good...), "400 a WebSocket handshake has no body"},
-		"page on this machine":  {"GET / HTTP/1.1", append([]string{"Origin: http://localhost:3000"}, good...), "101 "},
-		"page from a file":      {"GET / HTTP/1.1", append([]string{"Origin: null"}, good...), "403 "},
-	} {
+	return kept
+}
+
+func fromPage(origin string, lines ...string) []string {
+	return append(append([]string{"Origin: " + origin}, lines...), handshake...)
+}
+
+// An attempt is a handshake, and how the answer begins.
+type attempt struct {
+	request string
+	headers []string
+	want    string
+}
+
+// shake makes handshakes, and sees that only those that are accepted ask for anything.
+func shake(t *testing.T, attempts map[string]attempt) {
+	for name, c := range attempts {
 		h := &home{}
 		server := httptest.NewServer(newGateway(h))
 		nc, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -279,6 +265,46 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
+}
+
+func TestHandshake(t *testing.T) {
+	shake(t, map[string]attempt{
+		"good":               {"GET /chat?a=b HTTP/1.1", handshake, "101 connect chat a=b|serve early"},
+		"slash at the end":   {"GET /chat/ HTTP/1.1", handshake, "101 connect chat |serve early"},
+		"root":               {"GET / HTTP/1.1", handshake, "101 connect broadcast |serve early"},
+		"tokens in any case": {"GET / HTTP/1.1", []string{"Upgrade: WebSocket", "Connection: keep-alive, upgrade", handshake[2], handshake[3]}, "101 "},
+		"two upgrades":       {"GET / HTTP/1.1", but("Upgrade", "Upgrade: h2c, websocket"), "101 "},
+	})
+}
+
+func TestRefusedHandshakes(t *testing.T) {
+	shake(t, map[string]attempt{
+		"unknown path":          {"GET /nowhere HTTP/1.1", handshake, "404 nothing is served at /nowhere"},
+		"below an app":          {"GET /chat/room HTTP/1.1", handshake, "404 "},
+		"no upgrade":            {"GET /chat HTTP/1.1", but("Upgrade"), "426 this is a WebSocket, chat: a chat"},
+		"another upgrade":       {"GET / HTTP/1.1", but("Upgrade", "Upgrade: h2c"), "426 "},
+		"POST":                  {"POST / HTTP/1.1", handshake, "400 a WebSocket handshake is a GET request"},
+		"HTTP/1.0":              {"GET / HTTP/1.0", handshake, "400 a WebSocket handshake is an HTTP/1.1 request"},
+		"no connection header":  {"GET / HTTP/1.1", but("Connection"), "400 a WebSocket handshake has the header Connection: Upgrade"},
+		"version 8":             {"GET / HTTP/1.1", but("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8"), "426 this server speaks version 13"},
+		"no version":            {"GET / HTTP/1.1", but("Sec-WebSocket-Version"), "426 this server speaks version 13"},
+		"no key":                {"GET / HTTP/1.1", but("Sec-WebSocket-Key"), "400 a WebSocket handshake has one header Sec-WebSocket-Key"},
+		"short key":             {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: c2hvcnQ="), "400 Sec-WebSocket-Key must be 16 bytes in base64"},
+		"key that is no base64": {"GET / HTTP/1.1", but("Sec-WebSocket-Key", "Sec-WebSocket-Key: ****"), "400 Sec-WebSocket-Key must be"},
+		"a body":                {"GET / HTTP/1.1", append([]string{"Content-Length: 5"}, handshake...), "400 a WebSocket handshake has no body"},
+		"a body in chunks":      {"GET / HTTP/1.1", append([]string{"Transfer-Encoding: chunked"}, handshake...), "400 a WebSocket handshake has no body"},
+	})
+}
+
+func TestPages(t *testing.T) {
+	shake(t, map[string]attempt{
+		"foreign page":         {"GET / HTTP/1.1", fromPage("https://evil.example.com"), "403 pages of this origin may not connect"},
+		"page of this name":    {"GET / HTTP/1.1", fromPage("https://game.example.com:444"), "403 pages of this origin may not connect"},
+		"and through a proxy":  {"GET / HTTP/1.1", fromPage("https://game.example.com:444", "X-Forwarded-For:"), "101 "},
+		"page of a domain":     {"GET / HTTP/1.1", fromPage("https://domain.example.com"), "101 "},
+		"page on this machine": {"GET / HTTP/1.1", fromPage("http://localhost:3000"), "101 "},
+		"page from a file":     {"GET / HTTP/1.1", fromPage("null"), "403 "},
+	})
 }
 
 // TestRefusedPageIsTold: once, however often a page tries.

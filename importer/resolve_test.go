@@ -174,7 +174,15 @@ func TestIntrinsics(t *testing.T) {
 		{"!Ref Stage", "dev", ""},
 		{"{a: b}", "${…}", "it is no text"},
 	} {
-		got, why := environmentOf(t, source("template.yaml", `
+		got, why := environmentOf(t, source("template.yaml", strings.Replace(intrinsics, "VALUE", c.v, 1), nil))
+		if got != c.want || why != c.why {
+			t.Errorf("%s is %q (%s), want %q (%s)", c.v, got, why, c.want, c.why)
+		}
+	}
+}
+
+// intrinsics is a template with a function whose environment has a VALUE.
+const intrinsics = `
 Transform: AWS::Serverless-2016-10-31
 Parameters:
   Given: {Type: String, Default: given}
@@ -185,7 +193,7 @@ Conditions:
   Yes: !Or [!Condition Maybe, !Equals [!Ref Given, given]]
   No: !Not [!Condition Yes]
   Maybe: !Equals [!Ref Asked, x]
-Globals: {Function: {Runtime: nodejs20.x, Environment: {Variables: {V: `+c.v+`}}}}
+Globals: {Function: {Runtime: nodejs20.x, Environment: {Variables: {V: VALUE}}}}
 Resources:
   Api: {Type: 'AWS::ApiGatewayV2::Api', Properties: {ProtocolType: WEBSOCKET}}
   Stage: {Type: 'AWS::ApiGatewayV2::Stage', Properties: {ApiId: !Ref Api, StageName: dev}}
@@ -202,12 +210,7 @@ Resources:
     <<: *table
     Properties: {TableName: !Sub 'half-${Asked}', KeySchema: [{AttributeName: a, KeyType: HASH}], AttributeDefinitions: [{AttributeName: a, AttributeType: S}]}
   Unnamed: {Type: 'AWS::Serverless::SimpleTable'}
-`, nil))
-		if got != c.want || why != c.why {
-			t.Errorf("%s is %q (%s), want %q (%s)", c.v, got, why, c.want, c.why)
-		}
-	}
-}
+`
 
 // TestUnknown: what is not known is told with its line, and not guessed.
 func TestUnknown(t *testing.T) {

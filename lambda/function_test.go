@@ -110,12 +110,35 @@ func (f testFunction) await(t *testing.T, otherwise string, is func() bool) {
 	}
 }
 
-// TestHandlers: what handlers answer, and how their failures are told.
-func TestHandlers(t *testing.T) {
-	for _, test := range []struct {
-		dir, handler, event string
-		want                string // the answer, or the start of the error
-	}{
+// A handled is what a handler answers to an event, or the start of the error.
+type handled struct{ dir, handler, event, want string }
+
+// handle invokes each handler twice: the second event finds what the first has left.
+func handle(t *testing.T, tests []handled) {
+	for _, test := range tests {
+		t.Run(test.dir+"/"+test.handler, func(t *testing.T) {
+			t.Parallel()
+			f := openFunction(t, test.dir, test.handler, func(c *Config) { c.Concurrency = 1 })
+			for range 2 {
+				got, err := f.invoke(t, test.event)
+				var failed *Error
+				if err != nil && !errors.As(err, &failed) {
+					t.Fatal(err)
+				}
+				if failed != nil {
+					got = "error: " + failed.Error()
+				}
+				if got != test.want && !(failed != nil && strings.HasPrefix(got, test.want)) {
+					t.Errorf("got %s, want %s\n%s", got, test.want, f.printed)
+				}
+			}
+		})
+	}
+}
+
+// TestNodeAnswers: in all the ways in which handlers may answer.
+func TestNodeAnswers(t *testing.T) {
+	handle(t, []handled{
 		{"node", "index.echo", `{"a":[1,"ö",null]}`, `{"a":[1,"ö",null]}`},
 		{"node", "index.callback", `{}`, `"called"`},
 		{"node", "index.late", `{"ms":20}`, `"late"`},
@@ -134,6 +157,12 @@ func TestHandlers(t *testing.T) {
 		{"node", "common.handler", `{}`, `"common"`},
 		{"node", "esm/index.handler", `{}`, `"esm"`},
 		{"node", "src/index.handler", `{}`, `"in src"`},
+	})
+}
+
+// TestNodeFailures are told with their type and message, or how the process ended.
+func TestNodeFailures(t *testing.T) {
+	handle(t, []handled{
 		{"node", "index.callbackError", `{}`, `error: TypeError: no`},
 		{"node", "index.callbackText", `{}`, `error: string: just text`},
 		{"node", "index.fail", `{}`, `error: Error: failed`},
@@ -154,6 +183,12 @@ func TestHandlers(t *testing.T) {
 		{"node", "throws.handler", `{}`, `error: Error: at the door`},
 		{"node", "missing.handler", `{}`, `error: Error: Cannot find module 'no-such-package'`},
 		{"node", "leaves.handler", `{}`, `error: Runtime.ExitError: the process ended with exit status 4; it last said "goodbye"`},
+	})
+}
+
+// TestPython: what handlers answer, and how their failures are told.
+func TestPython(t *testing.T) {
+	handle(t, []handled{
 		{"python", "app.echo", `{"a":[1,"ö",null]}`, `{"a": [1, "ö", null]}`},
 		{"python", "app.nothing", `{}`, `null`},
 		{"python", "package/module.handler", `{}`, `"in a package"`},
@@ -163,25 +198,7 @@ func TestHandlers(t *testing.T) {
 		{"python", "app.not_a_function", `{}`, `error: AttributeError: app has no function not_a_function`},
 		{"python", "broken.handler", `{}`, `error: SyntaxError: `},
 		{"python", "missing.handler", `{}`, `error: ModuleNotFoundError: No module named 'no_such_module'`},
-	} {
-		t.Run(test.dir+"/"+test.handler, func(t *testing.T) {
-			t.Parallel()
-			f := openFunction(t, test.dir, test.handler, func(c *Config) { c.Concurrency = 1 })
-			for range 2 { // the second finds what the first has left
-				got, err := f.invoke(t, test.event)
-				var failed *Error
-				if err != nil && !errors.As(err, &failed) {
-					t.Fatal(err)
-				}
-				if failed != nil {
-					got = "error: " + failed.Error()
-				}
-				if got != test.want && !(failed != nil && strings.HasPrefix(got, test.want)) {
-					t.Errorf("got %s, want %s\n%s", got, test.want, f.printed)
-				}
-			}
-		})
-	}
+	})
 }
 
 // TestContext: a handler is told what Lambda tells.
