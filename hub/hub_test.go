@@ -55,6 +55,17 @@ func (r *reader) readAll() error {
 	return nil
 }
 
+// newHub returns a hub whose accounts are checked when the test ends.
+func newHub(t *testing.T, config Config) *Hub {
+	h := New(config)
+	t.Cleanup(func() {
+		if err := h.Check(); err != nil {
+			t.Errorf("at the end of the test: %v", err)
+		}
+	})
+	return h
+}
+
 func newShard(h *Hub) *Shard { return h.NewShard(func() {}) }
 
 func join(s *Shard, name string, topics ...string) *reader {
@@ -93,7 +104,7 @@ func (r *reader) want(t *testing.T, why, stream string) {
 }
 
 func TestPublish(t *testing.T) {
-	h := New(Config{})
+	h := newHub(t, Config{})
 	s, other := newShard(h), newShard(h)
 	ann := join(s, "ann", "a", "b")
 	bob := join(s, "bob", "a", "b")
@@ -152,7 +163,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPostsKeepTheirPlace(t *testing.T) {
-	h := New(Config{Posts: 10})
+	h := newHub(t, Config{Posts: 10})
 	s := newShard(h)
 	ann := join(s, "ann", "a")
 	h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: []byte("others"), Echo: EchoCopy, Copy: []byte("[mine]")})
@@ -183,7 +194,7 @@ func TestPostsKeepTheirPlace(t *testing.T) {
 
 // TestUnread counts what a member has yet to be given: of its topics what its shard has seen, and posts.
 func TestUnread(t *testing.T) {
-	h := New(Config{})
+	h := newHub(t, Config{})
 	s := newShard(h)
 	ann := join(s, "ann", "a", "b")
 	if n := ann.Unread(); n != 0 {

@@ -36,7 +36,7 @@ func (c *collector) alive() (bytes int) {
 // TestReadMessagesAreFreed: what everybody has read is not kept alive by what
 // the shards have seen of it.
 func TestReadMessagesAreFreed(t *testing.T) {
-	h := New(Config{Backlog: 64 << 10, Memory: 256 << 10})
+	h := newHub(t, Config{Backlog: 64 << 10, Memory: 256 << 10})
 	s, other := newShard(h), newShard(h)
 	logs := collector{hub: h}
 	slow, quick := join(s, "slow", "a"), join(other, "quick", "a")
@@ -63,8 +63,5 @@ func TestReadMessagesAreFreed(t *testing.T) {
 	}
 	if counted := h.Stats().LogBytes; logs.alive() > counted {
 		t.Errorf("many topics: %d bytes are in memory, and %d are counted", logs.alive(), counted)
-	}
-	if err := h.Check(); err != nil {
-		t.Error(err)
 	}
 }

@@ -48,7 +48,7 @@ func TestPrivateMemoryComesBack(t *testing.T) {
 			if way.skips {
 				config.Skipped = missed
 			}
-			h := New(config)
+			h := newHub(t, config)
 			woken := 0
 			s, other := newShard(h), h.NewShard(func() { woken++ })
 			slow, ann := join(s, "slow", "a"), join(other, "ann", "b")
@@ -92,7 +92,7 @@ func (r *reader) expel() {
 // TestRefusedPublishGivesMemoryBack: a publish that was refused for want of a
 // log had taken memory for a copy, which others waited for meanwhile.
 func TestRefusedPublishGivesMemoryBack(t *testing.T) {
-	h := New(Config{Backlog: 8 << 10, Memory: 64 << 10})
+	h := newHub(t, Config{Backlog: 8 << 10, Memory: 64 << 10})
 	woken := 0
 	s, other := newShard(h), h.NewShard(func() { woken++ })
 	ann, bob := join(s, "ann", "a"), join(other, "bob")
@@ -150,7 +150,7 @@ func TestRefusalTakesNothing(t *testing.T) {
 // which was too little.
 func TestMemoryComesBackInSteps(t *testing.T) {
 	for range 100 {
-		h := New(Config{Memory: 64 << 10})
+		h := newHub(t, Config{Memory: 64 << 10})
 		s, other := newShard(h), newShard(h)
 		slow, ann := join(s, "slow"), join(other, "ann", "a")
 		slow.fill()
