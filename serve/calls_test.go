@@ -466,6 +466,7 @@ func TestEndTellsHandlers(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+	checkHub(t, s)
 	if len(h.events) != 20 {
 		t.Errorf("%d of 20 connections were told of", len(h.events))
 	}

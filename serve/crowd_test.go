@@ -268,4 +268,5 @@ func TestEndWithoutTime(t *testing.T) {
 		t.Errorf("left are %d connections, %d announcers and %d endings",
 			s.home.sessions.admitted, s.home.calls.announcers, len(s.home.calls.endings))
 	}
+	checkHub(t, s)
 }

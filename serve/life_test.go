@@ -186,6 +186,7 @@ func TestFarewellsEnd(t *testing.T) {
 	if s.home.farewells.dropped != 2 || s.home.sessions.admitted != 0 {
 		t.Errorf("%d were dropped, %d sessions are left", s.home.farewells.dropped, s.home.sessions.admitted)
 	}
+	checkHub(t, s)
 }
 
 // TestOneDoor: what clients say, what comes by HTTP and what is said of those who

@@ -19,11 +19,13 @@ import (
 	"crier/api"
 	"crier/gateway"
 	"crier/hub"
+	"crier/internal/wiretest"
 	"crier/transport"
 	"crier/ws"
 )
 
-// open starts a server that ends with the test.
+// open starts a server that ends with the test. Its hub's accounts are checked
+// while there are connections, and when there are none.
 func open(t *testing.T, change func(*Config)) *Server {
 	t.Helper()
 	config := Defaults()
@@ -40,13 +42,42 @@ func open(t *testing.T, change func(*Config)) *Server {
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
+		checkLiveHub(t, s)
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+		checkHub(t, s)
 	})
 	return s
 }
+
+// checkLiveHub checks the hub of a server that runs. While messages are on
+// their way it may be wrong for a moment.
+func checkLiveHub(t *testing.T, s *Server) {
+	t.Helper()
+	err := s.home.hub.Check()
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		err = s.home.hub.Check()
+	}
+	if err != nil {
+		t.Errorf("the hub at the end of the test: %v", err)
+	}
+}
+
+// checkHub checks the hub of a server that has ended.
+func checkHub(t *testing.T, s *Server) {
+	t.Helper()
+	if err := s.home.hub.Check(); err != nil {
+		t.Errorf("the hub when the server has ended: %v", err)
+	}
+	if st := s.home.hub.Stats(); st.Topics != 0 || st.Memory != 0 {
+		t.Errorf("the server has ended, and the hub has %d topics and %d bytes", st.Topics, st.Memory)
+	}
+}
+
+// TestWire runs the wire suite in this process, so that the hub can be checked.
+func TestWire(t *testing.T) { wiretest.Run(t, open(t, nil).URL()) }
 
 func TestConfig(t *testing.T) {
 	if err := Defaults().check(); err != nil {
