@@ -78,6 +78,7 @@ func TestStaleLines(t *testing.T) {
 
 // TestSuspect: who does not answer is tried twice, and from then on only once, for a short time, until it answers.
 func TestSuspect(t *testing.T) {
+	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.crowd(3)
 	hangs := true
