@@ -17,6 +17,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ type Config struct {
 	Warmup      time.Duration // before it counts
 	Duration    time.Duration // of what counts
 	Progress    func(Progress)
+
+	patience time.Duration // how long to wait for a server that does nothing; 0: as long as patience
 }
 
 // Progress is told once a second.
@@ -125,6 +128,7 @@ func Run(ctx context.Context, config Config) (Result, error) {
 	if err := config.check(); err != nil {
 		return Result{}, err
 	}
+	config.patience = cmp.Or(config.patience, patience)
 	r := &run{
 		config: config,
 		id:     rand.N(maxRuns),
@@ -221,12 +225,12 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 	r.to.Store(int64(ended))
 	used := probe(ctx, address)
 	quiet()
-	stuck := time.AfterFunc(patience, r.cut)
+	stuck := time.AfterFunc(r.config.patience, r.cut)
 	speaking.Wait()
 	takes := stuck.Stop()
 	if takes {
 		r.settle()
-		stuck.Reset(patience)
+		stuck.Reset(r.config.patience)
 	}
 	r.hangUp()
 	listening.Wait()
@@ -235,7 +239,7 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 	case interrupted:
 		return Result{}, errors.New("interrupted before it could measure anything")
 	case !takes:
-		return Result{}, fmt.Errorf("the server has taken no message for %v", patience)
+		return Result{}, fmt.Errorf("the server has taken no message for %v", r.config.patience)
 	}
 	seconds := (ended - begun).Seconds()
 
@@ -292,7 +296,7 @@ func (r *run) settle() {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	last, since := r.received.Load(), time.Now()
-	for r.received.Load() < want && time.Since(since) < patience {
+	for r.received.Load() < want && time.Since(since) < r.config.patience {
 		<-ticker.C
 		if now := r.received.Load(); now > last {
 			last, since = now, time.Now()

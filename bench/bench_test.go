@@ -124,7 +124,7 @@ func TestRunFindsFaults(t *testing.T) {
 			t.Parallel() // some of them wait for what never comes
 			r := &room{}
 			r.spoil = func(to int, text string) []string { return c.spoil(r, to, text) }
-			result, err := r.visit(t.Context(), t, Config{Rate: 200, Duration: 100 * time.Millisecond})
+			result, err := r.visit(t.Context(), t, Config{Rate: 200, Duration: 100 * time.Millisecond, patience: 2 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,7 +231,7 @@ func TestFrozenServer(t *testing.T) {
 	r, thaw := &room{}, make(chan struct{})
 	defer close(thaw)
 	r.spoil = func(int, string) []string { <-thaw; return nil }
-	if _, err := r.visit(t.Context(), t, Config{Rate: 1000, Size: 30_000, Duration: 500 * time.Millisecond}); err == nil || !strings.Contains(err.Error(), "has taken no message") {
+	if _, err := r.visit(t.Context(), t, Config{Rate: 1000, Size: 30_000, Duration: 500 * time.Millisecond, patience: time.Second}); err == nil || !strings.Contains(err.Error(), "has taken no message") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -44,6 +44,7 @@ func TestEndlessMessage(t *testing.T) {
 	defer server.Close()
 	result, err := Run(t.Context(), Config{
 		URL: "ws" + strings.TrimPrefix(server.URL, "http"), Subscribers: subscribers, Publishers: 1, Rate: 1, Size: minSize, Duration: 500 * time.Millisecond,
+		patience: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
