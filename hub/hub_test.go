@@ -103,63 +103,97 @@ func (r *reader) want(t *testing.T, why, stream string) {
 	r.stream = r.stream[:0]
 }
 
-func TestPublish(t *testing.T) {
+// A scene has ann and bob in the topics a and b, and cat, of another shard, in b.
+type scene struct {
+	t             *testing.T
+	hub           *Hub
+	shards        []*Shard
+	ann, bob, cat *reader
+}
+
+func newScene(t *testing.T) *scene {
 	h := newHub(t, Config{})
 	s, other := newShard(h), newShard(h)
-	ann := join(s, "ann", "a", "b")
-	bob := join(s, "bob", "a", "b")
-	cat := join(other, "cat", "b")
-	publish := func(from *reader, others, mine string, topics ...string) {
-		t.Helper()
-		p := Publication{Topics: names(topics...), Frame: []byte(others), Echo: EchoCopy, Copy: []byte(mine)}
-		if from != nil {
-			p.From = &from.Member
-		}
-		switch mine {
-		case "same":
-			p.Echo = EchoSame
-		case "":
-			p.Echo = EchoNone
-		}
-		if err := h.Publish(p); err != nil {
-			t.Fatal(err)
-		}
-		settle(s, other)
+	return &scene{t, h, []*Shard{s, other}, join(s, "ann", "a", "b"), join(s, "bob", "a", "b"), join(other, "cat", "b")}
+}
+
+// publish publishes a frame to topics. The echo is what the sender gets: a copy
+// of its own, "same" for everybody's, or "" for none.
+func (s *scene) publish(from *reader, others, echo string, topics ...string) {
+	s.t.Helper()
+	p := Publication{Topics: names(topics...), Frame: []byte(others), Echo: EchoCopy, Copy: []byte(echo)}
+	if from != nil {
+		p.From = &from.Member
 	}
+	switch echo {
+	case "same":
+		p.Echo = EchoSame
+	case "":
+		p.Echo = EchoNone
+	}
+	if err := s.hub.Publish(p); err != nil {
+		s.t.Fatal(err)
+	}
+	settle(s.shards...)
+}
 
-	publish(ann, "[hi]", "[mine]", "a")
-	ann.want(t, "the sender gets its own copy", "[mine]")
-	bob.want(t, "others get theirs", "[hi]")
-	cat.want(t, "not in a", "")
+func TestOwnCopy(t *testing.T) {
+	s := newScene(t)
+	s.publish(s.ann, "[hi]", "[mine]", "a")
+	s.ann.want(t, "the sender gets its own copy", "[mine]")
+	s.bob.want(t, "others get theirs", "[hi]")
+	s.cat.want(t, "not in a", "")
+}
 
-	publish(ann, "[hi]", "", "b")
-	ann.want(t, "an empty copy is silence", "")
-	bob.want(t, "others hear it all the same", "[hi]")
-	cat.want(t, "in another shard too", "[hi]")
+func TestNoEcho(t *testing.T) {
+	s := newScene(t)
+	s.publish(s.ann, "[hi]", "", "b")
+	s.ann.want(t, "no echo is silence", "")
+	s.bob.want(t, "others hear it all the same", "[hi]")
+	s.cat.want(t, "in another shard too", "[hi]")
+}
 
-	publish(ann, "[hi]", "same", "b")
-	ann.want(t, "no copy of its own means everybody's", "[hi]")
-	bob.want(t, "", "[hi]")
-	cat.want(t, "", "[hi]")
+func TestEveryonesCopy(t *testing.T) {
+	s := newScene(t)
+	s.publish(s.ann, "[hi]", "same", "b")
+	s.ann.want(t, "the sender gets what everybody gets", "[hi]")
+	s.bob.want(t, "others of its shard hear it", "[hi]")
+	s.cat.want(t, "others of another shard hear it", "[hi]")
+}
 
-	publish(ann, "[both]", "[mine]", "a", "b", "a")
-	ann.want(t, "two topics, one message", "[mine]")
-	bob.want(t, "two topics, one message", "[both]")
-	cat.want(t, "one of them", "[both]")
+func TestOnceThoughInTwoTopics(t *testing.T) {
+	s := newScene(t)
+	s.publish(s.ann, "[both]", "[mine]", "a", "b", "a")
+	s.ann.want(t, "two topics, one copy for the sender", "[mine]")
+	s.bob.want(t, "two topics, one message", "[both]")
+	s.cat.want(t, "one of them", "[both]")
+}
 
-	publish(cat, "[x]", "[mine]", "a")
-	bob.want(t, "the sender need not be a member", "[x]")
-	cat.want(t, "and then has no copy", "")
-	ann.want(t, "", "[x]")
+func TestSenderFromOutside(t *testing.T) {
+	s := newScene(t)
+	s.publish(s.cat, "[x]", "[mine]", "a")
+	s.ann.want(t, "members hear somebody who is none", "[x]")
+	s.bob.want(t, "members hear somebody who is none", "[x]")
+	s.cat.want(t, "who is no member has no copy", "")
+}
 
-	publish(nil, "[y]", "[mine]", "nobody is here")
-	publish(nil, "[1]", "same", "a")
-	bob.Unsubscribe(Topic{"app", "a"})
-	publish(nil, "[2]", "same", "a")
-	bob.Subscribe(Topic{"app", "a"})
-	publish(nil, "[3]", "same", "a")
-	bob.want(t, "what was published while subscribed", "[1][3]")
-	ann.want(t, "", "[1][2][3]")
+func TestNobodyIsHere(t *testing.T) {
+	s := newScene(t)
+	s.publish(nil, "[y]", "[mine]", "nobody is here")
+	for _, r := range []*reader{s.ann, s.bob, s.cat} {
+		r.want(t, "it is in other topics", "")
+	}
+}
+
+func TestSubscribedMeanwhile(t *testing.T) {
+	s := newScene(t)
+	s.publish(nil, "[1]", "same", "a")
+	s.bob.Unsubscribe(Topic{"app", "a"})
+	s.publish(nil, "[2]", "same", "a")
+	s.bob.Subscribe(Topic{"app", "a"})
+	s.publish(nil, "[3]", "same", "a")
+	s.bob.want(t, "what was published while it was subscribed", "[1][3]")
+	s.ann.want(t, "it was subscribed all the time", "[1][2][3]")
 }
 
 func TestPostsKeepTheirPlace(t *testing.T) {
