@@ -220,6 +220,13 @@ func (p *person) until(what string, holds func() bool) {
 	}
 }
 
+// changes returns how many states there were.
+func (p *person) changes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.states)
+}
+
 // nth returns one of the states that there were.
 func (p *person) nth(i int) Status {
 	p.mu.Lock()
