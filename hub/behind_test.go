@@ -115,3 +115,32 @@ func TestBusy(t *testing.T) {
 	settle(lazy)
 	bob.want(t, "a member that takes what it is offered loses nothing", string(bytes.Repeat(frame, sent+1)))
 }
+
+// TestExpelledSkips: a member that had to give up its place goes on with what is
+// published next, and what it missed is counted.
+func TestExpelledSkips(t *testing.T) {
+	h := newHub(t, Config{Backlog: 8 << 10, Skipped: missed})
+	s := newShard(h)
+	slow := join(s, "slow", "a")
+	for range 3 {
+		h.Publish(Publication{Topics: names("a"), Frame: make([]byte, 500)})
+	}
+	settle(s)
+	slow.offer(1)
+	h.Publish(Publication{Topics: names("a"), Frame: make([]byte, 500)})
+	settle(s)
+	slow.expel()
+	slow.take(0)
+	settle(s)
+	slow.stream = nil
+	slow.want(t, "after it was expelled", "[4 missed]")
+	for _, frame := range []string{"[a]", "[b]"} {
+		h.Publish(Publication{Topics: names("a"), Frame: []byte(frame)})
+		settle(s)
+		slow.stream = nil
+		slow.want(t, "later", frame)
+	}
+	if st := h.Stats(); st.Missed != 4 || st.Delivered != 2 {
+		t.Errorf("%d are counted as missed, %d as delivered", st.Missed, st.Delivered)
+	}
+}

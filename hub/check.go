@@ -92,9 +92,27 @@ func (s *Shard) check(t *topic) error {
 			return fmt.Errorf("topic %v: cursor %d is not where it says", t.name, i)
 		case c.next < g.tail || c.next > t.log.head:
 			return fmt.Errorf("topic %v: a cursor is at %d; tail %d, head %d", t.name, c.next, g.tail, t.log.head)
+		case c.member.out.wrong():
+			return fmt.Errorf("topic %v: a member's outbox counts %d bytes of posts and %d of copies", t.name, c.member.out.posts, c.member.out.copies)
 		case c.next < c.visible() && !c.news:
 			return fmt.Errorf("topic %v: a cursor at %d can read up to %d, and is not said to have news", t.name, c.next, c.visible())
 		}
 	}
 	return nil
+}
+
+// wrong reports whether the counts of an outbox are not those of its frames.
+func (o *outbox) wrong() bool {
+	posts, copies := 0, 0
+	for _, list := range [][]private{o.control, o.own} {
+		for i := range list {
+			switch p := &list[i]; {
+			case p.post:
+				posts += len(p.frame)
+			case !p.last:
+				copies += p.size()
+			}
+		}
+	}
+	return posts != o.posts || copies != o.copies
 }

@@ -179,3 +179,43 @@ func TestMemoryComesBackInSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedAgain: a publisher that is refused once more is told once more.
+func TestRefusedAgain(t *testing.T) {
+	h := newHub(t, Config{Backlog: 8 << 10})
+	woken := 0
+	s, other := newShard(h), h.NewShard(func() { woken++ })
+	slow, ann := join(s, "slow", "a"), join(other, "ann")
+	for range 3 {
+		for h.Publish(Publication{From: &ann.Member, Topics: names("a"), Frame: make([]byte, 500)}) == nil {
+		}
+		before := woken
+		settle(s)
+		slow.readAll()
+		settle(s)
+		if woken == before {
+			t.Fatal("there is room, and the publisher is not told")
+		}
+	}
+}
+
+// TestExpelWakes: the shard of a member that must give up its place is told, and
+// not only when something else happens there.
+func TestExpelWakes(t *testing.T) {
+	h := newHub(t, Config{Backlog: 64 << 10, Memory: 128 << 10})
+	woken := 0
+	s := h.NewShard(func() { woken++ })
+	slow := join(s, "slow", "a")
+	for range 60 {
+		h.Publish(Publication{Topics: names("a"), Frame: make([]byte, 1000)})
+		settle(s)
+	}
+	slow.offer(1)
+	before := woken
+	other := join(newShard(h), "ann", "b")
+	for h.Publish(Publication{From: &other.Member, Topics: names("b"), Frame: make([]byte, 1000)}) == nil {
+	}
+	if woken == before {
+		t.Error("the shard is not told")
+	}
+}
