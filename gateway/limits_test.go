@@ -57,8 +57,8 @@ func refusalTables() string {
 	return `
 ## Refused handshakes and requests
 
-Handshakes are answered in plain text, the management API in API Gateway's form, but for 404 and 405. The sentence
-may say more than the one here, or something more precise. Metric: ` + "`crier_refusals_total{reason=\"…\"}`" + `.
+Refused handshakes are answered in plain text. The management API answers in API Gateway's form, except for 404 and 405. The
+sentence in an answer may be longer or more precise than the one here. Metric: ` + "`crier_refusals_total{reason=\"…\"}`" + `.
 
 | status | name | x-amzn-ErrorType | sentence | when |
 |---|---|---|---|---|
@@ -68,9 +68,9 @@ may say more than the one here, or something more precise. Metric: ` + "`crier_r
 Metric: ` + "`crier_closes_total{reason=\"…\"}`" + `. Besides the names below there is ` + "`client`" + ` (it sent a close frame) and ` + "`lost`" + `
 (the socket ended without one).
 
-After 1001, 1011 and 1013 a client should connect again, after a random time that grows. After the others that would not help: the
-end was meant, or is the client's own fault. Before crier closes a connection with 1000 or 1001 it sends the client its copies of all
-its messages that were published: one whose copy has not come was not published, and may be said again.
+After 1001, 1011 and 1013 a client should reconnect, after a random time that grows. After the other codes that would not help: the
+end was intended, or the client made a mistake. Before crier closes a connection with 1000 or 1001, it sends the client its own copy
+of every message that it published for it. A message without a copy was not published, and may be sent again.
 
 | close code | name | reason | when |
 |---|---|---|---|
