@@ -3,18 +3,18 @@ package hub
 import "sort"
 
 // A Batch is what a member should write next. It is a value: whatever happens
-// to the member before Advance, the batch says what was handed out.
+// to the member before Advance, the batch still says what was handed out.
 type Batch struct {
-	// Frames are to be written in this order. They must not be changed.
+	// Frames must be written in this order. They must not be changed.
 	Frames [][]byte
-	// Bytes is their length.
+	// Bytes is the length of all frames together.
 	Bytes int
 
 	pieces []piece
 }
 
-// Memory holds batches. It can be reused for others when none of those it holds
-// is needed any more, and Reset was called.
+// A Memory holds the slices of batches. When none of its batches is needed any
+// more, Reset makes it ready for new ones.
 type Memory struct {
 	frames [][]byte
 	pieces []piece
@@ -29,19 +29,19 @@ func (mem *Memory) Reset() {
 	mem.frames, mem.pieces, mem.logs = mem.frames[:0], mem.pieces[:0], mem.logs[:0]
 }
 
-// A kind is where the bytes of a piece come from.
+// A kind says where the bytes of a piece come from.
 type kind uint8
 
 const (
-	rest         kind = iota // what was left of a frame
-	notice                   // tells of messages that were missed
+	rest         kind = iota // the end of a frame that was written in part
+	notice                   // says how many messages were missed
 	controlFrame             // of outbox.control
 	ownFrame                 // of outbox.own
 	run                      // frames of a log
 )
 
-// A piece is the part of a batch that comes from one place. There is one for
-// each delivery, so it is small.
+// A piece is the part of a batch that comes from one place. There is at least
+// one for each delivery, so it is small.
 type piece struct {
 	kind    kind
 	last    bool   // of ownFrame: it is the member's last frame
@@ -49,23 +49,44 @@ type piece struct {
 	copy    bool   // of ownFrame: it is a copy of what the member published
 	bytes   uint32 // its length
 	place   uint32 // of controlFrame and ownFrame
-	missed  uint32 // of a notice: the messages that it tells of
+	missed  uint32 // of a notice: the number of missed messages that it reports
 
 	seq      uint64  // of ownFrame and run: the number of the last message
 	cursor   *cursor // of a run
-	chunk    *chunk  // of a run: where it is
+	chunk    *chunk  // of a run: the chunk that holds it
 	from, to uint32  // of a run: chunk.index[from:to] are its entries
 }
 
-// Pending returns what m should write next, in order: all there is, or at least
-// max bytes. An empty batch means that there is nothing now. The batch is kept
-// in mem, beside those that are there already.
+// The call tree of Pending and Advance. The owner of the socket calls Pending,
+// writes the batch, and calls Advance with what the socket took.
 //
-// It returns ErrBehind if a log no longer holds what m needs: then call Finish
-// with drop. With Config.Skipped it does not; the batch begins with what that
-// returns.
+//	Pending
+//	├─ isBehind              a log dropped what m needs, or m was expelled
+//	│  ├─ skip               with Config.Skipped: continue at the head
+//	│  └─ dropButLast        if m is leaving
+//	├─ add                   the end of a frame; the notice of what was missed
+//	├─ addControl            first if the socket was full: pongs overtake
+//	├─ merge                 logs and private frames, by number
+//	│  ├─ openLogs           a heap of the cursors that have news
+//	│  └─ cursor.run         frames of one chunk, as one slice
+//	└─ settleSilence         if there is nothing to write
 //
-// A batch must be given to Advance before the next call of Pending.
+//	Advance
+//	├─ piece.cut             where in a piece the written bytes end
+//	├─ give                  moves cursors on, drops private frames
+//	├─ setRest               what is left of a frame
+//	└─ updateNews            the cursors that have more; notes that m read on
+
+// Pending returns what m should write next, in order: everything there is, or
+// at least max bytes of it. An empty batch means that there is nothing to write
+// now. The batch is kept in mem, in addition to those that are there already.
+//
+// Pending returns ErrBehind if a log no longer holds what m needs. The caller
+// should then call [Member.Finish] with drop. With [Config].Skipped it never
+// returns ErrBehind: the batch begins with the frame that Skipped returns.
+//
+// A batch that is not empty must be given to [Member.Advance] before the next
+// call of Pending.
 func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
@@ -95,7 +116,7 @@ func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 	}
 	left = m.merge(&b, left, max)
 	if b.bytes >= max {
-		b.addControl(left) // there may be a long wait for the next batch
+		b.addControl(left) // the next batch may take long to come
 	}
 	if b.bytes == 0 {
 		m.settleSilence(&b)
@@ -103,8 +124,9 @@ func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 	return b.batch(), nil
 }
 
-// settleSilence notes what m was given where that is nothing: messages of its
-// own, of which it wants no copy. Such a batch is not given to Advance.
+// settleSilence handles a batch without bytes. Such a batch is not given to
+// Advance. It can hold messages that m published and wants no copy of;
+// settleSilence notes that m was given them.
 func (m *Member) settleSilence(b *batcher) {
 	for i := range b.mem.pieces[b.pieces:] {
 		m.give(&b.mem.pieces[b.pieces+i])
@@ -116,10 +138,10 @@ func (m *Member) settleSilence(b *batcher) {
 	m.unbox()
 }
 
-// A batcher collects a batch.
+// A batcher collects the pieces of a batch.
 type batcher struct {
 	mem            *Memory
-	frames, pieces int // of mem, that belong to others
+	frames, pieces int // how many in mem belong to other batches
 	bytes          int
 }
 
@@ -132,7 +154,7 @@ func (b *batcher) add(frame []byte, p *piece) {
 	}
 }
 
-// addControl adds all of a list of control frames. It returns an empty list.
+// addControl adds all control frames of a list. It returns an empty list.
 func (b *batcher) addControl(list []private) []private {
 	for i := range list {
 		b.add(list[i].frame, &piece{kind: controlFrame, place: list[i].place})
@@ -144,9 +166,9 @@ func (b *batcher) batch() Batch {
 	return Batch{b.mem.frames[b.frames:], b.bytes, b.mem.pieces[b.pieces:]}
 }
 
-// Advance says that n bytes of a batch have been written. It returns how many
-// messages began among them, and whether the last frame (see Finish) is written
-// now.
+// Advance notes that n bytes of a batch have been written. It returns how many
+// messages began among these bytes, and whether the last frame (see
+// [Member.Finish]) is completely written.
 func (m *Member) Advance(b Batch, n int) (messages int, finished bool) {
 	s := m.shard
 	s.mu.Lock()
@@ -185,8 +207,9 @@ func (m *Member) Advance(b Batch, n int) (messages int, finished bool) {
 	return messages, finished
 }
 
-// cut makes p end with the frame in which its first n bytes end. It returns
-// what is left of that frame; frames is the whole piece.
+// cut shortens p so that it ends with the frame in which its first n bytes end.
+// It returns the unwritten part of that frame. frames holds the bytes of the
+// whole piece.
 func (p *piece) cut(frames []byte, n int) (left []byte) {
 	if n >= len(frames) {
 		return nil
@@ -201,8 +224,8 @@ func (p *piece) cut(frames []byte, n int) (left []byte) {
 	return p.chunk.buf[end:index[k].end]
 }
 
-// give notes that m was given p, or the beginning of its last frame. It returns
-// how many messages that were.
+// give notes that m was given p, whose last frame may be written only in part.
+// It returns the number of messages in p.
 func (m *Member) give(p *piece) (messages int) {
 	m.got = max(m.got, p.seq)
 	switch p.kind {
@@ -213,7 +236,7 @@ func (m *Member) give(p *piece) (messages int) {
 	case ownFrame:
 		before := len(m.out.own)
 		m.out.own = m.taken(m.out.own, p.place)
-		if p.copy && len(m.out.own) == before { // m had to skip in the meantime: this it has not missed
+		if p.copy && len(m.out.own) == before { // m skipped in the meantime, but has not missed this one
 			m.miss(-1)
 		}
 		if p.last {
@@ -226,22 +249,22 @@ func (m *Member) give(p *piece) (messages int) {
 		messages = int(p.to - p.from)
 		if c, to := p.cursor, p.chunk.first+uint64(p.to); c.next < to {
 			c.next = to
-		} else { // m had to skip in the meantime: these it has not missed
+		} else { // m skipped in the meantime, but has not missed these
 			m.miss(-messages)
 		}
 	}
 	return messages
 }
 
-// miss counts messages that m has missed, or that it has not if n is negative.
+// miss counts n messages as missed by m. A negative n takes back as many.
 func (m *Member) miss(n int) {
 	n = max(n, -int(m.missed))
 	m.missed += int32(n)
 	m.shard.missed += n
 }
 
-// taken removes the frames up to a place from the beginning of list: some may
-// be gone already.
+// taken removes the frames up to and including a place from the beginning of
+// list. Some of them may be gone already.
 func (m *Member) taken(list []private, place uint32) []private {
 	n := 0
 	for n < len(list) && int32(list[n].place-place) <= 0 {
@@ -255,14 +278,14 @@ func (m *Member) taken(list []private, place uint32) []private {
 	return list[n:]
 }
 
-// setRest says what is left of a frame that was written in part.
+// setRest notes the unwritten part of a frame that was written in part.
 func (m *Member) setRest(left []byte) {
 	if len(left) > 0 || len(m.out.rest) > 0 {
 		m.boxed().rest = left
 	}
 }
 
-// noteNews says that c has something to read. It requires the shard to be
+// noteNews notes that c has something to read. It requires the shard to be
 // locked.
 func (m *Member) noteNews(c *cursor) {
 	if !c.news {
@@ -271,9 +294,9 @@ func (m *Member) noteNews(c *cursor) {
 	}
 }
 
-// updateNews passes over what m was given in another way, and keeps those
-// cursors in m.news that have something to read. It reports whether the shard
-// must be woken to tell the logs how far m has read.
+// updateNews moves the cursors in m.news past what m was given in another way.
+// Then it keeps only those in m.news that have something to read. It reports
+// whether the shard must be woken to tell the logs how far m has read.
 func (m *Member) updateNews() (moved bool) {
 	s := m.shard
 	news := m.news
@@ -306,8 +329,8 @@ func (m *Member) updateNews() (moved bool) {
 	return moved
 }
 
-// isBehind reports whether a log has dropped what m has yet to read, or m must
-// give up its place.
+// isBehind reports whether a log has dropped entries that m still needs, or m
+// was expelled. It requires the shard to be locked.
 func (m *Member) isBehind() bool {
 	if m.behind {
 		return true
@@ -327,8 +350,8 @@ func (m *Member) Behind() bool {
 	return m.stage == present && m.shard.hub.config.Skipped == nil && m.isBehind()
 }
 
-// skip drops what m has yet to get of its topics, and its copies among that,
-// and counts it as missed. It requires the shard to be locked.
+// skip drops what m has not read of its topics, including its copies among
+// that, and counts it as missed. It requires the shard to be locked.
 func (m *Member) skip() {
 	for _, c := range m.news {
 		if n := c.visible(); n > c.next {
@@ -359,7 +382,8 @@ func (m *Member) skip() {
 	}
 }
 
-// dropButLast drops everything that is pending but the last frame.
+// dropButLast drops everything that is pending, except the last frame. It
+// requires m to be leaving and the shard to be locked.
 func (m *Member) dropButLast() {
 	last := m.out.own[len(m.out.own)-1]
 	m.out.own = m.out.own[:len(m.out.own)-1]
@@ -367,7 +391,7 @@ func (m *Member) dropButLast() {
 	m.boxed().own = append(m.boxed().own, last)
 }
 
-// expel makes m give up what it holds of the logs, because others need their
+// expel makes m give up what it holds of the logs, because others need the
 // memory. It requires the shard to be locked.
 func (m *Member) expel() {
 	m.expelled = true
@@ -388,8 +412,8 @@ func (m *Member) expel() {
 	}
 }
 
-// holds reports whether m has yet to take something that it was offered before
-// the last cut. It requires the shard to be locked.
+// holds reports whether m has not taken something yet that it was offered
+// before the last cut. It requires the shard to be locked.
 func (m *Member) holds() bool {
 	for _, c := range m.news {
 		if c.next < c.group.offered {
@@ -399,9 +423,9 @@ func (m *Member) holds() bool {
 	return false
 }
 
-// Unread returns how many messages wait for m: in its topics, as of its shard's
-// last turn, and its own. A message to several topics counts for each that m is
-// in.
+// Unread returns how many messages wait for m: those in its topics, as of its
+// shard's last turn, and its own posts. A message to several topics counts once
+// for each of them that m is in.
 func (m *Member) Unread() int {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()

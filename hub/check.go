@@ -2,9 +2,9 @@ package hub
 
 import "fmt"
 
-// Check returns what is wrong with the hub's own accounts, or nil. It is for
-// the end of tests: while members publish or read, what it compares may change
-// in between.
+// Check returns an error if the hub's own bookkeeping is inconsistent, and nil
+// otherwise. It is meant for the end of tests: while members publish or read,
+// the values that it compares may change in between.
 func (h *Hub) Check() error {
 	h.mu.Lock()
 	shards, topics := h.shards, make([]*topic, 0, len(h.topics))
@@ -73,7 +73,7 @@ func (t *topic) check() error {
 	return nil
 }
 
-// check looks at the cursors that the shard's members have in t.
+// check checks the cursors of the shard's members in t.
 func (s *Shard) check(t *topic) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

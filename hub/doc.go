@@ -2,41 +2,45 @@
 //
 // # The idea
 //
-// Publishing appends a frame to the log of its topic, once, however many
-// members the topic has. A member is a cursor into the log of each topic it is
-// in. When its turn comes it takes everything between its cursor and the head
-// of the log as a few slices, ready for one write. Under light load that is one
-// message, at once; under heavy load it is many, by itself. Nothing is queued,
-// copied or locked per message and member.
+// Publishing appends a frame to the log of its topic. It does so once, however
+// many members the topic has. A member is a cursor into the log of each topic
+// it is in. When its turn comes, it takes everything between its cursor and the
+// head of the log as a few slices, ready for one write. Under light load that
+// is one message, at once. Under heavy load it is many messages, without any
+// further mechanism. Nothing is queued, copied or locked per message and
+// member.
 //
-// What belongs to one member alone (its copy of what it published itself, and
-// what was posted to it) waits in a private queue beside its cursors.
+// Frames that belong to one member alone wait in a private queue beside its
+// cursors: its copies of what it published, and what was posted to it.
 //
 // # One order
 //
 // Every publish and every post gets the next number of one sequence. A member
-// receives what concerns it in the order of these numbers: logs and private
-// queue are merged by number. Two things with the same number are the same
-// message, of which the member gets one: that is how a sender gets its own copy
-// in place of everybody's, and how a message published to two topics reaches a
-// member of both only once.
+// receives its frames in the order of these numbers, because its logs and its
+// private queue are merged by number. Two frames with the same number are the
+// same message, and the member gets only one of them. That is how a sender gets
+// its own copy in place of the common one. It is also how a message that was
+// published to two topics reaches a member of both only once.
 //
 // # Shards
 //
-// Members are divided among shards. One goroutine runs a shard's turns: Turn
-// takes a picture of all logs that have news (the shard's cut), then wakes the
-// members concerned, each once. A member never sees beyond its shard's cut, so
-// all logs that it reads agree with each other.
+// Members are divided among shards. One goroutine runs the turns of a shard:
+// [Shard.Turn] takes a snapshot of all logs that have news (the shard's cut),
+// then wakes each member concerned once. A member never sees beyond its shard's
+// cut, so all logs that it reads agree with each other.
 //
 // # Bounds
 //
-// A log keeps what some member has yet to read, at most Limits.Topic bytes; all
-// logs together keep at most Limits.Total. Beyond that the oldest entries go,
-// and a member that still needed them is behind: it is told (ErrBehind), never
-// silently skipped. A member that takes what it is offered is never put behind:
-// a publish that would do so is refused (ErrBusy) until the shards caught up.
+// A log keeps what some member has not read yet, at most [Config].Backlog
+// bytes. All logs together keep at most half of [Config].Memory. Beyond that
+// the oldest entries are dropped. A member that still needed them is behind: it
+// is told so (ErrBehind, or the frame of Config.Skipped), never silently
+// skipped. A member that takes what it is offered never falls behind, because a
+// publish that would cause this is refused (ErrBusy) until the shards have
+// caught up.
 //
 // # What it does not do
 //
-// It has no sockets, no clock, no goroutines and no idea what the bytes mean.
+// It has no sockets, no clock and no goroutines, and it does not know what the
+// bytes mean.
 package hub

@@ -6,44 +6,48 @@ import (
 	"sync/atomic"
 )
 
-// A Topic names an audience. App keeps the topics of different apps apart.
+// A Topic names an audience. App separates the topics of different apps.
 type Topic struct{ App, Name string }
 
-// Config bounds what a hub keeps, in bytes, and says what becomes of readers
-// that are too slow. A zero means the default.
+// Config sets how much a hub keeps, in bytes, and what happens to readers that
+// are too slow. Negative values are not checked; each field says what they do.
 type Config struct {
-	// Backlog is what one topic's log holds for its slowest reader: at least
-	// eight times the largest frame. Default 1 MiB.
+	// Backlog is how much the log of one topic holds for its slowest
+	// reader. It must be at least eight times the largest frame. Zero means
+	// 1 MiB. With a negative value a log holds a single chunk of 1 KiB, or
+	// one frame if that is larger.
 	Backlog int
-	// Memory is what everything together may take: half of it is for logs, a
-	// quarter for posts and senders' own copies, a quarter for what callers
-	// of Reserve collect. Default 256 MiB.
+	// Memory is how much everything together may take. Half of it is for
+	// logs, a quarter for posts and senders' own copies, a quarter for what
+	// callers of [Hub.Reserve] collect. Zero means 256 MiB. With a negative
+	// value every publish to a topic that has members returns ErrTooLarge.
 	Memory int
-	// Posts is what may be posted to one member and not yet written.
-	// Default 256 KiB.
+	// Posts is how much may be posted to one member and not be written yet.
+	// Zero means 256 KiB. With a negative value every post returns ErrFull.
 	Posts int
-	// Skipped returns the frame that tells a member how many messages it has
+	// Skipped returns the frame that tells a member how many messages it
 	// missed. A member that falls behind then continues with the newest
-	// message. Without it, Pending returns ErrBehind.
+	// message. If Skipped is nil, [Member.Pending] returns ErrBehind
+	// instead.
 	Skipped func(messages int) []byte
 }
 
 var (
-	// ErrBehind means that the logs no longer hold what a member has yet to
-	// get.
+	// ErrBehind means that the logs no longer hold everything that a member
+	// needs, or that the member had to give its place up to others.
 	ErrBehind = errors.New("hub: the member fell behind")
 
 	// ErrBusy means that publishing now would overrun members that are
 	// keeping up, or needs memory that others are using. Nothing was
-	// published. Wait for Hub.Retry and try again.
+	// published. Wait for [Hub.Retry] and try again.
 	ErrBusy = errors.New("hub: no room for the message until others have read")
 
 	// ErrTooLarge means that a message, or its sender's copy of it, can never
-	// find room. Nothing was published.
+	// fit into the memory. Nothing was published.
 	ErrTooLarge = errors.New("hub: the message is too large for the hub's memory")
 
-	// ErrFull means that a member's posts would exceed Config.Posts. Nothing
-	// was posted.
+	// ErrFull means that a member's posts would exceed [Config].Posts, or that
+	// there is no memory for the post. Nothing was posted.
 	ErrFull = errors.New("hub: too much is posted to the member already")
 
 	// ErrGone means that a member has left, or that its last frame is queued.
@@ -54,37 +58,37 @@ var (
 // from any goroutine.
 //
 // Lock order: Shard.mu before Hub.mu. No two shards are locked at once. While
-// Hub.mu is held nothing is allocated that grows with a message, and nobody is
-// woken.
+// Hub.mu is held, nothing is allocated that grows with a message, and no shard
+// is woken.
 type Hub struct {
 	config   Config // set once
 	logLimit int    // set once
-	private  budget // of private frames
+	private  budget // for private frames
 	reserved budget
-	starving atomic.Bool // a member was refused for lack of private
+	starving atomic.Bool // a member was refused because private was used up
 
 	mu     sync.Mutex
 	seq    uint64 // the number of the last publish or post
 	mark   uint64 // the number of the last publish that was tried
 	topics map[Topic]*topic
 	shards []*Shard
-	due    []*Shard // to be woken as soon as mu is unlocked
+	due    []*Shard // woken as soon as mu is unlocked
 
-	retry   chan struct{} // closed when there may be room again; nil if nobody waits
-	refused []*Shard      // to be woken then: their members were told ErrBusy
+	retry   chan struct{} // closed when there may be room again; nil unless Retry was called
+	refused []*Shard      // woken at the same time, because their members got ErrBusy
 
 	logBytes int // footprint of all chunks
-	dropped  int // bytes of chunks that were ever dropped
-	weighed  int // dropped, when members were last compared by what they hold
-	expelled int // members that must give up what they hold, and have not yet
+	dropped  int // bytes of all chunks dropped since the start
+	weighed  int // value of dropped when members were last compared by what they hold
+	expelled int // members that must give up what they hold, but have not yet
 
-	// Topics whose logs nobody needs any more, the oldest of them first. Each
-	// keeps its last chunk for its next frame, unless another log needs the
-	// memory.
+	// Topics whose logs no member needs any more, in the order in which they
+	// became so. Each keeps its last chunk for its next frame, unless another
+	// log needs the memory.
 	spentFirst, spentLast *topic
 }
 
-// New returns a hub without shards.
+// New returns a hub without shards. [Hub.NewShard] adds one.
 func New(config Config) *Hub {
 	if config.Backlog == 0 {
 		config.Backlog = 1 << 20
@@ -101,36 +105,53 @@ func New(config Config) *Hub {
 	return h
 }
 
-// A Publication is a message on its way to everyone in its topics, each once.
-// Publish keeps none of its slices.
+// A Publication is a message for all members of its topics. Each member gets it
+// once. Publish keeps none of its slices.
 type Publication struct {
-	// From is who says it; nil if that is no member.
+	// From is the member that sends it, or nil if the sender is not a
+	// member.
 	From *Member
-	// Topics is where it goes. nil: to the topics that From is in.
+	// Topics are its destinations. Nil means all topics that From is in.
 	Topics []Topic
-	// Frame is what everyone gets, ready to be written.
+	// Frame is what every member gets, ready to be written.
 	Frame []byte
-	// Echo says what From gets if it is in one of the topics.
+	// Echo is what From gets if it is in one of the topics.
 	Echo Echo
-	// Copy is what From gets instead of Frame, with EchoCopy.
+	// Copy is what From gets instead of Frame if Echo is EchoCopy.
 	Copy []byte
 }
 
-// An Echo is what the sender of a message gets of it.
+// An Echo says what the sender of a message receives of it.
 type Echo uint8
 
 const (
-	EchoSame Echo = iota // what everyone gets
+	EchoSame Echo = iota // the same frame as everyone
 	EchoCopy             // a copy of its own
 	EchoNone             // nothing
 )
+
+// The call tree of Publish. Appending to a log and counting are all it does:
+// the members get the frame in the turns of their shards (see [Shard.Turn]).
+//
+//	Publish                  tries again with chunks allocated without a lock
+//	└─ tryPublish            locks; wakes the shards that are due afterwards
+//	   ├─ Member.publish     if a member sends it; its shard is locked
+//	   │  ├─ takePrivate     memory for the member's own copy
+//	   │  ├─ Hub.append      as below; returns the number of the message
+//	   │  └─ starve          if refused: be woken when there is memory
+//	   └─ Hub.append         the hub is locked
+//	      ├─ audience        the topics that have members, each once
+//	      ├─ makeRoomIn      a chunk with room in each log, or an error
+//	      ├─ refuse          if ErrBusy: be woken when there is room
+//	      ├─ log.append      copies the frame into the chunk
+//	      └─ announce        notes the shards that have something to read
 
 // Publish appends a frame to the log of each topic that has members.
 //
 // It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After
 // ErrBusy the shard of p.From is woken when it is worth trying again.
 //
-// Once a member's last frame is queued (see Member.Finish), Publish returns
+// Once a member's last frame is queued (see [Member.Finish]), Publish returns
 // ErrGone for it. So by the time a client receives its last frame, it has its
 // copy of everything it published.
 func (h *Hub) Publish(p Publication) error {
@@ -144,8 +165,8 @@ func (h *Hub) Publish(p Publication) error {
 	}
 }
 
-// errNoChunk means that a log needs a chunk, to be allocated while no lock is
-// held.
+// errNoChunk means that a log needs a chunk, which must be allocated while no
+// lock is held.
 var errNoChunk = errors.New("hub: no chunk")
 
 func (h *Hub) tryPublish(p *Publication, spare *spares) error {
@@ -170,9 +191,10 @@ func (h *Hub) tryPublish(p *Publication, spare *spares) error {
 	return err
 }
 
-// append appends p's frame to the logs of its topics: those in known, and for
-// each nil there, or beyond, the topic of that name in p. It returns the number
-// of the message. It requires h.mu, and From's shard to be locked.
+// append appends p's frame to the logs of its topics and returns the number of
+// the message. known may hold the topics in the order of p.Topics; a topic that
+// is nil there, or beyond its end, is looked up by its name in p. append
+// requires h.mu, and From's shard to be locked.
 func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64, err error) {
 	var buf [16]*topic
 	audience := h.audience(buf[:0], p.Topics, known)
@@ -193,7 +215,8 @@ func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64,
 	return h.seq, nil
 }
 
-// audience appends to dst each topic that has members, once. It requires h.mu.
+// audience appends to dst each topic that has members, without duplicates. It
+// requires h.mu.
 func (h *Hub) audience(dst []*topic, names []Topic, known []*topic) []*topic {
 	h.mark++
 	for i := range max(len(names), len(known)) {
@@ -212,7 +235,8 @@ func (h *Hub) audience(dst []*topic, names []Topic, known []*topic) []*topic {
 	return dst
 }
 
-// announce puts the topic's groups on their shards' lists of what is new.
+// announce puts the topic's groups on their shards' lists of groups with news.
+// It requires h.mu.
 func (h *Hub) announce(t *topic) {
 	for _, g := range t.groups {
 		if g.fresh {
@@ -226,7 +250,8 @@ func (h *Hub) announce(t *topic) {
 	}
 }
 
-// refuse remembers whom to wake when there may be room again.
+// refuse notes that from's shard must be woken when there may be room again. It
+// requires h.mu.
 func (h *Hub) refuse(from *Member) {
 	if from != nil && !from.shard.refused {
 		from.shard.refused = true
@@ -234,14 +259,15 @@ func (h *Hub) refuse(from *Member) {
 	}
 }
 
-// starve remembers to wake m's shard when private memory comes back, of which m
-// was refused n bytes. It appends to due the shards that the caller must wake.
+// starve notes that m was refused n bytes of private memory, so that m's shard
+// is woken when such memory comes back. It appends to due the shards that the
+// caller must wake.
 func (h *Hub) starve(m *Member, n int, due []*Shard) []*Shard {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refuse(m)
-	// giveBack looks whether somebody starves after it has given; here it is the
-	// other way round. So one of the two notices the other.
+	// starve sets starving, then checks for memory. giveBack gives memory, then
+	// checks starving. So at least one of the two notices the other.
 	h.starving.Store(true)
 	if h.private.fits(n) {
 		h.reconsider()
@@ -249,8 +275,8 @@ func (h *Hub) starve(m *Member, n int, due []*Shard) []*Shard {
 	return h.takeDue(due)
 }
 
-// giveBack gives back n bytes of private memory and wakes those who were refused
-// some. It requires the hub not to be locked.
+// giveBack gives back n bytes of private memory and wakes the shards whose
+// members were refused some. It requires the hub not to be locked.
 func (h *Hub) giveBack(n int) {
 	h.private.give(n)
 	if h.starving.Load() && h.starving.CompareAndSwap(true, false) {
@@ -260,7 +286,7 @@ func (h *Hub) giveBack(n int) {
 	}
 }
 
-// reconsider wakes everyone who was refused: there may be room now.
+// reconsider wakes everything that was refused, because there may be room now.
 // It requires h.mu.
 func (h *Hub) reconsider() {
 	if h.retry != nil {
@@ -276,8 +302,8 @@ func (h *Hub) reconsider() {
 }
 
 // Retry returns a channel that is closed when it may be worth repeating a
-// publish that was refused with ErrBusy. To miss nothing, ask for the channel
-// before trying to publish.
+// publish that was refused with ErrBusy. Get the channel before trying to
+// publish: otherwise room that appears in between is missed.
 func (h *Hub) Retry() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -287,7 +313,7 @@ func (h *Hub) Retry() <-chan struct{} {
 	return h.retry
 }
 
-// call has s woken when the hub is unlocked. It requires h.mu.
+// call notes that s must be woken when the hub is unlocked. It requires h.mu.
 func (h *Hub) call(s *Shard) {
 	if !s.called {
 		s.called = true
@@ -298,7 +324,8 @@ func (h *Hub) call(s *Shard) {
 // wakeable is how many shards can be woken without allocating.
 const wakeable = 32
 
-// takeDue appends to dst the shards to be woken once h.mu is unlocked.
+// takeDue appends to dst the shards that must be woken once h.mu is unlocked.
+// It requires h.mu.
 func (h *Hub) takeDue(dst []*Shard) []*Shard {
 	for i, s := range h.due {
 		s.called = false
@@ -309,7 +336,7 @@ func (h *Hub) takeDue(dst []*Shard) []*Shard {
 	return dst
 }
 
-// unlock unlocks the hub and wakes whoever has something to do now.
+// unlock unlocks the hub and wakes the shards that have something to do now.
 func (h *Hub) unlock() {
 	var buf [wakeable]*Shard
 	due := h.takeDue(buf[:0])

@@ -1,11 +1,11 @@
 package hub
 
-// Stats is a picture of the hub.
+// Stats is a snapshot of the hub.
 type Stats struct {
-	Topics    int    // that have members
-	LogBytes  int    // what the logs take
-	Memory    int    // what everything takes of Config.Memory
-	Delivered uint64 // messages handed to members, posts included
+	Topics    int    // topics that have members
+	LogBytes  int    // bytes that the logs take
+	Memory    int    // bytes that everything takes of Config.Memory
+	Delivered uint64 // messages handed to members, including posts
 	Missed    int    // messages that members had to skip
 }
 
@@ -24,8 +24,8 @@ func (h *Hub) Stats() Stats {
 	return st
 }
 
-// Topics calls yield with every topic that has subscribers and their number, in
-// no order, until it returns false.
+// Topics calls yield with every topic that has subscribers and with their
+// number, in no particular order, until yield returns false.
 func (h *Hub) Topics(yield func(name Topic, members int) bool) {
 	type row struct {
 		name    Topic
@@ -46,8 +46,8 @@ func (h *Hub) Topics(yield func(name Topic, members int) bool) {
 	}
 }
 
-// Members calls yield with the subscribers of a topic, in no order, until it
-// returns false. yield must not call the hub.
+// Members calls yield with the connections of a topic's subscribers, in no
+// particular order, until yield returns false. yield must not call the hub.
 func (h *Hub) Members(name Topic, yield func(Conn) bool) {
 	h.mu.Lock()
 	shards := h.shards
@@ -71,7 +71,7 @@ func (s *Shard) members(name Topic, yield func(Conn) bool) (more bool) {
 	if g == nil {
 		return true
 	}
-	for _, c := range g.cursors { // changed with the shard locked only
+	for _, c := range g.cursors { // the list changes only while the shard is locked
 		if c.until == forever && !yield(c.member.conn) {
 			return false
 		}
@@ -79,7 +79,7 @@ func (s *Shard) members(name Topic, yield func(Conn) bool) (more bool) {
 	return true
 }
 
-// Audience returns how many members are subscribed to one or more of the
+// Audience returns how many members are subscribed to at least one of the
 // topics.
 func (h *Hub) Audience(topics []Topic) int {
 	if len(topics) == 1 {

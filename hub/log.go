@@ -9,20 +9,23 @@ const (
 	minChunk = 1 << 10
 	maxChunk = 64 << 10
 
-	// bytesPerEntry is how much of a chunk an average frame is expected to fill.
-	// Shorter frames exhaust the index first; the chunk is then closed early.
+	// bytesPerEntry is how much of a chunk an average frame is expected to
+	// fill. Shorter frames use up the index first; the chunk is then closed
+	// early.
 	bytesPerEntry = 64
 	entrySize     = 16
 )
 
-// An entry says where a frame ends in its chunk, and its place in the order of the hub.
+// An entry says where a frame ends in its chunk, and which number it has in the
+// order of the hub.
 type entry struct {
 	seq uint64
 	end uint32
 }
 
-// A chunk is a run of a log: frames back to back, ready to be written.
-// Bytes and index entries below the head of any view never change, so views read them without a lock.
+// A chunk is a part of a log: frames back to back, ready to be written. Bytes
+// and index entries below the head of any view never change, so views read them
+// without a lock.
 type chunk struct {
 	// Set before the chunk is part of a log.
 	first uint64 // ordinal of the first entry
@@ -41,7 +44,7 @@ func newChunk(capacity int) *chunk {
 // entries is how many entries a chunk of that capacity has room for.
 func entries(capacity int) int { return max(capacity/bytesPerEntry, 1) }
 
-// footprint is what a chunk of that capacity takes, in bytes.
+// footprint is how many bytes of memory a chunk of that capacity takes.
 func footprint(capacity int) int { return capacity + entries(capacity)*entrySize }
 
 func (c *chunk) footprint() int { return footprint(len(c.buf)) }
@@ -57,16 +60,16 @@ func (c *chunk) start(i int) int {
 	return int(c.index[i-1].end)
 }
 
-// A log holds the frames of one topic that somebody may still need.
-// Entries are known by their ordinal: the first ever published has 0.
-// Guarded by Hub.mu.
+// A log holds the frames of one topic that some member may still need. An entry
+// is identified by its ordinal: the first frame ever published has 0. Guarded
+// by Hub.mu.
 type log struct {
-	chunks []*chunk // replaced, never changed, when chunks go: views share it
+	chunks []*chunk // shared with views: it is replaced when chunks are removed, never changed
 	head   uint64   // ordinal of the next entry
 	size   int      // footprint of chunks
 }
 
-// room returns a chunk that can take size more bytes, or nil.
+// room returns the chunk that can take size more bytes, or nil.
 func (l *log) room(size int) *chunk {
 	if len(l.chunks) == 0 {
 		return nil
@@ -78,9 +81,9 @@ func (l *log) room(size int) *chunk {
 	return c
 }
 
-// nextCapacity returns how large the chunk after the last should be, with room
-// for size bytes. A log that holds a backlog doubles its chunks, up to limit;
-// one that is read as fast as it is written keeps them small.
+// nextCapacity returns how large the chunk after the last one should be, with
+// room for size bytes. A log that holds a backlog doubles its chunks, up to
+// limit. A log that is read as fast as it is written keeps them small.
 func (l *log) nextCapacity(size, limit int) int {
 	capacity := minChunk
 	if n := len(l.chunks); n > 0 {
@@ -101,7 +104,7 @@ func (l *log) sizeFrom(ord uint64) int {
 	return size
 }
 
-// append requires room for the frame.
+// append appends a frame. It requires room for it.
 func (l *log) append(seq uint64, frame []byte) {
 	c := l.chunks[len(l.chunks)-1]
 	copy(c.buf[c.used:], frame)
@@ -113,7 +116,8 @@ func (l *log) append(seq uint64, frame []byte) {
 
 func (l *log) view() view { return view{l.chunks, l.head} }
 
-// A view is a log as it was at one moment. It is a value; reading it takes no lock.
+// A view is a log as it was at one moment. It is a value; reading it takes no
+// lock.
 type view struct {
 	chunks []*chunk
 	head   uint64
@@ -142,7 +146,8 @@ func (v view) tail() uint64 {
 	return v.chunks[0].first
 }
 
-// find returns the chunk that holds entry ord, and its place there. Requires tail <= ord < head.
+// find returns the chunk that holds entry ord, and the entry's index there. It
+// requires tail <= ord < head.
 func (v view) find(ord uint64) (*chunk, int) {
 	i := len(v.chunks) - 1
 	if v.chunks[i].first > ord {
@@ -158,7 +163,7 @@ func (v view) entries(c *chunk) int {
 	if c == last {
 		return int(v.head - c.first)
 	}
-	return c.n // a chunk that has a successor is closed: n is final
+	return c.n // a chunk that has a successor is closed, so n is final
 }
 
 // seq returns the number of entry ord.
@@ -167,9 +172,9 @@ func (v view) seq(ord uint64) uint64 {
 	return c.index[i].seq
 }
 
-// run returns the frames that the cursor reads at an ordinal and makes p their
-// piece: entries of one chunk that come before number limit, the first in any
-// case, then as many as it takes to reach max bytes.
+// run returns the frames that the cursor reads from ordinal at on, and
+// describes them in p. They are entries of one chunk with numbers below limit.
+// The first entry is always taken; more follow until max bytes are reached.
 func (c *cursor) run(at uint64, p *piece, limit uint64, max int) (frames []byte) {
 	chunk, i := c.group.view.find(at)
 	n := c.group.view.entries(chunk)

@@ -6,29 +6,28 @@ import (
 	"slices"
 )
 
-// A Conn is what the hub needs of the connection of a member.
+// A Conn is the part of a member's connection that the hub needs.
 type Conn interface {
-	// Wake is called during the shard's turn when the member has something to
-	// write: soon somebody should call Pending and Advance. It may be called
-	// once more just after Leave.
+	// Wake is called during the shard's turn when the member has something
+	// to write. [Member.Pending] and [Member.Advance] should then be called
+	// soon. Wake may be called once more just after Leave.
 	Wake()
 }
 
-// forever is the end of a cursor whose subscription lasts.
+// forever is the end of a cursor whose member is still subscribed.
 const forever = math.MaxUint64
 
-// A cursor is how far a member has read one log.
-// Guarded by the shard's mu.
+// A cursor marks how far a member has read one log. Guarded by the shard's mu.
 type cursor struct {
 	member *Member // nil when the cursor is detached
 	group  *group  // set once
 
-	// next is the ordinal of the first entry the member has not been given.
-	// Invariant: view.tail <= next. Falling below the tail is data loss: tell
-	// the client, never skip.
+	// next is the ordinal of the first entry that the member has not been
+	// given. Invariant: view.tail <= next. If it falls below the tail,
+	// messages are lost: tell the client, never skip them silently.
 	next uint64
-	// until is where the subscription ended: entries from here on are not for
-	// the member.
+	// until is where the subscription ended: the member does not get the
+	// entries from here on.
 	until uint64
 
 	slot int32 // group.cursors[slot] is this cursor
@@ -38,28 +37,30 @@ type cursor struct {
 // visible is the ordinal after the last entry that the cursor may read.
 func (c *cursor) visible() uint64 { return min(c.group.view.head, c.until) }
 
-// A private is a frame for one member alone: a post, or its own copy of what it
-// published, which then has the same number as the entry in the log.
+// A private is a frame for one member alone. It is either a post, or the
+// member's own copy of what it published. A copy has the same number as the
+// entry in the log.
 type private struct {
 	seq   uint64
-	frame []byte // empty: there is no copy
-	place uint32 // of Member.places
-	post  bool   // counts against Config.Posts
-	quiet bool   // is no message
-	last  bool   // nothing comes after it
+	frame []byte // empty: the member wants no copy
+	place uint32 // a number from Member.places
+	post  bool   // it counts against Config.Posts
+	quiet bool   // it is not counted as a message
+	last  bool   // it is the member's last frame
 }
 
-// size is what a private takes of the budget.
+// size is how much of the budget a private takes, in bytes.
 func (p *private) size() int { return len(p.frame) + privateOverhead }
 
-// privateOverhead is what a private takes beside its frame, in bytes.
+// privateOverhead is how much a private takes in addition to its frame, in
+// bytes.
 const privateOverhead = 48
 
-// An outbox is what waits for one member alone. Most members have nothing of
-// the kind most of the time.
+// An outbox holds what waits for one member alone. Most members have no such
+// frames most of the time.
 type outbox struct {
-	rest    []byte    // what is left of a frame that was written in part
-	control []private // frames that need not wait for messages; by number, like own
+	rest    []byte    // the unwritten end of a frame that was written in part
+	control []private // frames that may overtake messages; ordered by number, like own
 	own     []private
 	posts   int // bytes of posts in control and own
 	copies  int // bytes of copies in own
@@ -67,12 +68,13 @@ type outbox struct {
 
 func (o *outbox) empty() bool { return len(o.rest)+len(o.control)+len(o.own) == 0 }
 
-// size is what the frames in the outbox take of the budget, or a little more.
+// size is how much of the budget the frames in the outbox take. It may be a
+// little too high.
 func (o *outbox) size() int {
 	return o.posts + o.copies + (len(o.control)+len(o.own))*privateOverhead
 }
 
-// nothing is the outbox of all members that have nothing in it. It is never
+// nothing is the outbox of all members whose outbox is empty. It is never
 // written to.
 var nothing outbox
 
@@ -86,42 +88,43 @@ type stage uint8
 
 const (
 	_ stage = iota // not in the hub yet
-	// present: it may publish, subscribe and be posted to.
+	// present: it may publish, subscribe and receive posts.
 	present
-	// leaving: its last frame is queued. What was published and posted before
-	// is still to be written, and nothing is added.
+	// leaving: its last frame is queued. What was published and posted
+	// before is still written; nothing is added.
 	leaving
-	// left: it has been given its last frame, of which a rest may have yet to
-	// be written, or was taken out by Leave. It is in no topic.
+	// left: it has been given its last frame, or Leave took it out. The end of
+	// a last frame may still have to be written. It is in no topic.
 	left
 )
 
-// A Member is one connection's place in the hub. The zero Member is ready for
-// Join.
+// A Member is the place of one connection in the hub. The zero Member is ready
+// for [Shard.Join].
 type Member struct {
 	shard *Shard // set by Join
 
 	// Guarded by shard.mu.
 	conn   Conn              // nil before Join and after Leave
-	first  cursor            // of the first subscription, for it alone: most members have one
-	more   []*cursor         // of the others
-	byName map[Topic]*cursor // those of all cursors that last, if they are many
-	news   []*cursor         // with something to read
-	out    *outbox           // never nil after Join; boxed() is for writing
+	first  cursor            // of the first subscription only, because most members have just one
+	more   []*cursor         // of the other subscriptions
+	byName map[Topic]*cursor // the cursors without an end; nil while they are few
+	news   []*cursor         // cursors with something to read
+	out    *outbox           // never nil after Join; use boxed() to write to it
 
-	got    uint64 // the number of the last message it was given; all up to it have been
-	missed int32  // messages that it fell behind, and has yet to be told of
-	places uint32 // how many private frames there ever were
+	got    uint64 // the number of the last message it was given; it was given all before, too
+	missed int32  // messages that it missed and has not been told of
+	places uint32 // how many private frames it has had so far
 
 	stage    stage
 	queued   bool // in shard.queue
 	posted   bool // in shard.posted
-	behind   bool // a log does not hold what it needs, or it must not hold it
-	stuck    bool // its socket did not take all that was offered last
+	behind   bool // a log does not hold what it needs, or the member was expelled
+	stuck    bool // its socket did not take all of the last batch
 	expelled bool // counted in Hub.expelled
 }
 
-// Join makes m a member in shard s, in no topic. m must not have joined before.
+// Join makes m a member in shard s. It is in no topic yet. m must not have
+// joined before.
 func (s *Shard) Join(m *Member, conn Conn) {
 	m.shard = s
 	m.out = &nothing
@@ -131,7 +134,7 @@ func (s *Shard) Join(m *Member, conn Conn) {
 	s.mu.Unlock()
 }
 
-// Leave ends the membership at once. What is pending is dropped.
+// Leave ends the membership at once and drops what is pending.
 func (m *Member) Leave() {
 	s := m.shard
 	s.mu.Lock()
@@ -141,9 +144,9 @@ func (m *Member) Leave() {
 	s.mu.Unlock()
 }
 
-// drop takes m out of all topics and drops what is pending, but for the rest of
+// drop takes m out of all topics and drops what is pending. It keeps the end of
 // a frame that was written in part: without it the peer could not read what
-// follows. It requires the shard to be locked.
+// follows. drop requires the shard to be locked.
 func (m *Member) drop() {
 	h := m.shard.hub
 	h.mu.Lock()
@@ -157,7 +160,7 @@ func (m *Member) drop() {
 	m.discard(m.out.control)
 	m.discard(m.out.own)
 	if rest := m.out.rest; len(rest) > 0 {
-		m.out = &outbox{rest: bytes.Clone(rest)} // no longer part of a chunk
+		m.out = &outbox{rest: bytes.Clone(rest)} // a copy, so that it keeps no chunk in memory
 	} else {
 		m.out = &nothing
 	}
@@ -183,8 +186,8 @@ func (m *Member) discard(list []private) {
 	m.shard.hub.giveBack(n)
 }
 
-// settle notes that m no longer holds what it was expelled for. It requires
-// the shard and the hub to be locked.
+// settle notes that m no longer holds the memory that it was expelled for. It
+// requires the shard and the hub to be locked.
 func (h *Hub) settle(m *Member) {
 	if m.expelled {
 		m.expelled = false
@@ -193,8 +196,8 @@ func (h *Hub) settle(m *Member) {
 	}
 }
 
-// Subscribe puts m into a topic: it gets what is published from now on. It
-// returns false if m is in the topic already or is gone.
+// Subscribe adds m to a topic: m gets what is published from now on. It returns
+// false if m is in the topic already, or if m has left or is leaving.
 func (m *Member) Subscribe(name Topic) bool {
 	s := m.shard
 	s.mu.Lock()
@@ -218,8 +221,8 @@ func (m *Member) Subscribe(name Topic) bool {
 	return true
 }
 
-// cursors yields all of m's cursors that are attached. It requires the shard to
-// be locked.
+// cursors yields all of m's attached cursors. It requires the shard to be
+// locked.
 func (m *Member) cursors(yield func(*cursor) bool) {
 	if m.first.member != nil && !yield(&m.first) {
 		return
@@ -231,7 +234,7 @@ func (m *Member) cursors(yield func(*cursor) bool) {
 	}
 }
 
-// forget takes a detached cursor out of m's lists.
+// forget removes a detached cursor from m's lists.
 func (m *Member) forget(c *cursor) {
 	if i := slices.Index(m.more, c); i >= 0 {
 		m.more = slices.Delete(m.more, i, i+1)
@@ -239,8 +242,9 @@ func (m *Member) forget(c *cursor) {
 	m.news = remove(m.news, c)
 }
 
-// Topics appends to dst the names of the topics that m is subscribed to, or was
-// when it left, in the order in which it subscribed. Before Join there are none.
+// Topics appends to dst the names of the topics that m is subscribed to, in the
+// order in which it subscribed. After m has left, they are the topics that it
+// was subscribed to then. Before Join there are none.
 func (m *Member) Topics(dst []string) []string {
 	if m.shard == nil {
 		return dst
@@ -258,7 +262,8 @@ func (m *Member) Topics(dst []string) []string {
 	return dst
 }
 
-// fewCursors is how many cursors are looked through one by one.
+// fewCursors is up to how many cursors are searched one by one. With more,
+// byName is used.
 const fewCursors = 8
 
 func (m *Member) index() {
@@ -283,7 +288,7 @@ func (m *Member) find(name Topic) *cursor {
 	return nil
 }
 
-// Unsubscribe takes m out of a topic: it still gets what was published until
+// Unsubscribe removes m from a topic. m still gets what was published until
 // now. It returns false if m is not in the topic.
 func (m *Member) Unsubscribe(name Topic) bool {
 	s := m.shard
@@ -309,7 +314,7 @@ func (m *Member) Unsubscribe(name Topic) bool {
 	return true
 }
 
-// remove takes c out of a list whose order does not matter.
+// remove removes c from a list whose order does not matter.
 func remove(list []*cursor, c *cursor) []*cursor {
 	for i := range list {
 		if list[i] == c {
@@ -322,8 +327,8 @@ func remove(list []*cursor, c *cursor) []*cursor {
 	return list
 }
 
-// publish is Hub.Publish for a member. It appends to due the shards that the
-// caller must wake, and requires m's shard to be locked.
+// publish is [Hub.Publish] for a member. It appends to due the shards that the
+// caller must wake. It requires m's shard to be locked.
 func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard, error) {
 	var buf [16]*topic
 	known, inside := m.audience(buf[:0], p.Topics)
@@ -359,8 +364,9 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 	return due, nil
 }
 
-// audience appends to dst the topic of each name, or nil where m is not in it; or
-// all that m is in, if names is nil. inside says whether m is in one of them.
+// audience appends to dst the topic of each name, or nil if m is not in it. If
+// names is nil, it appends all topics that m is in. inside reports whether m is
+// in at least one of them.
 func (m *Member) audience(dst []*topic, names []Topic) (_ []*topic, inside bool) {
 	if names == nil {
 		for c := range m.cursors {
@@ -380,15 +386,17 @@ func (m *Member) audience(dst []*topic, names []Topic) (_ []*topic, inside bool)
 	return dst, inside
 }
 
-// Post appends a frame for m alone. It comes after everything published so far
-// and before everything published later. The frame must not be changed
-// afterwards. It returns ErrFull, ErrGone or nil.
+// Post appends a frame for m alone. m receives it after everything that was
+// published before this call, and before everything that is published later.
+// The frame must not be changed afterwards. Post returns ErrFull, ErrGone or
+// nil.
 func (m *Member) Post(frame []byte) error {
 	return m.post(private{frame: frame, post: true})
 }
 
-// PostControl is Post for a frame that is no message: it is not counted as one,
-// and where m's socket is slow it overtakes the messages that wait.
+// PostControl is like Post, for a frame that is not a message, such as a pong.
+// It is not counted as a message, and if m's socket is slow, it overtakes the
+// messages that wait.
 func (m *Member) PostControl(frame []byte) error {
 	return m.post(private{frame: frame, post: true, quiet: true})
 }
@@ -410,9 +418,10 @@ func (m *Member) post(p private) error {
 	return nil
 }
 
-// Finish posts m's last frame: what was published and posted before is still
-// delivered, and nothing after it. With drop, what is pending is dropped, apart
-// from the rest of a frame that was written in part. Only the first call counts.
+// Finish posts m's last frame. What was published and posted before is still
+// delivered; nothing is delivered after it. If drop is true, what is pending is
+// dropped, except the end of a frame that was written in part. Only the first
+// call has an effect.
 func (m *Member) Finish(frame []byte, drop bool) {
 	s := m.shard
 	s.mu.Lock()
@@ -459,7 +468,7 @@ func (m *Member) placed(p private) private {
 	return p
 }
 
-// boxed returns m's outbox for writing.
+// boxed returns m's outbox for writing. It requires the shard to be locked.
 func (m *Member) boxed() *outbox {
 	if m.out == &nothing {
 		s := m.shard
@@ -472,11 +481,12 @@ func (m *Member) boxed() *outbox {
 	return m.out
 }
 
-// maxOwn is how many frames an outbox has room for that is kept for the next
-// member that needs one.
+// maxOwn is how many frames the lists of an outbox may have room for if it is
+// kept for the next member.
 const maxOwn = 64
 
-// unbox gives the outbox back when there is nothing in it.
+// unbox gives the outbox back if it is empty. It requires the shard to be
+// locked.
 func (m *Member) unbox() {
 	if m.out == &nothing || !m.out.empty() {
 		return

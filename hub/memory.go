@@ -4,16 +4,17 @@ import "sync/atomic"
 
 // Config.Memory is divided: half is for logs, a quarter for private frames, a
 // quarter for what Reserve takes. So neither posts nor half-sent messages can
-// keep publishers from their logs, nor the other way round.
+// take the memory of the logs, and the logs cannot take theirs.
 
-// A budget is such a quarter.
+// A budget is one of the two quarters.
 type budget struct {
 	limit int64
 	used  atomic.Int64
 }
 
-// take takes n bytes, unless they are too many: then it takes none, not even for
-// a moment, because others would be refused for them.
+// take takes n bytes if that many are left, and reports whether it did.
+// Otherwise it takes none, not even for a moment, because other callers would
+// be refused in that moment.
 func (b *budget) take(n int) bool {
 	for {
 		used := b.used.Load()
@@ -26,16 +27,16 @@ func (b *budget) take(n int) bool {
 	}
 }
 
-// fits reports whether take would take n bytes.
+// fits reports whether n bytes are left.
 func (b *budget) fits(n int) bool { return b.used.Load()+int64(n) <= b.limit }
 
-// allowance is how many bytes of private frames a member may have though the
-// budget is used up. So members that do not read cannot keep those that do from
-// publishing small messages, nor from their answers and pongs.
+// allowance is how many bytes of private frames a member may have even though
+// the budget is used up. So members that do not read cannot stop those that do
+// from publishing small messages, or from getting their answers and pongs.
 const allowance = 1 << 10
 
-// takePrivate takes n bytes of private memory for m, if it may have them. It
-// requires the shard to be locked.
+// takePrivate takes n bytes of private memory for m and reports whether m may
+// have them. It requires the shard to be locked.
 func (m *Member) takePrivate(n int) bool {
 	h := m.shard.hub
 	if m.out.size()+n <= allowance {
@@ -45,21 +46,21 @@ func (m *Member) takePrivate(n int) bool {
 	return h.private.take(n)
 }
 
-// force takes n bytes even if they are too many.
+// force takes n bytes even if fewer are left.
 func (b *budget) force(n int) { b.used.Add(int64(n)) }
 
 func (b *budget) give(n int) { b.used.Add(-int64(n)) }
 
-// Reserve takes n bytes of the hub's memory for something that the hub does
-// not hold itself, such as the beginning of a message. It returns false if
-// there are too few. Release gives them back.
+// Reserve takes n bytes of the hub's memory for something that the hub does not
+// hold itself, such as the beginning of a message. It returns false if fewer
+// are left. [Hub.Release] gives them back.
 func (h *Hub) Reserve(n int) bool { return h.reserved.take(n) }
 
-// ReserveAnyway takes n bytes even if there are too few: for somebody who has
-// made others release as many.
+// ReserveAnyway takes n bytes even if fewer are left. It is for callers that
+// have made others release as many.
 func (h *Hub) ReserveAnyway(n int) { h.reserved.force(n) }
 
-// Release gives back n bytes that Reserve has taken.
+// Release gives back n bytes that Reserve or ReserveAnyway took.
 func (h *Hub) Release(n int) { h.reserved.give(n) }
 
 // spares are chunks that were allocated for a publish while no lock was held.
@@ -75,7 +76,8 @@ func (s *spares) allocate() {
 	s.wanted = s.wanted[:0]
 }
 
-// take returns a chunk of that capacity; or nil, and notes that it is wanted.
+// take returns a chunk of that capacity. If there is none, it returns nil and
+// notes that such a chunk is wanted.
 func (s *spares) take(capacity int) *chunk {
 	for i, c := range s.chunks {
 		if len(c.buf) == capacity {
@@ -89,11 +91,12 @@ func (s *spares) take(capacity int) *chunk {
 }
 
 // makeRoomIn makes room for a frame of size bytes at the head of each topic's
-// log. It returns ErrBusy if there is none now, ErrTooLarge if there never will
-// be, or errNoChunk if spare lacks chunks, which it then notes.
+// log. It returns ErrBusy if there is no room now, ErrTooLarge if there never
+// will be, and errNoChunk if spare lacks chunks; they are then noted in spare.
+// It requires h.mu, as do all methods below.
 func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error) {
 	for _, t := range audience {
-		h.unspend(t) // so that room for one is not taken from another
+		h.unspend(t) // so that no topic loses its chunk to another of the audience
 	}
 	for _, t := range audience {
 		if e := h.makeRoom(t, size, spare); e != nil {
@@ -105,7 +108,7 @@ func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error)
 	}
 	if err == ErrBusy {
 		for _, t := range audience {
-			h.dropRead(t) // it may be larger than what is needed
+			h.dropRead(t) // its spare chunk may be larger than what is needed
 		}
 		if len(audience)*footprint(max(size, minChunk)) > h.logLimit {
 			err = ErrTooLarge
@@ -121,10 +124,10 @@ func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error)
 
 // makeRoom makes room for a frame of size bytes at the head of t's log.
 //
-// Half of the topic's backlog is for what shards have yet to offer to their
-// members; the other half is for members whose sockets are slower than the
-// rest. The oldest chunks make room if they must: members that still need them
-// have fallen behind.
+// Half of the topic's backlog is for what shards have not offered to their
+// members yet. The other half is for members whose sockets are slower than the
+// rest. If there is no other room, the oldest chunks are dropped, and members
+// that still need them have fallen behind.
 func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 	l := &t.log
 	if l.room(size) != nil {
@@ -140,7 +143,7 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 	if ahead := l.sizeFrom(t.offered()); ahead > 0 && ahead+need > h.config.Backlog/2 {
 		return ErrBusy
 	}
-	old, freed := 0, 0 // chunks to drop, and what that frees
+	old, freed := 0, 0 // the number of chunks to drop, and the bytes that frees
 	older := func() {
 		freed += l.chunks[old].footprint()
 		old++
@@ -153,7 +156,7 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 			return ErrBusy
 		}
 		for offered := t.offered(); h.free()+freed < need; older() { // the topic's own slow readers pay
-			if l.size-freed <= maxChunk { // it has next to nothing
+			if l.size-freed <= maxChunk { // it has very little
 				h.expelHeaviest(0)
 				return ErrBusy
 			}
@@ -181,7 +184,7 @@ func (h *Hub) add(t *topic, c *chunk) {
 	h.logBytes += c.footprint()
 }
 
-// drop removes the oldest chunk of t's log, and wakes those who wait for memory.
+// drop removes the oldest chunk of t's log and wakes what waits for memory.
 func (h *Hub) drop(t *topic) {
 	h.remove(t)
 	h.reconsider()
@@ -197,8 +200,9 @@ func (h *Hub) remove(t *topic) {
 	h.dropped += n
 }
 
-// dropRead removes the chunks that every member has read. Nobody waits for their
-// memory, because whoever needs it can do the same: see makeSpace.
+// dropRead removes the chunks that every member has read. It wakes nothing: no
+// publisher waits for this memory, because whichever needs it can remove the
+// chunks itself (see makeSpace).
 func (h *Hub) dropRead(t *topic) {
 	tail := t.tail()
 	for len(t.log.chunks) > 0 && t.log.chunks[0].end() <= tail {
@@ -206,7 +210,7 @@ func (h *Hub) dropRead(t *topic) {
 	}
 }
 
-// trim drops the chunks that every member has read, but for the last one: the
+// trim drops the chunks that every member has read, except the last one: the
 // next frame may fit there.
 func (h *Hub) trim(t *topic) {
 	tail := t.tail()
@@ -216,8 +220,9 @@ func (h *Hub) trim(t *topic) {
 	h.noteSpent(t)
 }
 
-// makeSpace frees n bytes for a log if they are not free yet, of chunks that
-// everybody has read. It reports whether they are free now.
+// makeSpace makes sure that n bytes are free for a log. If they are not, it
+// removes chunks that every member has read. It reports whether n bytes are
+// free now.
 func (h *Hub) makeSpace(n int) bool {
 	for h.free() < n && h.spentFirst != nil {
 		first := h.spentFirst
@@ -227,15 +232,16 @@ func (h *Hub) makeSpace(n int) bool {
 	return h.free() >= n
 }
 
-// expelHeaviest makes the member that holds most of the logs' memory give it up,
-// if that is at least least bytes. It reports whether a member does so, or was
-// told to before: then there is memory soon.
+// expelHeaviest makes the member that holds most of the logs' memory give it
+// up, if it holds at least least bytes. It reports whether a member is giving
+// up memory, because of this call or an earlier one. If so, there is memory
+// soon.
 func (h *Hub) expelHeaviest(least int) bool {
 	if h.expelled > 0 {
 		return true
 	}
 	if least > 0 && h.dropped-h.weighed < h.logLimit/32 {
-		return false // nobody holds much more than when members were last compared
+		return false // no member holds much more than when they were last compared
 	}
 	h.weighed = h.dropped
 	m, holds := h.heaviest()
@@ -251,10 +257,10 @@ func (h *Hub) expelHeaviest(least int) bool {
 // free is how many bytes the logs may still take.
 func (h *Hub) free() int { return h.logLimit - h.logBytes }
 
-// heaviest returns the member that holds most of the logs' memory, and how
-// much that is. Only members that have been offered something and have not
-// taken it hold anything. What the slowest reader of a topic has yet to read
-// counts as held by that reader alone.
+// heaviest returns the member that holds most of the logs' memory, and how many
+// bytes it holds. A member holds only what it has been offered and has not
+// taken. What the slowest reader of a topic has not read yet counts as held by
+// that reader alone.
 func (h *Hub) heaviest() (m *Member, holds int) {
 	held := make(map[*Member]int)
 	for _, t := range h.topics {
@@ -275,8 +281,8 @@ func (h *Hub) heaviest() (m *Member, holds int) {
 	return m, holds
 }
 
-// noteSpent puts t into the list of topics whose chunks nobody needs, if that
-// is so.
+// noteSpent puts t into the list of topics whose chunks no member needs, if
+// that is the case.
 func (h *Hub) noteSpent(t *topic) {
 	if t.spent || len(t.log.chunks) == 0 {
 		return
@@ -294,7 +300,7 @@ func (h *Hub) noteSpent(t *topic) {
 	h.spentLast = t
 }
 
-// unspend takes t out of that list.
+// unspend takes t out of that list, if it is in it.
 func (h *Hub) unspend(t *topic) {
 	if !t.spent {
 		return

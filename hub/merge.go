@@ -1,15 +1,16 @@
 package hub
 
 // merge adds to b what m's logs and its private frames hold, by number, until
-// the batch has max bytes or more. It always ends with a whole frame. control is
-// a list of frames to be merged, too; merge returns what is left of it.
+// the batch has max bytes or more. The batch always ends with a whole frame.
+// control is a list of frames to be merged in as well; merge returns what is
+// left of it. It requires the shard to be locked.
 func (m *Member) merge(b *batcher, control []private, max int) (left []private) {
 	own, cut := m.out.own, m.shard.cut
 	got := m.got
 	logs := m.openLogs(b.mem.logs[:0])
 	b.mem.logs = logs
 	for {
-		for len(logs) > 0 && logs[0].seq <= got { // it came as m's own, or from another log
+		for len(logs) > 0 && logs[0].seq <= got { // m got it as its own copy, or from another log
 			logs = logs.advance(logs[0].at + 1)
 		}
 		if b.bytes >= max {
@@ -46,7 +47,7 @@ func (m *Member) merge(b *batcher, control []private, max int) (left []private) 
 	}
 }
 
-// first returns the number of the first frame in a list.
+// first returns the number of the first frame in a list, or forever.
 func first(list []private) uint64 {
 	if len(list) == 0 {
 		return forever
@@ -54,18 +55,19 @@ func first(list []private) uint64 {
 	return list[0].seq
 }
 
-// A logHeap holds cursors with something left to take; the one with the lowest
+// A logHeap holds cursors with entries left to take. The one with the lowest
 // number is first.
 type logHeap []logPlace
 
-// A logPlace is how far a merge has got with one log.
+// A logPlace is how far a merge has read one log.
 type logPlace struct {
 	cursor *cursor
-	at     uint64 // the ordinal of the first entry that is not taken yet
+	at     uint64 // ordinal of the first entry not taken yet
 	seq    uint64 // its number
 }
 
-// openLogs appends all cursors that have news, at the place they have read to.
+// openLogs appends all cursors that have news, at the place up to which they
+// were read, and makes the list a heap.
 func (m *Member) openLogs(logs logHeap) logHeap {
 	for _, c := range m.news {
 		if c.next < c.visible() {
@@ -78,8 +80,8 @@ func (m *Member) openLogs(logs logHeap) logHeap {
 	return logs
 }
 
-// advance moves the first place and restores the order; a log with nothing left
-// goes.
+// advance moves the first place on and restores the order. A log with nothing
+// left is removed.
 func (l logHeap) advance(to uint64) logHeap {
 	c := l[0].cursor
 	if to < c.visible() {
@@ -93,7 +95,7 @@ func (l logHeap) advance(to uint64) logHeap {
 	return l
 }
 
-// second returns the lowest number after the first cursor's.
+// second returns the lowest number after that of the first place, or forever.
 func (l logHeap) second() uint64 {
 	switch len(l) {
 	case 1:

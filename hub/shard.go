@@ -9,20 +9,20 @@ type Shard struct {
 	wake func() // set once; called without Hub.mu, but perhaps with mu held
 
 	mu        sync.Mutex
-	cut       uint64    // members get nothing that was numbered after this
+	cut       uint64    // members get no frame with a higher number
 	queue     []*Member // to be woken, in order
-	next      int       // in queue: those before have been woken
-	posted    []*Member // have frames of their own numbered after the cut
+	next      int       // queue[:next] have been woken
+	posted    []*Member // have private frames with numbers after the cut
 	moved     []*group  // members have read on, or left, since the last cut
 	tails     []tail    // of moved, during a cut
 	delivered uint64
 	missed    int       // messages that members had to skip
-	boxes     []*outbox // empty, for the next members that need one
+	boxes     []*outbox // empty ones, for the next members that need one
 
 	woken [64]Conn // owned by Turn
 
 	// Guarded by Hub.mu.
-	fresh    []*group // have entries after their view
+	fresh    []*group // groups with entries after their view
 	spare    []*group // memory for fresh
 	refused  bool     // in Hub.refused
 	called   bool     // in Hub.due
@@ -32,8 +32,9 @@ type Shard struct {
 // maxBoxes is how many empty outboxes a shard keeps.
 const maxBoxes = 1024
 
-// NewShard adds a shard. wake is called, possibly often and from any goroutine,
-// when the shard should take a turn. It must neither block nor call the hub.
+// NewShard adds a shard. wake is called when the shard should take a turn,
+// possibly often and from any goroutine. It must not block and must not call
+// the hub.
 func (h *Hub) NewShard(wake func()) *Shard {
 	s := &Shard{hub: h, wake: wake}
 	h.mu.Lock()
@@ -42,10 +43,23 @@ func (h *Hub) NewShard(wake func()) *Shard {
 	return s
 }
 
+// The call tree of Turn.
+//
+//	Turn
+//	├─ advanceCut            once all members in the queue have been woken
+//	│  ├─ findTail           how far the members of a group have read
+//	│  ├─ Hub.trim           drops chunks that every member has read
+//	│  ├─ Hub.reconsider     wakes refused publishers: there may be room
+//	│  ├─ Member.noteNews    the cursors that have something to read
+//	│  ├─ enqueue            their members, and those with posts
+//	│  └─ Member.expel       members that must give up what they hold
+//	├─ pop                   the next members of the queue
+//	└─ Conn.Wake             without locks; leads to Pending and Advance
+
 // Turn wakes up to max members that have something to write and reports whether
-// more are waiting. One goroutine at a time may run it. When all have been
-// woken it makes the next cut, so calling it until it returns false leaves
-// nobody with news.
+// more are waiting. Only one goroutine at a time may call it. When all members
+// have been woken, it makes the next cut. So after calling it until it returns
+// false, every member with news has been woken.
 func (s *Shard) Turn(max int) (more bool) {
 	s.mu.Lock()
 	if s.next == len(s.queue) {
@@ -74,8 +88,8 @@ func (s *Shard) Turn(max int) (more bool) {
 }
 
 // pop removes up to max members from the queue and stores their connections in
-// s.woken; the connection of a member that has left is nil. It returns how
-// many, and requires the shard to be locked.
+// s.woken; the connection of a member that has left is nil. It returns the
+// number of members. It requires the shard to be locked.
 func (s *Shard) pop(max int) (n int) {
 	n = min(max, len(s.queue)-s.next, len(s.woken))
 	for i, m := range s.queue[s.next:][:n] {
@@ -87,16 +101,17 @@ func (s *Shard) pop(max int) (n int) {
 	return n
 }
 
-// A tail is the ordinal of the first entry that a group's members may need, and
-// one of those that do.
+// A tail is the ordinal of the first entry that a member of a group may need,
+// and one of the members that need it.
 type tail struct {
 	ord     uint64
 	slowest *Member
 }
 
 // advanceCut makes what was published until now visible to the shard's members,
-// and tells the logs how far those have read. It requires an empty queue:
-// everybody has been offered what was visible before.
+// and tells the logs how far these members have read. It requires the shard to
+// be locked and its queue to be empty: every member has been offered what was
+// visible before.
 func (s *Shard) advanceCut() {
 	h := s.hub
 	s.tails = s.tails[:0]
@@ -163,8 +178,9 @@ func (s *Shard) enqueue(m *Member) {
 	}
 }
 
-// noteMoved puts g on the list of those whose tail the next cut looks at. It
-// reports whether the shard must be woken for that.
+// noteMoved puts g on the list of groups whose tail the next cut looks at. It
+// reports whether the shard must be woken for that. It requires the shard to be
+// locked.
 func (s *Shard) noteMoved(g *group) (first bool) {
 	if g.moved {
 		return false
@@ -174,7 +190,7 @@ func (s *Shard) noteMoved(g *group) (first bool) {
 	return len(s.moved) == 1
 }
 
-// findTail looks for the member that has the most to read.
+// findTail finds the member that has the most to read.
 func (g *group) findTail() tail {
 	t := tail{ord: g.view.head}
 	for _, c := range g.cursors {

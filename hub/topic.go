@@ -1,22 +1,22 @@
 package hub
 
-// A topic is a log and the members who read it, grouped by shard.
-// Guarded by Hub.mu.
+// A topic is a log and the members that read it, grouped by shard. Guarded by
+// Hub.mu.
 type topic struct {
 	name    Topic // set once
 	log     log
-	groups  []*group // those that have members
-	members int      // that are subscribed
-	mark    uint64   // the last publish that found the topic
+	groups  []*group // one for each shard that has members
+	members int      // number of subscribed members
+	mark    uint64   // Hub.mark of the last publish that found the topic
 
-	// Links of Hub.spentFirst. Invariant: a topic is in that list if its log has
-	// chunks and every member has read all of them, unless a publish is
-	// looking at it.
+	// Links of Hub.spentFirst. Invariant: a topic is in that list if its
+	// log has chunks and every member has read all of them. The topics that
+	// a publish is working on are the exception.
 	spent                bool
 	spentPrev, spentNext *topic
 }
 
-// A group is the members of one topic in one shard.
+// A group holds the members of one topic in one shard.
 type group struct {
 	topic *topic // set once
 	shard *Shard // set once
@@ -26,12 +26,12 @@ type group struct {
 	view    view // the log at the last cut
 	moved   bool // in shard.moved
 
-	// Guarded by Hub.mu; tail, offered, seen and slowest are changed with shard.mu
-	// locked, too.
+	// Guarded by Hub.mu. tail, offered, seen and slowest are changed only with
+	// shard.mu locked, too.
 	fresh bool // in shard.fresh
-	// Ordinals: every member has been offered the entries before offered and
-	// is being offered those before seen; none needs those before tail.
-	// Invariant: tail <= offered <= seen <= log.head.
+	// Ordinals. Every member has been offered the entries before offered,
+	// and is being offered those before seen. No member needs the entries
+	// before tail. Invariant: tail <= offered <= seen <= log.head.
 	tail, offered, seen uint64
 	slowest             *Member // one that needs the entry at tail; nil if none is known
 }
@@ -45,8 +45,8 @@ func (t *topic) group(s *Shard) *group {
 	return nil
 }
 
-// offered is the ordinal of the first entry that a shard may not have offered
-// to its members yet.
+// offered is the ordinal of the first entry that some shard may not have
+// offered to its members yet.
 func (t *topic) offered() uint64 {
 	ord := t.log.head
 	for _, g := range t.groups {
@@ -64,8 +64,8 @@ func (t *topic) tail() uint64 {
 	return ord
 }
 
-// attach makes c, which is new, m's cursor in the topic of that name. It requires
-// m's shard and the hub to be locked.
+// attach makes c, a new cursor, m's cursor in the topic of that name. It
+// requires m's shard and the hub to be locked.
 func (h *Hub) attach(c *cursor, m *Member, name Topic) {
 	t := h.topics[name]
 	if t == nil {
@@ -101,7 +101,7 @@ func (h *Hub) detach(c *cursor) {
 	}
 	c.member = nil
 	if last > 0 {
-		if g.shard.noteMoved(g) { // the log may have been waiting for this one
+		if g.shard.noteMoved(g) { // the log may have been waiting for this member
 			h.call(g.shard)
 		}
 		return
@@ -112,7 +112,7 @@ func (h *Hub) detach(c *cursor) {
 			break
 		}
 	}
-	h.reconsider() // nobody waits for this shard any more
+	h.reconsider() // publishers need not wait for this shard any more
 	if len(t.groups) > 0 {
 		h.trim(t)
 		return
