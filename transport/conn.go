@@ -10,23 +10,23 @@ import (
 	"crier/ws"
 )
 
-// A Conn is one WebSocket. The zero Conn is ready for Transport.Open.
+// A Conn is one WebSocket. The zero Conn is ready for [Transport.Open].
 //
 // Times are those of Transport.now.
 type Conn struct {
 	Member hub.Member
 
-	// What every delivery needs stands together, in one cache line.
+	// The fields that every delivery needs are together in one cache line.
 	mu     sync.Mutex
 	driver driver       // nil before it has a socket
 	full   atomic.Bool  // the socket takes no more for now
-	pinged atomic.Bool  // the client was pinged, and must give a sign of life
-	heard  atomic.Int64 // when it last gave one
-	active atomic.Int64 // when a message last went in or out
+	pinged atomic.Bool  // the client was pinged, and nothing has come from it since
+	heard  atomic.Int64 // when something last came from it
+	active atomic.Int64 // when a message was last received or written
 
-	// Owned by the one who reads.
+	// Owned by the goroutine that reads.
 	decoder  ws.Decoder
-	controls uint32 // frames that say nothing, in that second:
+	controls uint32 // frames without content, in the second below
 	second   uint32
 
 	rare atomic.Pointer[rare] // nil until it is needed
@@ -41,18 +41,18 @@ type Conn struct {
 	prev, next *Conn // in Transport.conns; guarded by Transport.mu
 }
 
-// A rare is what most connections never need.
+// A rare holds what most connections never need.
 type rare struct {
 	holding  holding
-	holdTill int64        // nothing is taken from the client before that; owned by the one who reads
-	begun    atomic.Int64 // when the message that is coming began; 0 if there is none
-	closed   atomic.Int64 // when it was first asked how long closing may take
-	ignored  int          // bytes read that count for nothing; owned by the line
-	until    int64        // when a connection that is closing has had its time; owned by the line
+	holdTill int64        // nothing is taken from the client before then; owned by the reading goroutine
+	begun    atomic.Int64 // when the unfinished message began to arrive; 0 if there is none
+	closed   atomic.Int64 // when timeToClose was first called
+	ignored  int          // bytes read and ignored; owned by the line
+	until    int64        // when a closing connection runs out of time; owned by the line
 	cause    error        // why the connection ends; nil while it is open. Guarded by Conn.mu
 }
 
-// rarely returns c's rare, and makes it if there is none.
+// rarely returns c's rare. It creates it if there is none.
 func (c *Conn) rarely() *rare {
 	if r := c.rare.Load(); r != nil {
 		return r
@@ -61,7 +61,8 @@ func (c *Conn) rarely() *rare {
 	return c.rare.Load()
 }
 
-// beginning returns when the message that is coming began; 0 if there is none.
+// beginning returns when the unfinished message began to arrive; 0 if there is
+// none.
 func (c *Conn) beginning() int64 {
 	if r := c.rare.Load(); r != nil {
 		return r.begun.Load()
@@ -71,19 +72,23 @@ func (c *Conn) beginning() int64 {
 
 // A driver moves the bytes of one connection.
 type driver interface {
-	// wake is called in the shard's turn when there is something to write. cause
-	// is why the connection ends; nil while it is open.
+	// wake is called in the shard's turn when there is something to write.
+	// cause is why the connection ends; nil while it is open.
 	wake(cause error)
-	// closing is called from any goroutine when the connection has got a cause, and the last frame is posted.
+	// closing is called when the connection has got a cause and the last
+	// frame is posted. It may be called from any goroutine.
 	closing()
-	// kill ends the connection without a word, soon. It may be called from any goroutine.
+	// kill ends the connection soon, without a close frame. It may be
+	// called from any goroutine.
 	kill()
 }
 
-// errFull says that the socket took a part, or nothing: somebody must wait for it.
+// errFull means that the socket took only a part of the bytes, or none. Its
+// owner must wait until it is writable.
 var errFull = errors.New("transport: the socket is full")
 
-// attach gives the connection its driver, unless it has been killed.
+// attach gives the connection its driver. It returns false if the connection
+// has been killed.
 func (c *Conn) attach(d driver) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,38 +111,41 @@ func (c *Conn) Wake() {
 	driver.wake(cause)
 }
 
-// begin notes when the message that is coming began; 0 if there is none.
+// begin notes when the unfinished message began to arrive; 0 if there is none.
 func (c *Conn) begin(at int64) {
 	if r := c.rare.Load(); r != nil || at != 0 {
 		c.rarely().begun.Store(at)
 	}
 }
 
-// held reports whether nothing is to be taken from the client for a while.
+// held reports whether nothing may be taken from the client at present.
 func (c *Conn) held() bool {
 	r := c.rare.Load()
 	return r != nil && r.holdTill > 0 && r.holdTill > c.transport.now()
 }
 
-// Receiver returns whom the connection belongs to.
+// Receiver returns the receiver that Open was given.
 func (c *Conn) Receiver() Receiver { return c.receiver }
 
-// Active returns when the last message went in or out.
+// Active returns when a message was last received or written.
 func (c *Conn) Active() time.Time {
 	ago := c.transport.now() - c.active.Load()
 	return time.Now().Add(-time.Duration(ago) * time.Millisecond)
 }
 
-// Hold takes nothing more from the client for a while. It may be called by
-// Receiver.Message only.
+// Hold makes the transport take nothing more from the client for the time d.
+// With zero or a negative d nothing changes. Hold may be called only by
+// [Receiver.Message].
 func (c *Conn) Hold(d time.Duration) {
 	c.rarely().holdTill = c.transport.now() + d.Milliseconds()
 }
 
 // Close ends the connection. The client first gets everything pending, then a
-// close frame with the reason that Receiver.Explain gives for cause; if that is
-// a Goodbye, with the client's code. A client that fell behind, or does not
-// answer, gets the close frame at once. Only the first call counts.
+// close frame with what [Receiver.Explain] returns for cause. If cause is a
+// [Goodbye], the close frame has the client's own code. A client that fell
+// behind ([hub.ErrBehind]) or does not answer pings (ErrSilent) gets the close
+// frame at once, and what is pending is dropped. Only the first call has an
+// effect.
 func (c *Conn) Close(cause error) {
 	var bye Goodbye
 	if errors.As(cause, &bye) {
@@ -151,7 +159,8 @@ func (c *Conn) Close(cause error) {
 	c.end(cause, c.receiver.Explain(cause), atOnce)
 }
 
-// end ends the connection because of cause, with say as the last frame. With drop, what is pending is dropped.
+// end ends the connection because of cause, with say as the last frame. If drop
+// is true, what is pending is dropped.
 func (c *Conn) end(cause error, say ws.Close, drop bool) {
 	c.mu.Lock()
 	if c.ending() != nil {
@@ -176,7 +185,7 @@ func (c *Conn) why() error {
 	return c.ending()
 }
 
-// ending is why. It requires c.mu.
+// ending returns what why does. It requires c.mu.
 func (c *Conn) ending() error {
 	if r := c.rare.Load(); r != nil {
 		return r.cause
@@ -194,7 +203,7 @@ func (c *Conn) kill() {
 	}
 }
 
-// ended is the last that a driver does, when the socket is closed.
+// ended is the last call that a driver makes, when the socket is closed.
 func (c *Conn) ended() {
 	c.mu.Lock()
 	cause := c.ending()
@@ -209,12 +218,12 @@ func (c *Conn) ended() {
 	c.transport.forget(c)
 }
 
-// closePatience is how many times as long as a client may take to answer a close
-// frame it may take, in all, to receive what is written before it.
+// closePatience bounds the time that a client has in all to receive what is
+// written before the close frame: this many times Config.Close.
 const closePatience = 24
 
-// timeToClose returns until when a connection that is closing may live if
-// nothing more happens to it.
+// timeToClose returns until when a closing connection may live if nothing more
+// happens on it.
 func (c *Conn) timeToClose(now int64) int64 {
 	closed := &c.rarely().closed
 	closed.CompareAndSwap(0, now)
@@ -222,15 +231,15 @@ func (c *Conn) timeToClose(now int64) int64 {
 	return min(now+limit, closed.Load()+closePatience*limit)
 }
 
-// checkBehind ends a connection that has fallen behind while its socket is full,
-// or has yet to come.
+// checkBehind ends a connection that has fallen behind while its socket is
+// full, or before it has a socket.
 func (c *Conn) checkBehind() {
 	if c.Member.Behind() {
 		c.Close(hub.ErrBehind)
 	}
 }
 
-// alive says that the client has given a sign of life.
+// alive notes that the client has shown that it is there.
 func (c *Conn) alive(now int64) {
 	c.heard.Store(now)
 	if c.pinged.Load() {
@@ -238,9 +247,9 @@ func (c *Conn) alive(now int64) {
 	}
 }
 
-// check looks for silence, and for a message without an end. It returns when to
-// look again. held says that nothing is taken from the client at present, which
-// is not its fault.
+// check looks for silence, and for a message that takes too long. It returns
+// when to check again. held means that the server is not taking anything from
+// the client at present, which is not the client's fault.
 func (c *Conn) check(now int64, held bool) (next int64) {
 	config := &c.transport.config
 	next = now + farAhead.Milliseconds()
@@ -258,7 +267,7 @@ func (c *Conn) check(now int64, held bool) (next int64) {
 		next = min(next, until)
 	}
 	if most := config.Message.Milliseconds(); most > 0 {
-		until := now + most // for one that begins right after this
+		until := now + most // for a message that begins right after this check
 		if begun := c.beginning(); begun > 0 {
 			until = begun + most
 		}
@@ -273,15 +282,15 @@ func (c *Conn) check(now int64, held bool) (next int64) {
 	return max(next, now+1)
 }
 
-// checkSilence pings a client that is silent, and closes one that stays so. It
-// returns when to look again.
+// checkSilence pings a client that is silent, and disconnects one that stays
+// silent. It returns when to check again.
 func (c *Conn) checkSilence(now, ping int64) (next int64) {
 	silent := now - c.heard.Load()
 	switch {
 	case silent < ping:
 	case !c.pinged.Swap(true):
 		c.Member.PostControl(ws.AppendFrame(nil, ws.Ping, nil))
-		silent = ping // it has as long again to answer, even if we slept
+		silent = ping // it gets the full time to answer, even if this check came late
 		c.heard.Store(now - silent)
 	case silent >= 2*ping:
 		c.Close(ErrSilent)
@@ -292,5 +301,5 @@ func (c *Conn) checkSilence(now, ping int64) (next int64) {
 	return now - silent + ping
 }
 
-// farAhead is when to look again at what needs no looking after.
+// farAhead is when to check again if there is nothing to check.
 const farAhead = time.Hour

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A delay is a line whose input waits for a time, which the wheel would keep
-// too roughly.
+// A delay is a line whose input waits for a time. The wheel is not precise
+// enough for it.
 type delay struct {
 	till int64 // as Transport.now
 	line *line
 }
 
-// A delayHeap holds delays; the one whose time comes first is first.
+// A delayHeap holds delays. The one with the earliest time is first.
 type delayHeap []delay
 
 func (h *delayHeap) add(l *line, till int64) { heap.Push(h, delay{till, l}) }
 
 func (h *delayHeap) pop() *line { return heap.Pop(h).(delay).line }
 
-// next returns when the first time comes, or the zero time if there is none.
+// next returns the earliest time, or the zero time if there is none.
 func (h delayHeap) next(started time.Time) time.Time {
 	if len(h) == 0 {
 		return time.Time{}

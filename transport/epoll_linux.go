@@ -11,22 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A poller tells which of a loop's sockets can be read or written: it is an epoll instance, and a bell to wake the loop.
+// A poller reports which of a loop's sockets can be read or written. It is an
+// epoll instance, with a bell that wakes the loop.
 //
-// The loop does not block in epoll_wait: its thread would keep one of the few processors that goroutines run on until the
-// runtime notices. An epoll descriptor can be polled itself, so the loop waits for it as for any socket, in the
-// runtime's own poller. https://man7.org/linux/man-pages/man7/epoll.7.html
+// The loop does not block in epoll_wait: its thread would keep one of the few
+// processors that goroutines run on until the runtime notices. An epoll
+// descriptor can itself be polled, so the loop waits for it as for any socket,
+// in the runtime's own poller.
+// https://man7.org/linux/man-pages/man7/epoll.7.html
 type poller struct {
 	fd     int
 	file   *os.File // owns fd
 	raw    syscall.RawConn
 	bell   int              // an eventfd
-	strike func(fd uintptr) // strikes the bell
+	strike func(fd uintptr) // rings the bell
 	till   time.Time        // the deadline of file
 	events [256]unix.EpollEvent
 }
 
-// What a socket can be polled for. It is always told of errors and of an end in both directions (gone).
+// What a socket can be polled for. Errors, and an end in both directions
+// (gone), are always reported.
 const (
 	readable = unix.EPOLLIN
 	writable = unix.EPOLLOUT
@@ -38,7 +42,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // for os.NewFile, to have it polled
+	if err := unix.SetNonblock(fd, true); err != nil { // so that os.NewFile registers it with the runtime's poller
 		unix.Close(fd)
 		return nil, fmt.Errorf("make an epoll descriptor pollable: %w", err)
 	}
@@ -52,7 +56,8 @@ func newPoller() (*poller, error) {
 		p.file.Close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	// Edge-triggered: each ring is one event, and the count in the eventfd need never be read.
+	// Edge-triggered: each ring is one event, and the count in the eventfd need
+	// never be read.
 	if err := p.add(p.bell, readable|unix.EPOLLET); err != nil {
 		p.close()
 		return nil, err
@@ -60,9 +65,10 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// close lets go of the descriptors, when nobody rings any more.
+// close closes the descriptors. No other goroutine may ring any more, except
+// one that has begun already.
 func (p *poller) close() {
-	p.file.Close() // waits for those who do
+	p.file.Close() // waits for calls of ring that have begun
 	unix.Close(p.bell)
 }
 
@@ -74,11 +80,13 @@ func (p *poller) add(fd int, interest uint32) error {
 }
 
 func (p *poller) change(fd int, interest uint32) {
-	// It cannot fail for a descriptor that was added, https://man7.org/linux/man-pages/man2/epoll_ctl.2.html.
+	// It cannot fail for a descriptor that was added.
+	// https://man7.org/linux/man-pages/man2/epoll_ctl.2.html
 	unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: interest, Fd: int32(fd)})
 }
 
-// ready returns what has happened. The slice is good until the next call.
+// ready returns what has happened, without waiting. The slice is valid until
+// the next call.
 func (p *poller) ready() []unix.EpollEvent {
 	n, err := unix.EpollWait(p.fd, p.events[:], 0)
 	if err != nil { // EINTR: there is nothing for now
@@ -87,8 +95,8 @@ func (p *poller) ready() []unix.EpollEvent {
 	return p.events[:n]
 }
 
-// wait returns what has happened, and waits for it, but not beyond till if that
-// is a time.
+// wait waits until something has happened and returns it. It returns nothing
+// when the time till comes, unless till is the zero time.
 func (p *poller) wait(till time.Time) (events []unix.EpollEvent) {
 	if till != p.till {
 		p.till = till
@@ -101,19 +109,21 @@ func (p *poller) wait(till time.Time) (events []unix.EpollEvent) {
 	return events
 }
 
-// ring ends wait. It may be called from any goroutine at any time: after close it
-// does nothing, because the bell's number may be another file's by then.
+// ring ends wait. It may be called from any goroutine at any time. After close
+// it does nothing, because the bell's descriptor may belong to another file by
+// then.
 func (p *poller) ring() { p.raw.Control(p.strike) }
 
-// one is what a ring adds to the count of the eventfd, which does not overflow in
-// a lifetime.
+// one is what a ring adds to the count of the eventfd. The count does not
+// overflow in the lifetime of a process.
 var one = func() (b [8]byte) {
 	binary.NativeEndian.PutUint64(b[:], 1)
 	return b
 }()
 
-// The calls below do not tell the runtime that they are under way: on a non-blocking socket they take no longer than
-// copying the bytes. They are send and recv because write and read take a longer way through the kernel.
+// The calls below do not tell the runtime that they are under way: on a
+// non-blocking socket they take no longer than copying the bytes. They use send
+// and recv because write and read take a longer way through the kernel.
 
 const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
@@ -131,7 +141,8 @@ func send(fd int, b []byte) (int, error) {
 	return transferred(n, errno)
 }
 
-// sendVectors is sendmsg(2), for at most maxVectors vectors. The caller provides memory for the header.
+// sendVectors is sendmsg(2), for at most maxVectors vectors. The caller
+// provides the memory for the header.
 func sendVectors(fd int, vectors []unix.Iovec, header *unix.Msghdr) (int, error) {
 	header.Iov = unsafe.SliceData(vectors)
 	header.SetIovlen(len(vectors))

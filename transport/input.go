@@ -11,7 +11,7 @@ import (
 // An input is what a client sent and has not been handled yet.
 type input struct {
 	rest    []byte
-	refused bool // message was refused because the hub is busy: it comes first
+	refused bool // the hub was busy: message comes before rest
 	message ws.Message
 }
 
@@ -20,27 +20,28 @@ type pause uint8
 
 const (
 	none pause = iota
-	// untilRetry: the hub has no room for a message. The client is slowed down
-	// before anybody else loses anything.
+	// untilRetry: the hub has no room for a message. The sender is slowed down
+	// before anyone else loses anything.
 	untilRetry
-	// untilRead: the client has not read what it caused: its socket is full,
-	// or many answers wait.
+	// untilRead: the client must read first. Its socket is full, or too many
+	// answers wait for it.
 	untilRead
 	// untilTime: rare.holdTill has not come.
 	untilTime
 )
 
-// maxAnswers is how many bytes of answers, or of its own copies, a client may
-// have waiting before it is read again.
+// maxAnswers is how many bytes of answers and of its own copies may wait for a
+// client. Beyond that, nothing more is read from it.
 const maxAnswers = 64 << 10
 
-// errClosed says that the client's close frame has come: what it sends after
-// that counts for nothing.
+// errClosed means that the client's close frame has come. What it sends after
+// that is ignored.
 var errClosed = errors.New("transport: the client has closed")
 
 // take handles messages until there are no more, one must wait, or the input
-// ends: with errClosed, ErrNoMemory, or a fault (a ws.Close). When the connection is closing,
-// all that counts is the client's close frame.
+// ends. The end is reported as errClosed, ErrNoMemory, or a fault (a ws.Close).
+// When the connection is closing, everything but the client's close frame is
+// ignored.
 func (c *Conn) take(in *input) (pause, error) {
 	wait, err := c.takeMessages(in)
 	if err == nil && !c.account(in.size(wait)) {
@@ -102,31 +103,32 @@ func (c *Conn) takeMessages(in *input) (pause, error) {
 	}
 }
 
-// account notes how much memory the client's messages take that are not handled:
-// waiting bytes of input, and what has come of a message that is on its way,
-// which begins now if it has not. It reports false if there is no such memory.
+// account notes how much memory the client's unhandled messages take: waiting
+// bytes of input, and the part of an unfinished message that has arrived. If
+// such a message has just begun, account notes the time. It returns false if
+// there is not enough memory.
 func (c *Conn) account(waiting int) bool {
 	coming := c.decoder.Held()
 	switch {
 	case coming == 0:
 		c.begin(0)
 	case c.beginning() == 0:
-		c.begin(c.heard.Load()) // it was heard just now
+		c.begin(c.heard.Load()) // it was read just now
 	}
 	return c.transport.unfinished.hold(c, coming+waiting)
 }
 
-// When a connection is closing, what its client sends counts for nothing. Beyond
-// maxIgnored bytes it is read slowly, so that the client does not keep a
-// processor busy; it is read at all because a socket that is closed with unread
-// bytes takes the close frame with it.
+// When a connection is closing, what its client sends is ignored. It is read
+// nevertheless, because closing a socket with unread bytes would discard the
+// close frame. Beyond maxIgnored bytes it is read slowly, so that the client
+// does not keep a processor busy.
 const (
 	maxIgnored  = 1 << 20
 	ignorePause = 50 * time.Millisecond // between two reads
 )
 
-// stopDecoding lets go of what the decoder holds: nothing that comes means
-// anything any more.
+// stopDecoding releases what the decoder holds, because what the client sends
+// has no meaning any more.
 func (c *Conn) stopDecoding() {
 	c.decoder = ws.Decoder{}
 	c.account(0)
@@ -135,8 +137,8 @@ func (c *Conn) stopDecoding() {
 // mustRead reports whether the client must read before more is taken from it.
 func (c *Conn) mustRead() bool { return c.full.Load() || c.Member.Waiting() > maxAnswers }
 
-// handle returns errClosed, a fault, or hub.ErrBusy: then nothing has happened
-// yet.
+// handle handles one message. It returns errClosed, a fault, or hub.ErrBusy.
+// After hub.ErrBusy nothing has happened yet.
 func (c *Conn) handle(m ws.Message) error {
 	if (m.Op.IsControl() || m.Empty > 0) && c.restless(1+uint32(m.Empty)) {
 		c.Close(ErrRestless)
@@ -160,20 +162,21 @@ func (c *Conn) handle(m ws.Message) error {
 	return nil
 }
 
-// leave ends the connection because of the last that has come from its client,
-// when the receiver has said its last.
+// leave ends the connection because of the last thing that came from its
+// client. It does so at once, unless the receiver still has something to send.
 func (c *Conn) leave(cause error) {
 	if c.closing() || !c.receiver.Leaving(cause) {
 		c.Close(cause)
 	}
 }
 
-// maxControls is how many frames a client may send in a second that say
-// nothing, which are control frames and empty fragments: many more than any that
-// means well, and too few to keep a processor busy.
+// maxControls is how many frames without content a client may send in a second:
+// control frames and empty fragments. That is many more than a well-meaning
+// client sends, and too few to keep a processor busy.
 const maxControls = 100_000
 
-// restless counts such frames, and reports whether those were too many.
+// restless counts such frames and reports whether there were too many in this
+// second.
 func (c *Conn) restless(frames uint32) bool {
 	if second := uint32(c.heard.Load() / 1000); second != c.second {
 		c.second, c.controls = second, 0
@@ -187,7 +190,7 @@ func (c *Conn) deliver(m ws.Message) error {
 	if errors.Is(err, hub.ErrBusy) {
 		return err
 	}
-	c.active.Store(c.heard.Load()) // it was heard just now
+	c.active.Store(c.heard.Load()) // it was read just now
 	if err != nil {
 		c.Close(err)
 	}

@@ -10,26 +10,26 @@ import (
 	"crier/ws"
 )
 
-// A line drives a connection on a loop, which alone may touch it, but for
+// A line drives a connection on a loop. Only the loop may touch it, except for
 // closing and kill.
 type line struct {
 	conn *Conn
 	loop *loop
-	held *input // what must wait before more is read; nil if nothing
+	held *input // input that must be handled before more is read; nil if none
 
 	fd       int32  // negative when the socket is closed; changed with conn.mu held
 	received uint32 // what the client had received when it was last checked
-	interest uint8  // what the poller looks for
+	interest uint8  // what the poller reports
 	phase    phase
 	pause    pause // why held must wait
-	hungUp   bool  // the client has sent its close frame, or the end of its stream: nothing more will come
-	deaf     bool  // the client broke the protocol: what it sends after that means nothing
+	hungUp   bool  // the client sent its close frame or ended its stream: nothing more will come
+	deaf     bool  // the client broke the protocol: what it sends now has no meaning
 	muted    bool  // nothing is read for a while
 	queued   bool  // in loop.held
 	ready    bool  // in loop.ready
 
 	// For the wheel.
-	waits      bool // is on it
+	waits      bool // it is on the wheel
 	slot       uint8
 	prev, next *line
 }
@@ -43,22 +43,44 @@ type line struct {
 type phase uint8
 
 const (
-	// opened: messages go both ways. Ends with Conn.Close, a fault, or the
-	// client's close frame (closing), or when the socket fails (ended).
+	// opened: messages go both ways. The phase ends with Conn.Close, a fault,
+	// or the client's close frame (next: closing), or when the socket fails
+	// (next: ended).
 	opened phase = iota
-	// closing: there is a cause. What the client sends is ignored, but for its
-	// close frame. Ends when the last frame is written (flushed; ended if the
-	// client has hung up), or when the client has received nothing for
-	// Config.Close.
+	// closing: there is a cause. What the client sends is ignored, except its
+	// close frame. The phase ends when the last frame is written (next:
+	// flushed, or ended if the client has hung up), or when the client has
+	// received nothing for Config.Close (next: ended).
 	closing
-	// flushed: the last frame is written; the client has yet to hang up. Ends
-	// when it does, or after Config.Close.
+	// flushed: the last frame is written, and the client has not hung up yet.
+	// The phase ends when it does, or after Config.Close.
 	flushed
 	// ended: the socket is closed, and Receiver.Closed was called.
 	ended
 )
 
-// open takes the socket over from whoever made the handshake.
+// The call tree of a line. The loop calls all of it, in each round (see
+// loop.run).
+//
+//	open                     adopt: from now on the poller reports the socket
+//	event                    the poller reports the socket
+//	├─ queueWrite            writable: the line is written to in this round
+//	├─ read                  readable: a single read call
+//	│  ├─ ignore             the connection ends: slow a noisy client down
+//	│  └─ take               decodes and hands messages to the Receiver
+//	│     ├─ Conn.take       until the input ends or must wait
+//	│     ├─ queueHeld       the input waits: try again in a later round
+//	│     └─ Conn.leave      a fault: the Receiver may still send something
+//	└─ end                   the socket failed
+//	wake                     the shard's turn: the hub has something to write
+//	└─ queueWrite
+//	draft, send, settle      flush: Pending, the write, Advance
+//	├─ Conn.Close            the member fell behind
+//	└─ resumeIfRead          the client has read enough: take held input
+//	resume, delayed          held input may go on
+//	onTimer                  silence, idleness, endless messages, slow closing
+
+// open takes the socket over from the goroutine that did the handshake.
 func (l *line) open() {
 	loop := l.loop
 	for len(loop.lines) <= int(l.fd) {
@@ -77,7 +99,7 @@ func (l *line) open() {
 	l.wake(l.conn.why()) // there may have been news before there was a socket
 }
 
-// event says what the socket is ready for.
+// event handles what the poller reports about the socket.
 func (l *line) event(what uint32) {
 	if what&writable != 0 {
 		l.conn.full.Store(false)
@@ -99,10 +121,10 @@ func (l *line) read() {
 	buf := l.loop.buf[:]
 	n, err := receive(int(l.fd), buf)
 	switch {
-	case errors.Is(err, errFull): // nothing, after all
+	case errors.Is(err, errFull): // there was nothing to read after all
 	case err != nil || n == 0 && (l.phase == flushed || !l.deaf && !l.conn.closing()):
 		l.end()
-	case n == 0: // the last frame is still to be written, and perhaps to be posted
+	case n == 0: // the last frame is not written yet, and perhaps not even posted
 		l.hungUp = true
 		l.updateInterest()
 	default:
@@ -117,7 +139,7 @@ func (l *line) read() {
 	}
 }
 
-// ignore slows a client down that sends too much of what counts for nothing.
+// ignore slows down a client that sends too much while its bytes are ignored.
 func (l *line) ignore(n int) {
 	rare := l.conn.rarely()
 	if rare.ignored += n; rare.ignored > maxIgnored {
@@ -127,14 +149,14 @@ func (l *line) ignore(n int) {
 	}
 }
 
-// delayed is called when the time has come that the line was waiting for.
+// delayed is called when the time that the line waited for has come.
 func (l *line) delayed() {
 	l.muted = false
 	l.queueHeld()
 	l.updateInterest()
 }
 
-// take handles what the client sent, as far as it goes now.
+// take handles what the client sent, as far as possible now. The rest is held.
 func (l *line) take(in *input) {
 	wait, err := l.conn.take(in)
 	if l.pause = wait; wait != none {
@@ -164,13 +186,13 @@ func (l *line) take(in *input) {
 	l.updateInterest()
 }
 
-// goDeaf notes that the client cannot be listened to any more.
+// goDeaf notes that nothing the client sends can be understood any more.
 func (l *line) goDeaf() {
 	l.deaf = true
 	l.conn.stopDecoding()
 }
 
-// clone makes what must wait independent of the loop's buffer.
+// clone copies input that must wait, because the loop's buffer is used again.
 func (in *input) clone() *input {
 	c := &input{rest: append([]byte(nil), in.rest...), refused: in.refused}
 	if in.refused {
@@ -179,7 +201,7 @@ func (in *input) clone() *input {
 	return c
 }
 
-// queueHeld has the loop resume the line in this round, or the next.
+// queueHeld makes the loop resume the line in this round or the next.
 func (l *line) queueHeld() {
 	if !l.queued && l.held != nil {
 		l.queued = true
@@ -187,7 +209,7 @@ func (l *line) queueHeld() {
 	}
 }
 
-// resume handles what was held.
+// resume handles the input that was held.
 func (l *line) resume() {
 	l.queued = false
 	if held := l.held; held != nil && l.phase != ended {
@@ -196,7 +218,7 @@ func (l *line) resume() {
 	}
 }
 
-// updateInterest tells the poller what the line can make use of.
+// updateInterest tells the poller which events the line can use.
 func (l *line) updateInterest() {
 	if l.phase == ended {
 		return
@@ -214,7 +236,7 @@ func (l *line) updateInterest() {
 	}
 }
 
-// wake implements driver. It is called in the shard's turn, which the loop takes.
+// wake implements driver. The loop calls it in the shard's turn.
 func (l *line) wake(cause error) {
 	if cause != nil && l.phase == opened {
 		l.phase = closing
@@ -222,7 +244,7 @@ func (l *line) wake(cause error) {
 			l.held = nil
 			l.goDeaf()
 		}
-		l.queueHeld() // what the client has sent already may end with its close frame
+		l.queueHeld() // the held input may end with the client's close frame
 		l.giveTime()
 		l.updateInterest()
 	}
@@ -233,7 +255,7 @@ func (l *line) wake(cause error) {
 	l.queueWrite()
 }
 
-// giveTime lets a connection that is closing live for a while longer.
+// giveTime gives a closing connection some more time.
 func (l *line) giveTime() {
 	until := l.conn.timeToClose(l.loop.now)
 	l.conn.rarely().until = until
@@ -243,7 +265,7 @@ func (l *line) giveTime() {
 	l.loop.wheel.add(l, until)
 }
 
-// queueWrite has the loop write what is new, in this round.
+// queueWrite makes the loop write what is new, in this round.
 func (l *line) queueWrite() {
 	if !l.ready && l.phase != ended {
 		l.ready = true
@@ -251,7 +273,8 @@ func (l *line) queueWrite() {
 	}
 }
 
-// A draft is what a line is to write. sent is how much of it the socket took.
+// A draft is what will be written on a line. sent is how many of its bytes the
+// socket took.
 type draft struct {
 	line  *line
 	batch hub.Batch
@@ -259,7 +282,7 @@ type draft struct {
 	err   error
 }
 
-// draft takes what there is to write.
+// draft gets from the hub what there is to write.
 func (l *line) draft() draft {
 	l.ready = false
 	if l.phase == ended || l.conn.full.Load() {
@@ -268,12 +291,13 @@ func (l *line) draft() draft {
 	b, err := l.conn.Member.Pending(&l.loop.memory, maxWrite)
 	if errors.Is(err, hub.ErrBehind) {
 		l.conn.Close(hub.ErrBehind)
-		b, _ = l.conn.Member.Pending(&l.loop.memory, maxWrite) // the rest of a frame, and the last one
+		b, _ = l.conn.Member.Pending(&l.loop.memory, maxWrite) // what is left of a frame, and the last frame
 	}
 	return draft{line: l, batch: b}
 }
 
-// send writes the draft, in one call if it can be.
+// send writes the draft in one system call. If there are more than maxVectors
+// frames, the others wait.
 func (d *draft) send() {
 	fd, loop := int(d.line.fd), d.line.loop
 	switch frames := d.batch.Frames; len(frames) {
@@ -295,7 +319,7 @@ func (d *draft) send() {
 	}
 }
 
-// settle notes what has become of the draft.
+// settle handles the result of send.
 func (d *draft) settle() {
 	l := d.line
 	if l.phase == ended || d.batch.Bytes == 0 {
@@ -317,8 +341,8 @@ func (d *draft) settle() {
 	l.resumeIfRead()
 }
 
-// resumeIfRead continues with input that waited until the client has read
-// enough.
+// resumeIfRead goes on with input that waited until the client had read enough,
+// if it has.
 func (l *line) resumeIfRead() {
 	if l.pause == untilRead && !l.conn.mustRead() {
 		l.queueHeld()
@@ -365,9 +389,9 @@ func (l *line) onTimer() {
 	}
 }
 
-// receives reports whether a client that has yet to receive something has
-// received some of it since it was last checked: so it is alive, and our ping
-// may not have reached it.
+// receives reports whether the client has received some of what was written
+// since the last check, and has more to receive. Such a client is alive, even
+// if our ping may not have reached it.
 func (l *line) receives() bool {
 	before := l.received
 	now, waiting := received(int(l.fd))
@@ -390,7 +414,8 @@ func (l *line) end() {
 	l.conn.ended()
 }
 
-// closing implements driver: the last frame is posted, so the turn will come here.
+// closing implements driver. The last frame is posted, so the shard's turn will
+// wake the line.
 func (l *line) closing() {}
 
 // kill implements driver.

@@ -11,17 +11,18 @@ import (
 	"crier/hub"
 )
 
-// A loop serves the connections of one shard, all on one goroutine: it reads
-// from the sockets that have something, takes the shard's turn, and writes to
-// every connection that has news. What is not in its inbox belongs to it alone.
+// A loop serves all connections of one shard on one goroutine. It reads from
+// the sockets that have something, takes the shard's turn, and writes to every
+// connection that has news. Except for the inbox, its state belongs to that
+// goroutine alone.
 //
 //	wait ─▶ adopt new sockets ─▶ read ─▶ the shard's turn ─▶ flush ─▶ resume held input ─▶ timers
 //	 ▲                                                                                       │
 //	 └───────────────────────────────────────────────────────────────────────────────────────┘
 //
-// Messages that arrive while it writes are in the sockets or the logs when it
-// comes round, and go out together. So the fuller its hands, the fewer writes a
-// message costs; when they are empty, every message is written at once.
+// Messages that arrive while it writes are in the sockets or the logs when the
+// next round begins, and go out together. So the busier it is, the fewer writes
+// a message costs. When it is idle, every message is written at once.
 type loop struct {
 	transport *Transport
 	shard     *hub.Shard
@@ -30,26 +31,27 @@ type loop struct {
 	lines  []*line // by descriptor
 	wheel  wheel
 	now    int64     // as Transport.now, read once a round
-	held   []*line   // with input that had to wait, and may go on
+	held   []*line   // lines whose held input may go on
 	delays delayHeap // lines with input that waits for a time
-	ready  []*line   // may have something to write
+	ready  []*line   // lines that may have something to write
 	more   bool      // the shard's turn is not over
 
-	// Memory for one read, or a batch of writes.
+	// Memory for one read or one batch of writes.
 	buf     [readSize]byte
 	drafts  [batch]draft
 	memory  hub.Memory
 	vectors []unix.Iovec
 	header  unix.Msghdr
 
-	// news and asleep are how others wake the loop: it says that it sleeps,
-	// then looks for news; they bring news, then look whether it sleeps.
+	// Other goroutines wake the loop with news and asleep. The loop sets
+	// asleep, then checks news. The others set news, then check asleep. So no
+	// wake-up is lost.
 	news   atomic.Bool
 	asleep atomic.Bool
 	stop   atomic.Bool
 
 	mu    sync.Mutex
-	inbox []*line // have got their socket
+	inbox []*line // new lines with their sockets
 
 	got, sent uint64 // bytes read and written in this round
 }
@@ -77,7 +79,7 @@ func newLoop(t *Transport) (*loop, error) {
 	return l, nil
 }
 
-// wake makes the loop come round. It may be called from any goroutine.
+// wake makes the loop start another round. It may be called from any goroutine.
 func (l *loop) wake() {
 	l.news.Store(true)
 	if l.asleep.CompareAndSwap(true, false) {
@@ -85,12 +87,28 @@ func (l *loop) wake() {
 	}
 }
 
-// end stops the loop, when its connections have ended.
+// end stops the loop. It is called when no connection is left.
 func (l *loop) end() {
 	l.stop.Store(true)
 	l.wake()
 }
 
+// The call tree of one round.
+//
+//	run
+//	├─ wait                  what happened to the sockets; sleeps if idle
+//	├─ adopt                 takes new sockets over: line.open
+//	├─ line.event            reads what clients sent; publishes through
+//	│                        Receiver.Message
+//	├─ Shard.Turn            wakes members with news: Conn.Wake, line.wake
+//	├─ flush                 64 lines at a time
+//	│  ├─ line.draft         Member.Pending: what to write
+//	│  ├─ draft.send         one system call for a line
+//	│  └─ draft.settle       Member.Advance: what was written
+//	├─ resume                held input: line.delayed, line.resume
+//	└─ wheel.advance         line.onTimer
+
+// run runs rounds until end is called.
 func (l *loop) run() {
 	for !l.stop.Load() {
 		events := l.wait()
@@ -115,8 +133,8 @@ func (l *loop) run() {
 	l.poller.close()
 }
 
-// wait returns what has happened to the sockets; it sleeps when there is
-// nothing else to do.
+// wait returns what has happened to the sockets. It sleeps if there is nothing
+// else to do.
 func (l *loop) wait() []unix.EpollEvent {
 	if l.more || l.news.Swap(false) {
 		return l.poller.ready()
@@ -150,8 +168,8 @@ func (l *loop) serve(c *Conn, nc net.Conn, early []byte) bool {
 	return true
 }
 
-// descriptor returns a descriptor of the socket under nc that stays open when
-// nc is closed.
+// descriptor returns a descriptor of nc's socket that stays open when nc is
+// closed.
 func descriptor(nc net.Conn) (fd int, ok bool) {
 	var err error
 	switch nc := nc.(type) {
@@ -180,10 +198,10 @@ func (l *loop) adopt() {
 const batch = 64
 
 // flush writes what is new on all lines that are ready, a batch at a time. Each
-// of its three steps goes through the whole batch: between two calls of the
-// kernel, which uses the processor's caches for itself, every line's state would
-// have to be fetched anew, one after the other; in a short loop they are fetched
-// together.
+// of its three steps goes through the whole batch. A system call uses the
+// processor's caches for itself: if the steps were done line by line, the state
+// of every line would have to be fetched again after each call, one after the
+// other. In a short loop the states are fetched together.
 func (l *loop) flush() {
 	for len(l.ready) > 0 {
 		n := min(len(l.ready), batch)

@@ -10,7 +10,7 @@ import (
 // A pump takes the turns of a shard whose connections are all streams.
 type pump struct {
 	shard *hub.Shard
-	news  chan struct{} // has room for one: there is something to do
+	news  chan struct{} // a buffered signal: there is something to do
 	stop  chan struct{}
 }
 
@@ -32,7 +32,7 @@ func (p *pump) run() {
 		select {
 		case <-p.news:
 			for p.shard.Turn(turn) {
-				runtime.Gosched() // let those read who make the news
+				runtime.Gosched() // so that the readers, which cause the news, can run
 			}
 		case <-p.stop:
 			return

@@ -2,9 +2,8 @@ package transport
 
 import "golang.org/x/sys/unix"
 
-// received returns how many bytes the peer of a socket has received so far, in
-// the lowest 32 bits, and whether it has yet to receive something that was
-// written.
+// received returns how many bytes the peer of a socket has received so far (the
+// lowest 32 bits), and whether it has not received everything that was written.
 // https://man7.org/linux/man-pages/man7/tcp.7.html, TCP_INFO
 func received(fd int) (bytes uint32, waiting bool) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)

@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// A socket is a net.Conn that can, where the system allows it, write without
-// waiting and wait without a buffer.
+// A socket is a net.Conn that can also, where the system allows it, write
+// without waiting, and wait without holding a buffer.
 type socket struct {
 	net.Conn
-	raw   syscall.RawConn // nil where it cannot
-	under syscall.RawConn // of the TCP connection, under whatever there is; nil if not known
+	raw   syscall.RawConn // nil if it cannot
+	under syscall.RawConn // the TCP connection under TLS or the like; nil if not known
 }
 
 func newSocket(nc net.Conn) socket {
@@ -26,7 +26,7 @@ func newSocket(nc net.Conn) socket {
 // canTry reports whether the socket can be written to without waiting.
 func (s *socket) canTry() bool { return s.raw != nil }
 
-// under looks for the system's socket under a net.Conn, such as under TLS.
+// under returns the system's socket under a net.Conn, for example under TLS.
 func under(nc net.Conn) syscall.RawConn {
 	for {
 		switch c := nc.(type) {
@@ -41,7 +41,7 @@ func under(nc net.Conn) syscall.RawConn {
 	}
 }
 
-// received is received for the system's socket, if that is known.
+// received calls received for the system's socket, if that is known.
 func (s *socket) received() (bytes uint32, waiting bool) {
 	if s.under != nil {
 		s.under.Control(func(fd uintptr) { bytes, waiting = received(int(fd)) })
@@ -49,7 +49,7 @@ func (s *socket) received() (bytes uint32, waiting bool) {
 	return bytes, waiting
 }
 
-// writeAll writes all of bufs, waiting as long as it takes.
+// writeAll writes all of bufs. It waits as long as that takes.
 func (s *socket) writeAll(bufs [][]byte) (int, error) {
 	if len(bufs) == 1 {
 		return s.Conn.Write(bufs[0])
@@ -66,7 +66,7 @@ func (s *socket) closeWrite() {
 	}
 }
 
-// A buffer is what one read got.
+// A buffer holds what one read returned.
 type buffer struct {
 	bytes []byte
 	all   *[readSize]byte
@@ -79,10 +79,10 @@ var buffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
 func newBuffer() buffer { return buffer{all: buffers.Get().(*[readSize]byte)} }
 
-// free makes the buffer's memory available to others.
+// free makes the buffer's memory available for other reads.
 func (b buffer) free() { buffers.Put(b.all) }
 
-// readWaiting holds a buffer while it waits.
+// readWaiting is read, but holds a buffer while it waits.
 func (s *socket) readWaiting() (buffer, error) {
 	b := newBuffer()
 	n, err := s.Conn.Read(b.all[:])

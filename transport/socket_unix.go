@@ -10,7 +10,8 @@ import (
 
 const triable = true
 
-// read returns what the client sent, waiting for it without holding a buffer. The buffer must be freed.
+// read returns what the client sent. It waits for that without holding a
+// buffer. The caller must free the buffer.
 func (s *socket) read() (buffer, error) {
 	if s.raw == nil {
 		return s.readWaiting()
@@ -46,8 +47,8 @@ func (s *socket) read() (buffer, error) {
 	return b, nil
 }
 
-// try writes what the socket takes at once. If that is not all it returns
-// errFull. It requires canTry.
+// try writes what the socket takes at once. If that is not everything, it
+// returns errFull. It requires canTry.
 func (s *socket) try(bufs [][]byte) (n int, err error) {
 	outer := s.raw.Write(func(fd uintptr) bool {
 		n, err = writeNow(int(fd), bufs)
@@ -59,7 +60,8 @@ func (s *socket) try(bufs [][]byte) (n int, err error) {
 	return n, err
 }
 
-// gather is up to how many bytes several frames are copied together, which costs less than a system call each.
+// gather is up to how many bytes several frames are copied into one write. That
+// costs less than a system call for each.
 const gather = 64 << 10
 
 func writeNow(fd int, bufs [][]byte) (written int, err error) {

@@ -11,32 +11,32 @@ import (
 	"crier/ws"
 )
 
-// A stream drives a connection with goroutines: one reads; the shard's turn
-// writes what the socket takes at once; when it takes no more, another goroutine
-// waits for it, until there is nothing left to write.
+// A stream drives a connection with goroutines. One goroutine reads. The
+// shard's turn writes what the socket takes at once. If the socket takes no
+// more, another goroutine waits for it, until there is nothing left to write.
 type stream struct {
 	conn   *Conn
 	socket socket
 
 	due int64 // when to check the connection next; owned by Transport.watch
 
-	held    atomic.Bool    // nothing is taken from the client, which is not its fault
-	ignored int            // bytes read that count for nothing; owned by serve
+	held    atomic.Bool    // the server takes nothing from the client at present
+	ignored int            // bytes read and ignored; owned by serve
 	writers sync.WaitGroup // the goroutine that waits for a full socket, if any
-	flushed chan struct{}  // closed when the last frame is written, or never will be
+	flushed chan struct{}  // closed when the last frame is written, or cannot be written any more
 
 	mu       sync.Mutex
 	received uint32        // what the client had received when it was last checked
-	writing  bool          // somebody is writing: only that one may use Pending and Advance
-	again    bool          // there was news since
+	writing  bool          // a goroutine is writing: only that one may use Pending and Advance
+	again    bool          // there was news in the meantime
 	done     bool          // flushed is closed
 	until    time.Time     // how long the end may take; zero while the connection is open
 	light    bool          // the reader holds no memory any more
-	dead     bool          // the socket is closed: nobody starts to write
+	dead     bool          // the socket is closed: no write may start
 	resume   chan struct{} // closed when the reader may go on; nil unless it waits
 }
 
-// maxWrite is how many bytes one write takes before the hub is asked again.
+// maxWrite is how many bytes are written before the hub is asked again.
 const maxWrite = 256 << 10
 
 func newStream(c *Conn, nc net.Conn) *stream {
@@ -69,8 +69,8 @@ func (s *stream) serve(early []byte) {
 	s.finish()
 }
 
-// read reads until the client closes or breaks a rule, or the socket fails, and
-// says which.
+// read reads until the client closes or breaks a rule, or the socket fails. It
+// returns which of these happened.
 func (s *stream) read(early []byte) error {
 	if err := s.take(early); err != nil {
 		return err
@@ -93,8 +93,8 @@ func (s *stream) read(early []byte) error {
 	}
 }
 
-// drain reads and forgets: a socket closed with unread bytes would take the
-// close frame with it.
+// drain reads and ignores everything, because closing a socket with unread
+// bytes would discard the close frame.
 func (s *stream) drain() {
 	for {
 		b, err := s.socket.read()
@@ -106,7 +106,7 @@ func (s *stream) drain() {
 	}
 }
 
-// ignore slows a client down that sends too much of what counts for nothing.
+// ignore slows down a client that sends too much while its bytes are ignored.
 func (s *stream) ignore(n int) {
 	if s.ignored += n; s.ignored > maxIgnored {
 		time.Sleep(ignorePause)
@@ -146,8 +146,8 @@ func (s *stream) take(b []byte) error {
 	}
 }
 
-// resumed returns a channel that is closed when the reader should look again, or
-// an error if there is nobody left to read for.
+// resumed returns a channel that is closed when the reader should check again,
+// or an error if the connection has ended.
 func (s *stream) resumed() (<-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *stream) resumed() (<-chan struct{}, error) {
 	return s.resume, nil
 }
 
-// wakeReader makes the reader look again. It requires s.mu.
+// wakeReader makes the reader check again. It requires s.mu.
 func (s *stream) wakeReader() {
 	if s.resume != nil {
 		close(s.resume)
@@ -176,7 +176,7 @@ func (s *stream) closing() {
 	s.wakeReader()
 }
 
-// letGo gives back the memory of what the client has sent.
+// letGo releases the memory of what the client has sent.
 func (s *stream) letGo() {
 	s.conn.stopDecoding()
 	s.mu.Lock()
@@ -185,27 +185,26 @@ func (s *stream) letGo() {
 	s.giveTime()
 }
 
-// giveTime lets a connection that is closing live for a while longer. It
-// requires s.mu.
+// giveTime gives a closing connection some more time. It requires s.mu.
 func (s *stream) giveTime() {
 	t := s.conn.transport
 	s.until = t.started.Add(time.Duration(s.conn.timeToClose(t.now())) * time.Millisecond)
 	readUntil := s.until
 	if !s.light && errors.Is(s.conn.why(), ErrNoMemory) {
-		readUntil = t.started // the reader must let go first
+		readUntil = t.started // the reader must release its memory first
 	}
 	s.socket.SetReadDeadline(readUntil)
 }
 
-// kill implements driver. The reader notices, also while it waits for something
-// else than the socket.
+// kill implements driver. The reader notices, even if it is not waiting for the
+// socket.
 func (s *stream) kill() {
 	s.socket.Close()
 	s.lastWritten()
 }
 
-// awaitCause waits until the receiver has said its last, or there is nobody left
-// to say it to.
+// awaitCause waits until the receiver has sent its last message and called
+// Conn.Close, or the connection has ended.
 func (s *stream) awaitCause() {
 	for !s.conn.closing() {
 		news, err := s.resumed()
@@ -222,7 +221,7 @@ func (s *stream) awaitCause() {
 func (s *stream) awaitFlush() {
 	for {
 		s.mu.Lock()
-		if s.until.IsZero() { // there is a cause, and closing has yet to be called
+		if s.until.IsZero() { // there is a cause, but closing was not called yet
 			s.giveTime()
 		}
 		left := time.Until(s.until)
@@ -254,10 +253,11 @@ func (s *stream) finish() {
 	s.conn.ended()
 }
 
-// wake implements driver: it writes what there is, as far as the socket takes it.
+// wake implements driver. It writes what there is, as far as the socket takes
+// it at once.
 func (s *stream) wake(error) {
 	if !s.startWriting() {
-		s.conn.checkBehind() // the one who waits for the socket cannot notice
+		s.conn.checkBehind() // the goroutine that waits for the socket cannot notice
 		return
 	}
 	for {
@@ -272,8 +272,8 @@ func (s *stream) wake(error) {
 	}
 }
 
-// writeWaiting writes until there is nothing left, waiting for the socket.
-// finish waits for it.
+// writeWaiting writes until there is nothing left, and waits for the socket.
+// finish waits for writeWaiting.
 func (s *stream) writeWaiting() {
 	for {
 		s.write(s.socket.writeAll, maxWrite)
@@ -283,7 +283,7 @@ func (s *stream) writeWaiting() {
 	}
 }
 
-// check looks after the connection and notes when to do so next.
+// check checks the connection and notes when to do so next.
 func (s *stream) check(now int64) {
 	s.mu.Lock()
 	receives := s.receives()
@@ -294,9 +294,9 @@ func (s *stream) check(now int64) {
 	s.due = s.conn.check(now, s.held.Load())
 }
 
-// receives reports whether a client that has yet to receive something has
-// received some of it since it was last checked: so it is alive, and our ping
-// may not have reached it. It requires s.mu.
+// receives reports whether the client has received some of what was written
+// since the last check, and has more to receive. Such a client is alive, even
+// if our ping may not have reached it. It requires s.mu.
 func (s *stream) receives() bool {
 	before := s.received
 	now, waiting := s.socket.received()
@@ -304,7 +304,8 @@ func (s *stream) receives() bool {
 	return waiting && now != before
 }
 
-// startWriting makes the caller the one who writes, if nobody else does.
+// startWriting makes the caller the only writer, unless another goroutine is
+// writing.
 func (s *stream) startWriting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -320,7 +321,8 @@ func (s *stream) startWriting() bool {
 	return true
 }
 
-// stopWriting ends what startWriting began, unless there was news in between: then it returns true.
+// stopWriting ends what startWriting began. If there was news in between, it
+// returns true instead, and the caller must go on writing.
 func (s *stream) stopWriting() (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -335,7 +337,7 @@ func (s *stream) stopWriting() (again bool) {
 	return false
 }
 
-// write hands what is pending to send, max bytes or more at a time, until
+// write passes what is pending to send, max bytes or more at a time, until
 // nothing is left or the socket is full.
 func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
 	mem := memories.Get().(*hub.Memory)
@@ -348,7 +350,7 @@ func (s *stream) write(send func([][]byte) (int, error), max int) (full bool) {
 		b, err := s.conn.Member.Pending(mem, max)
 		if errors.Is(err, hub.ErrBehind) {
 			s.conn.Close(hub.ErrBehind)
-			b, _ = s.conn.Member.Pending(mem, max) // the rest of a frame, and the last one
+			b, _ = s.conn.Member.Pending(mem, max) // what is left of a frame, and the last frame
 		}
 		if b.Bytes == 0 {
 			return false
@@ -386,7 +388,8 @@ func (s *stream) wrote(b hub.Batch, n int) {
 	}
 }
 
-// lastWritten says that the last frame is written, or never will be.
+// lastWritten notes that the last frame is written, or cannot be written any
+// more.
 func (s *stream) lastWritten() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,17 +1,21 @@
 // Package transport moves bytes between sockets and the hub.
 //
-// A Conn is one WebSocket: a hub member with a decoder in front. What its client sends is decoded and handed to its
-// Receiver, message by message; what the hub has for it is written in as few writes as possible.
+// A [Conn] is one WebSocket: a hub member together with a decoder. What its
+// client sends is decoded and handed to its [Receiver], message by message.
+// What the hub has for the client is written in as few writes as possible.
 //
-// # Who runs what
+// # Goroutines
 //
-// Members are divided among shards of the hub, one for each processor. Each shard has a worker, which takes the shard's
-// turns and writes to each woken connection without waiting for its socket.
+// Members are divided among shards of the hub, one for each processor. Each
+// shard has a worker, which takes the shard's turns and writes to each woken
+// connection without waiting for its socket.
 //
-// On Linux the worker is an event loop (loop, poller, line): it also reads, so that a connection has neither a goroutine
-// nor a buffer nor a timer of its own. Elsewhere it is a pump, and each connection is a stream: a goroutine reads,
-// and where its socket is full another one waits for it. On Linux, too, connections whose sockets cannot be polled are
-// streams, such as those under TLS. Both pass the same tests.
+// On Linux the worker is an event loop (loop, poller, line). It also reads, so
+// a connection has no goroutine, no buffer and no timer of its own. On other
+// systems the worker is a pump, and each connection is a stream: one goroutine
+// reads, and when the socket is full, a second one waits for it. On Linux,
+// connections whose sockets cannot be polled, such as those under TLS, are
+// streams, too. Both kinds pass the same tests.
 //
 // # How a connection ends
 //
@@ -23,8 +27,9 @@
 //
 // # What it does not do
 //
-// It knows neither HTTP nor JSON nor apps, and it writes no sentence for a client: why a connection
-// must end it reports as an error, and the Receiver says what to tell.
+// It knows nothing about HTTP, JSON or apps, and it writes no sentence for a
+// client. It reports as an error why a connection must end, and the Receiver
+// chooses the words.
 package transport
 
 import (
@@ -41,8 +46,9 @@ import (
 	"crier/ws"
 )
 
-// Causes of a connection's end, beside a fault of the protocol (a ws.Close),
-// hub.ErrBehind, what Receiver.Message returned and what Conn.Close was given.
+// Why a connection ends. Further causes are a fault of the protocol (a
+// [ws.Close]), [hub.ErrBehind], what [Receiver.Message] returned, and what
+// [Conn.Close] was given.
 var (
 	ErrLost      = errors.New("transport: the connection was lost")
 	ErrIdle      = errors.New("transport: no message in either direction for too long")
@@ -54,53 +60,62 @@ var (
 	ErrNoMemory  = errors.New("transport: no memory for what the client has begun to send")
 )
 
-// Goodbye is the client's close frame as the cause of a connection's end.
+// A Goodbye is the client's close frame as the cause of a connection's end.
 type Goodbye struct{ ws.Close }
 
-// CloseTimeout is how long a client has to answer a close frame, unless the
-// Config says otherwise.
+// CloseTimeout is how long a client has to answer a close frame, unless
+// [Config].Close sets another time.
 const CloseTimeout = 5 * time.Second
 
-// A Receiver is what a connection belongs to.
+// A Receiver handles what happens on a connection.
 type Receiver interface {
-	// Message is called with each complete message, one at a time. data is the
-	// receiver's until it returns. If it returns hub.ErrBusy nothing has
-	// happened yet, and it is called again with the same message later.
+	// Message is called with each complete message, one at a time. data is
+	// valid until Message returns. If Message returns [hub.ErrBusy], it
+	// must have had no effect; it is called again later with the same
+	// message. Any other error ends the connection.
 	Message(data []byte, binary bool) error
-	// Explain returns what to tell the client when the connection must end
-	// because of cause.
+	// Explain returns the close frame for the client when the connection
+	// must end because of cause.
 	Explain(cause error) ws.Close
-	// Leaving is called when nothing more can come from the client: because of
-	// a Goodbye, or a fault (a ws.Close). If it returns true, the receiver has
-	// something to say yet, and calls Conn.Close with the cause when it has.
+	// Leaving is called when nothing more can come from the client, because
+	// of a Goodbye or a fault (a ws.Close). If it returns true, the
+	// receiver still has something to send, and calls [Conn.Close] with the
+	// cause afterwards.
 	Leaving(cause error) bool
-	// Closed says that the connection has ended, and why: a Goodbye, ErrLost,
-	// or a cause that was explained.
+	// Closed is called when the connection has ended. cause is a Goodbye,
+	// ErrLost, or a cause that Explain was called with.
 	Closed(cause error)
 }
 
-// Config is what a Transport needs to know. Hub and MaxMessage are required.
+// Config configures a Transport. Hub is required.
 type Config struct {
-	Hub        *hub.Hub
-	MaxMessage int    // bytes of a client's message
-	MaxFrame   uint32 // bytes of a client's frame; 0: as many
+	Hub *hub.Hub
+	// MaxMessage is the largest message of a client in bytes, all fragments
+	// together. Zero or a negative value means [ws.DefaultMaxMessage].
+	MaxMessage int
+	// MaxFrame is the largest frame of a client in bytes. Zero means that only
+	// MaxMessage limits it.
+	MaxFrame uint32
 
 	// Ping is the silence after which a client is pinged. A client that is
-	// silent for twice as long is closed. 0: never.
+	// silent for twice as long is disconnected. With zero or a negative
+	// value clients are never pinged, and never disconnected for silence.
 	Ping time.Duration
 	// Idle is the time without a message in either direction after which a
-	// connection is closed. 0: never.
+	// connection is closed. Zero or a negative value means never.
 	Idle time.Duration
-	// Message is the time a message may take from its first byte to its last.
-	// 0: as long as it likes.
+	// Message is the time that a message may take from its first byte to
+	// its last. Zero or a negative value means no limit.
 	Message time.Duration
-	// Close is how long a client has to answer a close frame. 0: CloseTimeout.
+	// Close is how long a client has to answer a close frame. Zero means
+	// CloseTimeout. With a negative value the client gets no time: its
+	// socket is closed as soon as timers are next checked.
 	Close time.Duration
 
-	pumps bool // for tests: workers as where there are no loops
+	pumps bool // for tests: use pumps, as on systems without loops
 }
 
-// tick is how exactly time-outs are kept.
+// tick is the precision of time-outs.
 func (c Config) tick() time.Duration {
 	shortest := c.Close
 	for _, d := range []time.Duration{c.Ping, c.Idle, c.Message} {
@@ -113,32 +128,35 @@ func (c Config) tick() time.Duration {
 
 // A worker takes the turns of one shard.
 type worker interface {
-	// serve gives a connection its socket and returns true, if the worker can drive it.
+	// serve gives a connection its socket. It returns false if the worker
+	// cannot drive such a socket; the caller must then do so.
 	serve(c *Conn, nc net.Conn, early []byte) bool
 	// wake wakes the worker, so that it notices the time.
 	wake()
-	// run returns after end, which is called when no connection is left.
+	// run runs until end is called. end is called when no connection is
+	// left.
 	run()
 	end()
 }
 
-// turn is how many connections a worker writes to before it looks up.
+// turn is how many connections a worker wakes in one turn before it does other
+// work.
 const turn = 256
 
-// A Transport owns connections. New starts it, Shutdown ends it.
+// A Transport owns connections. [New] starts it, [Transport.Shutdown] ends it.
 type Transport struct {
 	config  Config    // set once
-	started time.Time // set once; time is counted from then, by the monotonic clock
+	started time.Time // set once; times are counted from here, by the monotonic clock
 	workers []worker
 	shards  []*hub.Shard   // of the workers
-	running sync.WaitGroup // workers, the watch
+	running sync.WaitGroup // workers and watch
 	stop    chan struct{}
 
 	mu      sync.Mutex
 	conns   connList
 	streams map[*stream]struct{}
-	load    []int         // connections of each worker
-	left    chan struct{} // closed when draining and no connection is left
+	load    []int         // number of connections of each worker
+	left    chan struct{} // closed when no connection is left; nil unless Shutdown waits
 	ended   bool          // Shutdown has begun
 
 	unfinished unfinished
@@ -146,7 +164,8 @@ type Transport struct {
 	bytesIn, bytesOut atomic.Uint64
 }
 
-// A connList holds connections by themselves: a map would take twice as much.
+// A connList is a linked list through the connections themselves. A map would
+// take twice the memory.
 type connList struct {
 	first *Conn
 	n     int
@@ -174,7 +193,7 @@ func (l *connList) remove(c *Conn) {
 	l.n--
 }
 
-// New starts a transport.
+// New starts a transport. [Transport.Shutdown] must follow.
 func New(config Config) (*Transport, error) {
 	if config.Close == 0 {
 		config.Close = CloseTimeout
@@ -191,7 +210,7 @@ func New(config Config) (*Transport, error) {
 		if err != nil {
 			for _, w := range t.workers {
 				w.end()
-				w.run() // to let go of what it holds
+				w.run() // so that it releases what it holds
 			}
 			return nil, fmt.Errorf("start the transport: %w", err)
 		}
@@ -205,11 +224,14 @@ func New(config Config) (*Transport, error) {
 	return t, nil
 }
 
-// Open makes c a member of the hub, so that it can subscribe and be posted to before it has a socket.
-// It must be followed by Serve or Abandon. It returns ErrGoingAway after the start of Shutdown, otherwise nil.
+// Open makes c a member of the hub, so that it can subscribe and receive posts
+// before it has a socket. [Transport.Serve], [Transport.Abandon] or
+// [Transport.Forget] must follow. Open returns ErrGoingAway if Shutdown has
+// begun, and nil otherwise.
 //
-// Connections that are opened with the same near share a worker, as far as that keeps the workers evenly loaded: what
-// one of them says to the others need not wake a second worker.
+// Connections that are opened with the same near share a worker, as long as the
+// workers stay evenly loaded. A message from one of them to the others then
+// wakes no second worker.
 func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	c.transport, c.receiver = t, r
 	c.decoder.MaxMessage, c.decoder.MaxFrame = t.config.MaxMessage, t.config.MaxFrame
@@ -228,12 +250,14 @@ func (t *Transport) Open(c *Conn, r Receiver, near uint64) error {
 	return nil
 }
 
-// now is the time in milliseconds since the transport started. The clock on the
-// wall may be set back, and then no time-out would come for a while.
+// now is the time in milliseconds since the transport started. It does not use
+// the wall clock, which may be set back: then no time-out would come for a
+// while.
 func (t *Transport) now() int64 { return time.Since(t.started).Milliseconds() }
 
-// place returns the worker for a connection: the one that near stands for, unless that has a quarter more connections
-// than its share; then the one with the fewest. It requires t.mu.
+// place returns the worker for a new connection. It is the one that near stands
+// for, unless that one has a quarter more connections than its share; then it
+// is the one with the fewest connections. It requires t.mu.
 func (t *Transport) place(near uint64) int {
 	n := len(t.workers)
 	wanted := int(near % uint64(n))
@@ -249,17 +273,19 @@ func (t *Transport) place(near uint64) int {
 	return least
 }
 
-// Abandon ends a connection that gets no socket: it counts as lost.
+// Abandon ends a connection that gets no socket. Its receiver's Closed is
+// called with ErrLost, unless the connection has a cause already.
 func (t *Transport) Abandon(c *Conn) { c.ended() }
 
-// Forget ends a connection that gets no socket, and whose receiver need not know.
+// Forget ends a connection that gets no socket without calling its receiver.
 func (t *Transport) Forget(c *Conn) {
 	c.Member.Leave()
 	t.forget(c)
 }
 
-// Serve gives c its socket and starts reading and writing. early is what the client sent already.
-// It returns at once; the transport closes the socket.
+// Serve gives c its socket and starts reading and writing. early is what the
+// client has sent already. Serve returns at once; the transport closes the
+// socket.
 func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
 	if t.workers[c.place].serve(c, nc, early) {
 		return
@@ -274,11 +300,11 @@ func (t *Transport) Serve(c *Conn, nc net.Conn, early []byte) {
 		s.closing()
 	}
 	t.addStream(s)
-	go s.serve(early) // ends with forget, for which Shutdown waits
+	go s.serve(early) // it ends with forget, and Shutdown waits for that
 	c.Wake()          // there may have been news before there was a socket
 }
 
-// forget must be the last that happens to a connection.
+// forget removes a connection. Nothing may happen to the connection afterwards.
 func (t *Transport) forget(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -290,8 +316,10 @@ func (t *Transport) forget(c *Conn) {
 	}
 }
 
-// Shutdown tells every client that the server is going away, spread over a while so that they do not all come back
-// at once, and waits until all connections have ended. When ctx is done it ends those that are left.
+// Shutdown closes every connection with ErrGoingAway and waits until all have
+// ended. It spreads this over some time, so that the clients do not all
+// reconnect at once. When ctx is done, it ends the remaining connections
+// without a close frame.
 func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	t.mu.Lock()
 	t.ended = true
@@ -323,7 +351,8 @@ func (t *Transport) Shutdown(ctx context.Context, spread time.Duration) {
 	t.running.Wait()
 }
 
-// sendAway closes connections at an even pace, until all have left.
+// sendAway closes connections at an even pace, until all have left or ctx is
+// done.
 func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Duration, left <-chan struct{}) {
 	start := time.Now()
 	pace := time.NewTimer(0)
@@ -341,7 +370,8 @@ func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Dur
 	}
 }
 
-// Stats is a picture of the transport since its start.
+// Stats counts connections that are open, and bytes since the transport's
+// start.
 type Stats struct {
 	Conns             int
 	BytesIn, BytesOut uint64
@@ -355,8 +385,8 @@ func (t *Transport) Stats() Stats {
 	return Stats{Conns: n, BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load()}
 }
 
-// watch wakes the workers, so that they keep time, and looks after the streams
-// itself.
+// watch wakes the workers at each tick, so that they check their timers. It
+// checks the streams itself.
 func (t *Transport) watch() {
 	ticker := time.NewTicker(t.config.tick())
 	defer ticker.Stop()

@@ -10,27 +10,28 @@ import (
 
 // unfinished accounts for what clients have sent and what is not handled yet:
 // parts of messages, and messages that have to wait. All of it comes out of the
-// hub's memory, of which there is a bounded part for it (Hub.Reserve).
+// hub's memory, which has a bounded part for it ([hub.Hub.Reserve]).
 //
-// When that is used up, the connection that has most of it is closed, so that
-// those who fill the memory pay, and not the next one who needs a little. Of
-// several that have as much, it is the one that has had it for longest.
+// When that part is used up, the connection that holds most of it is closed. So
+// the connections that fill the memory pay, and not the next one that needs a
+// little. If several hold the same amount, the one that has held it for longest
+// is closed.
 type unfinished struct {
 	hub *hub.Hub // set once
 
 	mu    sync.Mutex
-	conns list.List // of *Conn that hold something; who began first is first
+	conns list.List // of *Conn that hold something, in the order in which they began
 }
 
-// A holding is what one connection has of that.
+// A holding is what one connection holds of that memory.
 type holding struct {
 	bytes atomic.Int32
 	place *list.Element // in unfinished.conns; nil if bytes is 0
 }
 
-// hold says that c holds n bytes now. It returns false if there is no memory
-// for them: then c must let go of what it has. Only the one who reads from c
-// may call it.
+// hold notes that c holds n bytes now. It returns false if there is no memory
+// for them; c must then release what it holds. Only the goroutine that reads
+// from c may call it.
 func (u *unfinished) hold(c *Conn, n int) bool {
 	r := c.rare.Load()
 	if r == nil {
@@ -63,8 +64,8 @@ func (u *unfinished) hold(c *Conn, n int) bool {
 	return true
 }
 
-// makeRoom takes more bytes for c, which will have n of them, at the cost of the
-// connection that has most. It returns false if that would be c.
+// makeRoom takes more bytes for c, which will then hold n, and closes the
+// connection that holds most. It returns false if that would be c.
 func (u *unfinished) makeRoom(c *Conn, n, more int) bool {
 	largest, most := (*Conn)(nil), int32(n-1)
 	u.mu.Lock()
@@ -79,6 +80,6 @@ func (u *unfinished) makeRoom(c *Conn, n, more int) bool {
 		return false
 	}
 	largest.Close(ErrNoMemory)
-	u.hub.ReserveAnyway(more) // the other's comes back at once
+	u.hub.ReserveAnyway(more) // the other connection releases its memory at once
 	return true
 }

@@ -1,8 +1,9 @@
 package transport
 
-// A wheel holds lines by when they are next to be looked at. Adding and removing
-// take the same short time for any number of lines; looking at one early does no
-// harm, so times beyond the wheel's reach wait in its last slot.
+// A wheel holds lines by the time at which they must be checked next. Adding
+// and removing take the same short time for any number of lines. Checking a
+// line early does no harm, so times beyond the wheel's reach wait in its last
+// slot.
 type wheel struct {
 	tick int64 // milliseconds
 	now  int64 // ticks: every slot before this has been emptied
@@ -13,8 +14,8 @@ type wheel struct {
 
 func newWheel(tick, now int64) wheel { return wheel{tick: tick, now: now / tick} }
 
-// add puts l where it is found at the time at, in milliseconds, or up to a tick
-// later.
+// add puts l where advance finds it at the time at, in milliseconds, or up to a
+// tick later.
 func (w *wheel) add(l *line, at int64) {
 	t := min(max((at+w.tick-1)/w.tick, w.now+1), w.now+int64(len(w.slots))-1)
 	l.waits = true
