@@ -14,13 +14,14 @@ import (
 	"crier/ws"
 )
 
-// Causes of the end of a caller's connection, with API Gateway's limits.
+// Why a caller's connection ends under API Gateway's limits.
 var (
 	errBinary = errors.New("serve: binary messages are not allowed")
 	errTooOld = errors.New("serve: the connection has lived for as long as it may")
 )
 
-// A caller is a client of the user's own API: it hands to the handlers what happens.
+// A caller is a client of the user's own API. It passes events on to the
+// handlers.
 type caller struct {
 	session session
 
@@ -28,12 +29,12 @@ type caller struct {
 	calls    *calls
 	about    *api.Connection
 	protocol string
-	expiry   *time.Timer // of the connection; nil: it has none
+	expiry   *time.Timer // closes the connection when its lifetime is over; nil if that is unlimited
 
 	// Guarded by session.mu.
-	asked   int         // messages that are with the handlers
-	leaving error       // why the connection ends when there are no more answers; nil: it does not
-	grace   *time.Timer // of the answers; nil if leaving is
+	asked   int         // messages that the handlers have not answered
+	leaving error       // why the connection ends after the last answer; nil while it is open
+	grace   *time.Timer // ends the wait for answers; nil if leaving is nil
 }
 
 // call asks the handlers about a handshake that has been admitted.
@@ -48,7 +49,7 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 	s.open(r, &h.own, id)
 	c.about = &api.Connection{
 		ID:        id,
-		Domain:    strings.Clone(r.Host), // not with the whole request behind it
+		Domain:    strings.Clone(r.Host), // a clone, so that it does not keep the whole request in memory
 		SourceIP:  s.sourceIP(),
 		UserAgent: s.userAgent.Value(),
 		Connected: time.UnixMilli(s.connected),
@@ -69,8 +70,8 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 		h.calls.announce(ending{c.about, gateway.GoingAway.Close()})
 		return nil, &gateway.ShuttingDown
 	}
-	// Until now a post got 410, as in API Gateway. From now on it waits for the 101, so that a client that has the 101
-	// can be posted to.
+	// Until now a post got 410, as in API Gateway. From now on a post waits for
+	// the 101, so that a client that has the 101 can be posted to.
 	h.sessions.add(s)
 	return c, nil
 }
@@ -86,8 +87,8 @@ func (c *caller) Serve(nc net.Conn, early []byte) {
 	c.session.mount.home.serve(&c.session, nc, early)
 }
 
-// Abandon implements gateway.Socket. The handlers have been told of the
-// connection: they are told that it is gone.
+// Abandon implements gateway.Socket. The handlers know of the connection
+// already, so they get its $disconnect event.
 func (c *caller) Abandon() { c.session.mount.home.transport.Abandon(&c.session.conn) }
 
 // Message implements transport.Receiver.
@@ -107,7 +108,7 @@ func (c *caller) Message(data []byte, binary bool) error {
 	c.session.mu.Lock()
 	c.asked++
 	c.session.mu.Unlock()
-	go func() { // end waits for it
+	go func() { // calls.end waits for it
 		defer calls.done()
 		c.post(reply(calls.ctx))
 		c.answered()
@@ -124,8 +125,8 @@ func (c *caller) answered() {
 	}
 }
 
-// Leaving implements transport.Receiver: the answers to what the client has said
-// go before the close frame.
+// Leaving implements transport.Receiver. The answers to the client's messages
+// are sent before the close frame.
 func (c *caller) Leaving(cause error) bool {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
@@ -137,7 +138,8 @@ func (c *caller) Leaving(cause error) bool {
 	return true
 }
 
-// post sends what there is to send. A client that does not read loses it; it is told when it is closed for that.
+// post sends data to the client, if it is not nil. If too much waits for the
+// client already, data is lost and the client is disconnected.
 func (c *caller) post(data []byte) {
 	if data != nil && errors.Is(c.session.conn.Member.Post(frameOf(data)), hub.ErrFull) {
 		c.session.conn.Close(transport.ErrFlooded)
@@ -153,7 +155,7 @@ func (c *caller) Closed(cause error) {
 	if c.leaving != nil {
 		c.grace.Stop()
 		if errors.Is(cause, transport.ErrLost) {
-			cause = c.leaving // it did not wait
+			cause = c.leaving // the client did not wait for the answers
 		}
 	}
 	c.session.mu.Unlock()
@@ -161,22 +163,23 @@ func (c *caller) Closed(cause error) {
 	c.calls.announce(ending{c.about, c.goodbye(cause)})
 }
 
-// Explain implements transport.Receiver. Like API Gateway's, its reasons are
-// sentences alone.
+// Explain implements transport.Receiver. Its reasons are sentences without a
+// name, as API Gateway's are.
 func (c *caller) Explain(cause error) ws.Close {
 	no := explain(cause)
 	if errors.Is(cause, transport.ErrIdle) && c.calls.gateway.Limits {
-		no = gateway.TooOld // what API Gateway says of both
+		no = gateway.TooOld // API Gateway gives the same reason for both
 	}
 	no.AWS = true
 	return no.Close()
 }
 
-// lostClose is how handlers are told of a connection that ended without a close frame.
-// "1006 is a reserved value … to indicate that the connection was closed abnormally". RFC 6455, section 7.4.1
+// lostClose is the close that handlers are given for a connection that ended
+// without a close frame. "1006 is a reserved value … to indicate that the
+// connection was closed abnormally". RFC 6455, section 7.4.1
 var lostClose = ws.Close{Code: ws.Abnormal, Reason: "Connection closed abnormally"}
 
-// goodbye returns the code and the reason that handlers are told.
+// goodbye returns the code and the reason that the handlers are given.
 func (c *caller) goodbye(cause error) ws.Close {
 	var bye transport.Goodbye
 	switch {

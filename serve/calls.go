@@ -13,7 +13,7 @@ import (
 	"crier/ws"
 )
 
-// What API Gateway allows.
+// API Gateway's limits.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	awsMaxMessage = 128 << 10
@@ -22,49 +22,50 @@ const (
 	awsLifetime   = 2 * time.Hour
 )
 
-// What is with the handlers at once. Each of these holds a goroutine and an
-// event.
+// How much the handlers may be working on at once. Each of these takes a
+// goroutine and an event.
 const (
-	// maxCalls bounds messages. One connection may have as many as are free:
-	// 500 if it is alone, and always fewer than all, so that others have some.
+	// maxCalls bounds messages. One connection may have as many under way as
+	// are free: 500 if it is alone, and never all, so that others get some.
 	maxCalls = 1000
 	// maxHandshakes bounds handshakes, which also hold the memory of a request.
 	maxHandshakes = 1000
-	// maxEndings bounds the ends of connections. Those beyond wait, and count
-	// as connections meanwhile.
+	// maxEndings bounds the ends of connections. Further ones wait, and count
+	// as connections until they are handled.
 	maxEndings = 100
 )
 
-// answersGrace is how long handlers may still take with the messages of a client
-// that has sent its close frame: most wait for ours for five seconds or more.
+// answersGrace is how much time handlers have for the remaining messages of a
+// client that has sent its close frame. Most clients wait for our close frame
+// for five seconds or more.
 const answersGrace = 4 * time.Second
 
-// callsGrace is how long handlers may still take when the last connection has ended.
+// callsGrace is how much time handlers have when the last connection has ended.
 const callsGrace = 2 * time.Second
 
-// calls hands events to an API of the user's own, and knows which are under way.
+// calls passes events on to the user's own API, and knows which are under way.
 type calls struct {
 	// Set once.
 	home    *home
 	gateway *Gateway
 	api     *api.Live
-	life    time.Duration   // of a connection; 0: as long as it likes
+	life    time.Duration   // of a connection; 0: unlimited
 	ctx     context.Context // of the events
 	cancel  context.CancelFunc
 
 	running sync.WaitGroup // handshakes, messages and announcers
-	dropped atomic.Int64   // endings that were not announced, because there was no more time
+	dropped atomic.Int64   // endings that were not announced because time was over
 
 	mu         sync.Mutex
-	ended      bool     // no handshake begins any more
-	handshakes int      // with the handlers. Invariant: <= maxHandshakes
-	messages   int      // with the handlers. Invariant: <= maxCalls
+	ended      bool     // no handshake may begin any more
+	handshakes int      // being handled. Invariant: <= maxHandshakes
+	messages   int      // being handled. Invariant: <= maxCalls
 	endings    []ending // to be announced, the oldest first. Invariant: empty, or announcers > 0
 	announcers int      // goroutines. Invariant: <= maxEndings
 }
 
 // An ending is the end of a connection that the handlers have accepted. It
-// keeps nothing else of the connection alive.
+// keeps no other part of the connection in memory.
 type ending struct {
 	about *api.Connection
 	how   ws.Close
@@ -79,8 +80,7 @@ func newCalls(h *home, g *Gateway) *calls {
 	return c
 }
 
-// enter lets a handshake go to the handlers. If it returns nil, leave must
-// follow.
+// enter takes a place for a handshake. If it returns nil, leave must follow.
 func (c *calls) enter(id string) *gateway.Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,8 +104,8 @@ func (c *calls) leave() {
 	c.running.Done()
 }
 
-// take lets a message of a connection go to the handlers. If it returns true,
-// done must follow.
+// take takes a place for a message of a connection. If it returns true, done
+// must follow.
 func (c *calls) take(from *api.Connection) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,16 +124,15 @@ func (c *calls) done() {
 	c.running.Done()
 }
 
-// tooMany is what a client is told whose message or handshake would be one too
-// many.
+// tooMany returns the answer to a message or handshake beyond the limit.
 func tooMany(id string) []byte {
 	return app.AppendErrorFrame(nil, "Too Many Requests", id, gateway.NewID())
 }
 
-// announce tells the handlers of an ending as soon as it can. The connection is
-// dismissed when they have handled it, so that there are never more endings
-// than admitted connections. It must not be called after end, except by a
-// handshake.
+// announce reports an ending to the handlers as soon as there is a place. The
+// connection is dismissed when they have handled it, so there are never more
+// endings than admitted connections. After end, only a handshake may call
+// announce.
 func (c *calls) announce(e ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,12 +161,12 @@ func (c *calls) announceAll() {
 	}
 }
 
-// nextEnding returns false if there is none: then the announcer must end.
+// nextEnding returns false if there is no ending; the announcer must then end.
 func (c *calls) nextEnding() (e ending, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.endings) == 0 {
-		c.endings = nil // and with it the memory of many
+		c.endings = nil // frees the memory that many endings took
 		c.announcers--
 		return ending{}, false
 	}
@@ -176,7 +175,8 @@ func (c *calls) nextEnding() (e ending, ok bool) {
 	return e, true
 }
 
-// end waits until all events are handled, but not for long: then they are abandoned. No connection is left.
+// end waits until all events are handled. After callsGrace the remaining ones
+// are abandoned. No connection may be left.
 func (c *calls) end() {
 	defer time.AfterFunc(callsGrace, c.cancel).Stop()
 	c.mu.Lock()

@@ -9,17 +9,18 @@ import (
 	"crier/ws"
 )
 
-// Causes of a connection's end that the management API has.
+// Why a connection ends when the management API ends it.
 var (
 	errDeleted      = errors.New("serve: the connection was deleted")
 	errTopicRemoved = errors.New("serve: the last topic of the connection was removed")
 )
 
-// noMemoryEver is said of a message that is within the limit, but not with its
-// stamps and in all of its topics.
+// noMemoryEver is the answer to a message that is within the limit by itself,
+// but too large with its stamps and in all of its topics.
 const noMemoryEver = "the server's memory is too small for this message"
 
-// explain returns the refusal that a client is told when its connection ends because of cause.
+// explain returns the refusal that a client gets when its connection ends
+// because of cause.
 func explain(cause error) gateway.Refusal {
 	var fault ws.Close
 	switch {

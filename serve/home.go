@@ -14,8 +14,8 @@ import (
 	"crier/ws"
 )
 
-// A home is where apps live on this server: who is connected, and what reaches
-// them.
+// A home is what the apps of this server share: the connections, and the ways
+// to reach them.
 type home struct {
 	// Set once.
 	config    Config
@@ -84,18 +84,18 @@ func newHome(config Config) (*home, error) {
 	return h, nil
 }
 
-// skipped returns the frame that tells a client how many messages it has missed.
+// skipped returns the frame that tells a client how many messages it missed.
 func skipped(messages int) []byte {
 	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
 }
 
-// serve gives a session its socket: its client has the 101.
+// serve gives a session its socket. Its client has the 101.
 func (h *home) serve(s *session, nc net.Conn, early []byte) {
 	h.handshakes.Add(1)
 	h.transport.Serve(&s.conn, nc, early)
 }
 
-// stats is what /stats tells.
+// stats returns what /stats reports.
 func (h *home) stats() gateway.Stats {
 	hub, transport := h.hub.Stats(), h.transport.Stats()
 	return gateway.Stats{

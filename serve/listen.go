@@ -9,7 +9,8 @@ import (
 	"crier/gateway"
 )
 
-// listen opens what an address stands for: localhost is an IPv4 and an IPv6 address, and clients try either first.
+// listen opens the listeners of an address. localhost has an IPv4 and an IPv6
+// address, and clients may try either first.
 func listen(address string) ([]net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -42,7 +43,7 @@ func listen(address string) ([]net.Listener, error) {
 	}
 }
 
-// door has a listener speak TLS, if it is to, and lead into the lobby.
+// door makes a listener lead into the lobby, and speak TLS if it should.
 func (h *home) door(l net.Listener) net.Listener {
 	c := &h.config
 	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: h.lobby}
@@ -52,21 +53,22 @@ func (h *home) door(l net.Listener) net.Listener {
 	return door
 }
 
-// lobbyRoom is how many connections may speak HTTP at present: those that the
-// process's files leave beside WebSockets and its own.
+// lobbyRoom is how many connections may speak HTTP at present: as many as the
+// process's files allow, apart from WebSockets and its own files.
 func (h *home) lobbyRoom() int { return min(h.sessions.free()+h.spare, mostWaiting) }
 
 const (
-	// mostWaiting is how many connections may speak HTTP in any case: as many
-	// as may come at once after a restart, and wait for their handshakes.
+	// mostWaiting is how many connections may speak HTTP at most: as many
+	// as may come at once after a restart and wait for their handshakes.
 	mostWaiting = 10_000
-	// ownFiles is how many files are for the process itself: listeners,
-	// pollers, pipes of functions, what /metrics reads.
+	// ownFiles is how many files are reserved for the process itself:
+	// listeners, pollers, pipes of functions, what /metrics reads.
 	ownFiles = 64
 )
 
-// fit lowers the number of connections to what the process may open, and leaves some files for everything else: who is refused is
-// told so, and who cannot even be accepted is not.
+// fit lowers the number of connections to what the process may open, and keeps
+// some files free, because a client over the limit can be answered with 503
+// only if its socket can be accepted.
 //
 // It returns how many files are left for connections that speak HTTP.
 func (c *Config) fit(files int) (spare int) {

@@ -11,7 +11,8 @@ import (
 	"crier/gateway"
 )
 
-// metrics is what /metrics tells. Most numbers are read from where they are kept when somebody asks.
+// metrics is what /metrics reports. Most numbers are read at each request, from
+// where they are kept.
 type metrics struct {
 	home     *home
 	messages atomic.Uint64

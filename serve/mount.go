@@ -14,12 +14,13 @@ import (
 type mount struct {
 	gateway.Mount
 	app        app.App
-	identifier app.Identifier // of who joins
-	fixed      bool           // a client's topics are those of its address
+	identifier app.Identifier // finds out who a client is
+	fixed      bool           // a client's topics are set by its address
 	home       *home          // that serves it; nil in builtins
 }
 
-// builtins are the apps that a server serves, in the order in which people are told.
+// builtins are the apps that a server serves, in the order in which they are
+// listed.
 var builtins = []mount{
 	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
 	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
@@ -28,7 +29,8 @@ var builtins = []mount{
 	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true, nil},
 }
 
-// Apps returns the mounts of the built-in apps, in the order in which people are told.
+// Apps returns the mounts of the built-in apps, in the order in which they are
+// listed.
 func Apps() []gateway.Mount {
 	list := make([]gateway.Mount, len(builtins))
 	for i, b := range builtins {
@@ -41,7 +43,7 @@ func Apps() []gateway.Mount {
 const ownMount = "gateway"
 
 // Mounts returns what a server with that configuration serves, in the order in
-// which people are told.
+// which it is listed.
 func (c Config) Mounts() (list []gateway.Mount) {
 	if c.Gateway == nil || !c.Gateway.Alone {
 		for _, m := range c.mounts() {
@@ -71,10 +73,10 @@ func (h *home) mountsNamed(name string) (list []*mount) {
 	return list
 }
 
-// mountNamed returns the mount of that name, which must be there.
+// mountNamed returns the mount of that name, which must exist.
 func (h *home) mountNamed(name string) *mount { return h.mountsNamed(name)[0] }
 
-// newHTTP returns the server of all that begins as HTTP.
+// newHTTP returns the server for everything that begins as HTTP.
 func (h *home) newHTTP() *http.Server {
 	doors := gateway.New(h.doors())
 	server := &http.Server{
@@ -92,7 +94,7 @@ func (h *home) newHTTP() *http.Server {
 	return server
 }
 
-// doors says whom the gateway lets in, and where to.
+// doors returns the gateway's configuration.
 func (h *home) doors() gateway.Config {
 	config := gateway.Config{
 		Mounts:       h.config.Mounts(),
@@ -145,7 +147,8 @@ func (h *home) handler(doors *gateway.Gateway) http.Handler {
 	})
 }
 
-// health answers a load balancer: the server is well, or wants no newcomers.
+// health answers a load balancer. well is false if the server wants no new
+// connections.
 func health(w http.ResponseWriter, well bool) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

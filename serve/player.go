@@ -18,15 +18,36 @@ import (
 	"crier/ws"
 )
 
-// A player is a client of one app: it asks the app what should happen and
+// A player is a client of one app. It asks the app what should happen and
 // carries it out.
 //
 // Its life is the same however it ends:
 //
 //	Connect's effects ──▶ the 101 ──▶ messages ──▶ Disconnect's effects ──▶ it leaves the hub
 //
-// A handshake that is refused, by the app or for want of room, has no effects.
+// A handshake that is refused, by the app or because there is no room, has no
+// effects.
 type player struct{ session session }
+
+// The call tree of a player. The gateway calls join, the transport the rest.
+//
+//	join                     a handshake that has been admitted
+//	└─ newPlayer
+//	   ├─ Identify           who the client is
+//	   ├─ ask                the app's Handle(Connect): what should happen
+//	   ├─ Transport.Open     the client becomes a member of the hub
+//	   ├─ apply              subscribes it, posts to it
+//	   └─ sessions.add       others can find it by its id
+//	Message                  a complete message of the client
+//	├─ ask                   Handle(Message)
+//	└─ apply, do             each effect, in order
+//	   ├─ home.publish       Hub.Publish
+//	   ├─ Subscribe, Unsubscribe
+//	   └─ post, postMembers  frames for this client alone
+//	Closed                   the connection has ended
+//	├─ session.ended         others cannot find it any more
+//	└─ sayFarewell           Handle(Disconnect): what the others get
+//	   └─ farewells.add      if there is no room for it now
 
 // join asks an app about a handshake that has been admitted.
 func (h *home) join(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
@@ -44,7 +65,7 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 		return nil, &no
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil { // without what is wrong in it, it would be another topic's
+	if err != nil { // ignoring the faulty part could lead to another topic
 		return rejected("the query is not understood: " + err.Error())
 	}
 	m := h.mountNamed(at.Name)
@@ -129,9 +150,9 @@ func (p *player) Closed(cause error) {
 	}
 }
 
-// sayFarewell carries out what the app wants when a client has left: it may tell
-// those who are still there. It returns true if that has to wait, and who does
-// so dismisses the session.
+// sayFarewell carries out what the app wants when a client has left: it may
+// publish to the clients that remain. It returns true if some of that has to
+// wait; farewells then dismisses the session.
 func (p *player) sayFarewell() (waits bool) {
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
@@ -146,7 +167,7 @@ func (p *player) sayFarewell() (waits bool) {
 	for i := range mem.effects {
 		e := &mem.effects[i]
 		if e.Do != app.Publish {
-			continue // what is for the client, and its subscriptions, end with it
+			continue // posts to the client and its subscriptions end with it
 		}
 		if e.Topics == nil {
 			e.Topics = mem.conn.Topics
@@ -165,7 +186,8 @@ func (p *player) sayFarewell() (waits bool) {
 	return waiting != nil
 }
 
-// ask puts the effects of an event into m. It requires the session to be locked.
+// ask asks the app about an event and puts the effects into m. It requires the
+// session to be locked.
 func (p *player) ask(m *scratch, ev app.Event) {
 	s := &p.session
 	m.names = s.conn.Member.Topics(m.names[:0])
@@ -178,8 +200,9 @@ func (p *player) ask(m *scratch, ev app.Event) {
 	m.effects = s.mount.app.Handle(m.effects[:0], ev)
 }
 
-// apply carries out the effects in m. It returns hub.ErrBusy, when nothing has
-// happened yet, or hub.ErrFull. It requires the session to be locked.
+// apply carries out the effects in m. It returns nil, hub.ErrBusy, or another
+// error of the hub or of a post, such as hub.ErrFull. After hub.ErrBusy nothing
+// has happened yet. It requires the session to be locked.
 func (p *player) apply(m *scratch) error {
 	for i := range m.effects {
 		if err := p.do(m, &m.effects[i]); err != nil {
@@ -197,7 +220,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 		publication.From = &s.conn.Member
 		return s.mount.home.publish(publication, nil)
 	case app.Subscribe:
-		s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: strings.Clone(e.Topic)}) // not with the whole query behind it
+		s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: strings.Clone(e.Topic)}) // a clone, so that it does not keep the whole query in memory
 	case app.Unsubscribe:
 		s.conn.Member.Unsubscribe(hub.Topic{App: s.mount.Name, Name: e.Topic})
 	case app.Post:
@@ -214,17 +237,17 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 func (p *player) post(data []byte) error {
 	err := p.session.conn.Member.Post(frameOf(data))
 	if errors.Is(err, hub.ErrGone) {
-		return nil // it is leaving: nobody is there to be told
+		return nil // it is leaving, so the message does not matter any more
 	}
 	return err
 }
 
-// What a list of members costs: a few bytes can ask for 125 kB, and for a walk
-// through everyone who is there. So a client gets listRate bytes of lists in a
-// second; if it asks for more it is not read for a while.
+// A list of members is expensive: a few bytes of a request cause up to 125 kB,
+// and a walk through all members. So a client gets listRate bytes of lists a
+// second. If it asks for more, it is not read for a while.
 const (
 	listRate  = 1 << 20
-	listBurst = 32 << 10 // bytes that it gets before it is held
+	listBurst = 32 << 10 // bytes that it gets before it has to wait
 )
 
 func (p *player) postMembers(topic string) error {
@@ -237,7 +260,7 @@ func (p *player) postMembers(topic string) error {
 	return p.post(list)
 }
 
-// memberList writes down who is in a topic.
+// memberList returns the list of the members of a topic.
 func (h *home) memberList(appName, topic string) []byte {
 	var ids []string
 	more := false

@@ -12,17 +12,18 @@ import (
 	"crier/ws"
 )
 
-// A carrier takes messages to everyone who is in their topics. It never waits:
-// hub.ErrBusy says that nothing has happened, and Retry when to try again. A hub
-// is one.
+// A carrier delivers messages to all members of their topics. Publish never
+// waits: hub.ErrBusy means that nothing has happened, and Retry tells when to
+// try again. A [hub.Hub] is a carrier.
 type carrier interface {
 	Publish(hub.Publication) error
 	Retry() <-chan struct{}
 }
 
-// publish is the one way in for messages, whoever says them. With patience it
-// tries again until that is done, and returns its error then; without, it
-// returns hub.ErrBusy.
+// publish publishes a message. All messages go through it, wherever they come
+// from. If patience is nil, it returns hub.ErrBusy when there is no room.
+// Otherwise it tries again until there is room or patience is done, and then
+// returns the error of patience.
 func (h *home) publish(p hub.Publication, patience context.Context) error {
 	for {
 		var retry <-chan struct{}
@@ -41,7 +42,7 @@ func (h *home) publish(p hub.Publication, patience context.Context) error {
 	}
 }
 
-// scratch is memory for one event.
+// A scratch is the memory for handling one event.
 type scratch struct {
 	conn    app.Conn
 	names   []string // of conn.Topics
@@ -53,7 +54,8 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxScratch is how many bytes of a frame are kept for the next event.
+// maxScratch is up to how many bytes a frame's memory is kept for the next
+// event.
 const maxScratch = 64 << 10
 
 func (m *scratch) free() {
@@ -64,7 +66,7 @@ func (m *scratch) free() {
 	}
 }
 
-// publication makes a publication of an effect. Its slices are m's.
+// publication turns an effect into a publication. Its slices belong to m.
 func (m *scratch) publication(appName string, e *app.Effect) hub.Publication {
 	m.frame = ws.AppendFrame(m.frame[:0], opcode(e.Binary), e.Data)
 	p := hub.Publication{Frame: m.frame}
@@ -98,23 +100,24 @@ func opcode(binary bool) ws.Opcode {
 	return ws.Text
 }
 
-// frameOf frames data as text if it is text.
+// frameOf frames data, as text if it is UTF-8 and as binary otherwise.
 func frameOf(data []byte) []byte {
 	return ws.AppendFrame(make([]byte, 0, len(data)+10), opcode(!utf8.Valid(data)), data)
 }
 
-// farewells publishes what apps say when a client has left, and there was no
-// room for at that moment: nobody is there any more who could wait. The client's
-// place is taken until then, so that there are never more of them than places.
+// farewells publishes what apps publish when a client has left, if there was no
+// room for it at that moment. No goroutine of the client remains that could
+// wait. The client's place stays taken until then, so there are never more
+// clients in farewells than places.
 type farewells struct {
 	home   *home // set once
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	waiting [][]hub.Publication // of each client, the oldest first. Invariant: empty, or running
+	waiting [][]hub.Publication // one element for each client, the oldest first. Invariant: empty, or running
 	running bool
-	idle    *sync.Cond // signals that nothing is running
+	idle    *sync.Cond // signals that run has ended
 	dropped int
 }
 
@@ -125,19 +128,19 @@ func newFarewells(h *home) *farewells {
 	return f
 }
 
-// add publishes a client's farewells as soon as that can be, and then dismisses
-// it.
+// add publishes a client's farewells as soon as there is room, and then
+// dismisses the client.
 func (f *farewells) add(list []hub.Publication) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waiting = append(f.waiting, list)
 	if !f.running {
 		f.running = true
-		go f.run() // end waits for it
+		go f.run() // end waits for run
 	}
 }
 
-// run returns when nothing waits.
+// run publishes farewells until none wait.
 func (f *farewells) run() {
 	for {
 		f.mu.Lock()
@@ -164,11 +167,12 @@ func (f *farewells) run() {
 	}
 }
 
-// farewellGrace is how long farewells may still take when the last client has
+// farewellGrace is how much time is left for farewells when the last client has
 // left.
 const farewellGrace = time.Second
 
-// end waits until all is published, but not for long: then it is dropped.
+// end waits until all farewells are published. After farewellGrace it drops the
+// rest.
 func (f *farewells) end() {
 	defer time.AfterFunc(farewellGrace, f.cancel).Stop()
 	f.mu.Lock()

@@ -14,30 +14,30 @@ import (
 	"crier/transport"
 )
 
-// A session is one client's connection, with what everybody may know of it. It
-// belongs to a player or to a caller, which says what becomes of its messages.
+// A session is the connection of one client, with what is known about it. It
+// belongs to a player or a caller, which handles its messages.
 type session struct {
 	conn transport.Conn
 
 	// Set once.
 	mount     *mount // of its app
 	key       key
-	identity  *app.Identity // nil: nobody in particular
-	address   [16]byte      // of the client, or of a proxy; zero if it is not known
+	identity  *app.Identity // nil if the client has none
+	address   [16]byte      // of the client, or of a proxy; zero if not known
 	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
 
-	// mu makes the events of a session follow each other. It comes before the
-	// hub's locks.
+	// mu makes sure that the events of a session are handled one at a time.
+	// Lock order: mu before the hub's locks.
 	mu sync.Mutex
 
-	// Of a player's, guarded by mu.
-	silent  bool  // as app.Conn has it
-	arrived bool  // Connect's effects were carried out, so Disconnect's must be
-	listed  int32 // bytes of lists that it got since it was last held
+	// For players only, guarded by mu.
+	silent  bool  // as in app.Conn
+	arrived bool  // Connect's effects were carried out, so Disconnect's must be, too
+	listed  int32 // bytes of lists that it got since it last had to wait
 }
 
-// open notes what a handshake says of its client.
+// open notes what a handshake tells about its client.
 func (s *session) open(r *http.Request, m *mount, id string) {
 	s.mount, s.key = m, keyOf(id)
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -47,11 +47,13 @@ func (s *session) open(r *http.Request, m *mount, id string) {
 	s.connected = time.Now().UnixMilli()
 }
 
-// A key is a connection's id, as gateway.NewID makes them. It is not a string,
-// which would be an object of its own for each connection.
+// A key is a connection's id, in the form that gateway.NewID gives it. It is an
+// array and not a string, because a string would be a separate object for each
+// connection.
 type key [16]byte
 
-// keyOf returns the key of an id. One that nobody can have is the zero key.
+// keyOf returns the key of an id. For an id that no connection can have, it
+// returns the zero key.
 func keyOf(id string) (k key) {
 	if len(id) == len(k) {
 		copy(k[:], id)
@@ -59,8 +61,9 @@ func keyOf(id string) (k key) {
 	return k
 }
 
-// id returns the session's id. The string is the key itself, which never
-// changes; whoever keeps it keeps the session.
+// id returns the session's id. The string shares the memory of the key, which
+// never changes. As long as the string is in use, so is the memory of the
+// session.
 func (s *session) id() string { return unsafe.String(&s.key[0], len(s.key)) }
 
 func (s *session) sourceIP() string {
@@ -70,7 +73,7 @@ func (s *session) sourceIP() string {
 	return netip.AddrFrom16(s.address).Unmap().String()
 }
 
-// info returns what is told of the session.
+// info returns what the management API reports about the session.
 func (s *session) info() gateway.Info {
 	i := gateway.Info{
 		ID:         strings.Clone(s.id()),
@@ -88,7 +91,7 @@ func (s *session) info() gateway.Info {
 	return i
 }
 
-// ended takes a session that was open out of the registry, and tells why.
+// ended removes a session from the registry, and counts and logs why it ended.
 func (s *session) ended(cause error) {
 	s.mount.home.sessions.remove(s.key)
 	how := endName(cause)
@@ -96,20 +99,21 @@ func (s *session) ended(cause error) {
 	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)
 }
 
-// A registry knows the sessions by their keys, and how many there may be.
+// A registry finds sessions by their keys and limits their number.
 type registry struct {
 	max int // set once
 
 	mu       sync.RWMutex
 	byKey    map[key]*session
-	admitted int // sessions, also those on their way in, and ends that others have yet to be told
+	admitted int // sessions, handshakes under way, and ends not announced yet
 }
 
 func newRegistry(max int) *registry {
 	return &registry{max: max, byKey: make(map[key]*session)}
 }
 
-// admit makes room for a session, if there is any. dismiss gives it back.
+// admit takes a place for a session and reports whether there was one. dismiss
+// gives it back.
 func (r *registry) admit() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,15 +137,15 @@ func (r *registry) free() int {
 	return r.max - r.admitted
 }
 
-// add lets others find a session.
+// add makes a session findable.
 func (r *registry) add(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byKey[s.key] = s
 }
 
-// remove takes back add. It returns the session, or nil if others cannot find it
-// anyway.
+// remove makes a session unfindable. It returns the session, or nil if there
+// was none.
 func (r *registry) remove(k key) *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"crier/hub"
 )
 
-// sockets is what the gateway asks about handshakes.
+// sockets implements gateway.Sockets: it decides about handshakes.
 type sockets struct{ home *home }
 
 // Connect implements gateway.Sockets.
@@ -27,7 +27,8 @@ func (s sockets) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	}
 }
 
-// connections is what the gateway asks about connections, by their ids.
+// connections implements gateway.Connections: it finds connections by their
+// ids.
 type connections struct{ home *home }
 
 // Post implements gateway.Connections.
@@ -54,8 +55,8 @@ func (c connections) Info(id string) (gateway.Info, bool) {
 	return s.info(), true
 }
 
-// Close implements gateway.Connections. Nobody finds the connection any more,
-// while it takes its leave.
+// Close implements gateway.Connections. The connection cannot be found any more
+// while it is closing.
 func (c connections) Close(id string) bool {
 	s := c.home.sessions.remove(keyOf(id))
 	if s == nil {
@@ -65,7 +66,7 @@ func (c connections) Close(id string) bool {
 	return true
 }
 
-// topics is what the gateway asks about topics.
+// topics implements gateway.Topics.
 type topics struct{ home *home }
 
 // Connections implements gateway.Topics.
@@ -85,7 +86,7 @@ func (t topics) Connections(appName string, topic *string) []gateway.Info {
 	return infos
 }
 
-// members returns who is in a topic.
+// members returns the sessions that are subscribed to a topic.
 func (h *home) members(m *mount, topic string) (list []*session) {
 	h.hub.Members(hub.Topic{App: m.Name, Name: topic}, func(conn hub.Conn) bool {
 		list = append(list, &playerOf(conn).session)
@@ -126,8 +127,8 @@ func (t topics) Remove(appName, topic string) int {
 // publishTimeout is how long a publish over HTTP waits for readers to catch up.
 const publishTimeout = 5 * time.Second
 
-// Publish implements gateway.Topics: it says data as a client of the broadcast
-// app would that connects with the request's query.
+// Publish implements gateway.Topics. It publishes data like a client of the
+// broadcast app that connects with the request's query.
 func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Refusal) {
 	h := t.home
 	m := h.mountNamed("broadcast")
@@ -152,7 +153,7 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Re
 		if e.Topics == nil {
 			e.Topics = stranger.Topics
 		}
-		e.Echo = app.EchoSame // nobody is there to hear it
+		e.Echo = app.EchoSame // there is no sender that could get a copy
 		p := new(scratch).publication(m.Name, &e)
 		switch err := h.publish(p, ctx); {
 		case errors.Is(err, hub.ErrTooLarge):

@@ -1,4 +1,5 @@
-// Package serve makes one server of the hub, the apps, the gateway and the transport.
+// Package serve combines the hub, the apps, the gateway and the transport into
+// one server.
 //
 //	s, err := serve.Open(serve.Defaults())
 //	if err != nil { … }
@@ -7,9 +8,11 @@
 //
 // # The life of one message
 //
-// The transport decodes it and hands it to its player, which asks the app what should happen and carries the effects
-// out: a publish goes through home.publish into the hub's logs, and the hub wakes the members that read them. What comes
-// by HTTP goes the same way, and what apps say when somebody has left.
+// The transport decodes a message and hands it to its player. The player asks
+// the app what should happen and carries the effects out: a publish goes
+// through home.publish into the hub's logs, and the hub wakes the members that
+// read them. Messages that come by HTTP go the same way, and so does what apps
+// publish when a client has left.
 //
 // # What it does not do
 //
@@ -32,42 +35,85 @@ import (
 	"crier/trust"
 )
 
-// Config says how to serve. Start from Defaults.
+// Config says how to serve. Start from [Defaults]: the zero Config is refused.
+// [Open] returns an error for the values that a field does not allow.
 type Config struct {
-	Listen         string        // host:port; localhost is both of its addresses, no host every interface
-	AdminKey       string        // bearer token for the management API; none: for programs of this machine only
-	AllowOrigins   []string      // of pages that may connect, beside those at home: see trust.Pages; "*" is all
-	Domains        []string      // names of this server, whose pages may connect
-	MaxMessage     int           // bytes of one message
-	MaxConnections int           // open at once
-	Backlog        int           // bytes of messages kept for the slowest reader of a topic
-	Memory         int           // bytes of everything that is kept for somebody
-	Skip           bool          // a reader that falls behind goes on with the newest message, instead of being closed
-	Ping           time.Duration // silence after which a client is pinged; 0 never
-	Idle           time.Duration // time without a message after which a client is closed; 0 never
-	MessageTimeout time.Duration // time that a message may take to arrive; 0 as long as it likes
-	Drain          time.Duration // over which clients are sent away at the end
-	Console        bool          // show browsers the page
-	TLS            *tls.Config   // for wss and https only; nil: ws and http only
-	Gateway        *Gateway      // an API of the user's own; nil: none
-	Log            *slog.Logger
+	// Listen is a host:port. The host localhost means both of its addresses,
+	// IPv4 and IPv6; no host means every interface. Port 0 means a free port.
+	// An empty Listen is refused.
+	Listen string
+	// AdminKey is the bearer token for the management API. Without it only
+	// programs of this machine may use that API.
+	AdminKey string
+	// AllowOrigins are the origins of pages that may connect, in addition to
+	// pages at home (see [trust.Pages]). "*" allows all pages.
+	AllowOrigins []string
+	// Domains are names of this server. Their pages may connect.
+	Domains []string
+	// MaxMessage is the largest message in bytes, at most 16 MiB. Zero and
+	// negative values are refused.
+	MaxMessage int
+	// MaxConnections is how many connections may be open at once. Open lowers
+	// it if the process may not open that many files. Zero and negative values
+	// are refused.
+	MaxConnections int
+	// Backlog is how many bytes of messages are kept for the slowest reader of
+	// a topic. Less than eight times MaxMessage is refused, and so are zero and
+	// negative values.
+	Backlog int
+	// Memory is how many bytes are kept for all clients together. Less than
+	// twice Backlog is refused, and so are zero and negative values.
+	Memory int
+	// Skip decides about readers that fall behind. If it is true, they continue
+	// with the newest message and are told how many they missed. If it is
+	// false, they are disconnected.
+	Skip bool
+	// Ping is the silence after which a client is pinged. A client that is
+	// silent for twice as long is disconnected. Zero means never; negative
+	// values are refused.
+	Ping time.Duration
+	// Idle is the time without a message in either direction after which a
+	// client is disconnected. Zero means never; negative values are refused.
+	Idle time.Duration
+	// MessageTimeout is the time that a message may take from its first byte
+	// to its last. Zero means no limit; negative values are refused.
+	MessageTimeout time.Duration
+	// Drain is the time over which the clients are disconnected at the end.
+	// Zero means all at once; negative values are refused.
+	Drain time.Duration
+	// Console shows browsers a page at /.
+	Console bool
+	// TLS makes the server speak wss and https only. Nil means ws and http.
+	TLS *tls.Config
+	// Gateway is an API of the user's own. Nil means none.
+	Gateway *Gateway
+	// Log receives the log. Nil is refused.
+	Log *slog.Logger
 
 	apps []mount // for tests; nil: the built-in ones
 }
 
 // A Gateway says how to serve an API of the user's own.
 type Gateway struct {
-	API       *api.Live
-	Alone     bool        // without the built-in apps
-	Limits    bool        // API Gateway's
-	TLS       *tls.Config // on the same port as what is not TLS; nil: none
-	AccessKey string      // handlers' requests to the management API may be signed with
-	SecretKey string      // this pair
-	Signed    bool        // and must be
-
-	// Door is a listener for handlers only, with TLS and plain HTTP whatever the others have. nil: there is none.
+	API *api.Live
+	// Alone leaves the built-in apps out.
+	Alone bool
+	// Limits applies API Gateway's limits. They take the place of MaxMessage,
+	// Ping and Idle of Config.
+	Limits bool
+	// TLS is for connections that begin with TLS; others on the same port are
+	// served without it. Nil means that there is no TLS.
+	TLS *tls.Config
+	// AccessKey and SecretKey are a pair that requests of handlers to the
+	// management API may be signed with. If both are empty, there is none.
+	AccessKey string
+	SecretKey string
+	// Signed says whether these requests must be signed.
+	Signed bool
+	// Door is a listener for handlers only. It takes TLS and plain HTTP,
+	// whatever the other listeners take. Nil means that there is none.
 	Door net.Listener
-	// Aliases are the names that lead there, in handlers only.
+	// Aliases are names that lead to Door, in handlers only.
 	Aliases []string
 }
 
@@ -112,10 +158,12 @@ func (c Config) check() error {
 	return nil
 }
 
-// maxMaxMessage bounds what one connection can make the server remember.
+// maxMaxMessage is the largest MaxMessage. It bounds how much memory one
+// connection can take.
 const maxMaxMessage = 16 << 20
 
-// maxPosts is how many bytes posted to one connection wait for it, if the largest message is not larger.
+// maxPosts is how many bytes posted to one connection may wait for it. If two
+// of the largest messages are more, it is that much instead.
 const maxPosts = 256 << 10
 
 // A Server serves the built-in apps, an API of the user's own, or both.
@@ -126,8 +174,8 @@ type Server struct {
 	home      *home
 }
 
-// Open starts a server. It accepts connections at once, and answers them when
-// Run is called. Run or Close must follow.
+// Open starts a server. Connections are accepted from now on, and answered once
+// [Server.Run] is called. Run or [Server.Close] must follow.
 func Open(config Config) (*Server, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -152,7 +200,8 @@ func Open(config Config) (*Server, error) {
 	return &Server{config: config, listeners: listeners, http: h.newHTTP(), home: h}, nil
 }
 
-// URL returns the address of the broadcast app, such as ws://localhost:8080; wss://… if there is TLS.
+// URL returns the address of the broadcast app, such as ws://localhost:8080.
+// With TLS it begins with wss.
 func (s *Server) URL() string {
 	asked, _, _ := net.SplitHostPort(s.config.Listen)
 	host, port, _ := net.SplitHostPort(s.listeners[0].Addr().String())
@@ -166,8 +215,10 @@ func (s *Server) URL() string {
 	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
-// Run serves until ctx is done. Then it refuses newcomers, tells every client that it goes, spread over the
-// drain time, and returns when all have left or were given the time to: nil, unless serving failed.
+// Run serves until ctx is done. Then it refuses new connections and closes the
+// open ones, spread over the drain time, with a close frame that says that the
+// server is going away. It returns when all clients have left, or when their
+// time is over. The error is nil unless serving failed.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
@@ -207,7 +258,8 @@ func (s *Server) drain() {
 	defer cancel()
 	h.transport.Shutdown(ctx, s.config.Drain)
 	h.farewells.end()
-	// The door stays open meanwhile: handlers that are told of the end post to others, and ask for connections.
+	// The door stays open meanwhile, because handlers that learn of the end may
+	// post to other connections and ask about them.
 	if h.calls != nil {
 		h.calls.end()
 	}

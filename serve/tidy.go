@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// A handshake leaves many times the memory that its connection needs in buffers of net/http, and after a storm of them
-// the heap stays as large as it was at its height. So when a storm is over the memory is given back.
+// The buffers of net/http for a handshake are many times as large as what its
+// connection needs, and after a storm of handshakes the heap stays as large as
+// it was at its peak. So the memory is given back when a storm is over.
 const (
 	storm = 1000 // handshakes
 	calm  = time.Second
-	// rest is how many times longer than giving memory back took the server waits before it does so again.
+	// rest is how long the server waits before it gives memory back again, as
+	// a multiple of how long that took the last time.
 	rest = 20
 )
 
@@ -19,7 +21,7 @@ const (
 func (h *home) tidy(ctx context.Context) {
 	ticker := time.NewTicker(calm)
 	defer ticker.Stop()
-	var done, last uint64 // handshakes: when memory was given back, a moment ago
+	var done, last uint64 // handshakes: when memory was given back, and at the last tick
 	var next time.Time
 	for {
 		select {
