@@ -19,38 +19,62 @@ import (
 	"crier/ws"
 )
 
-// Options say how to connect. The zero value will do.
+// Options configure a client. The zero value is ready to use.
 type Options struct {
-	Topics []string // ?topic=, once for each
-	User   string   // ?user=
-	NoEcho bool     // ?echo=0: one does not hear oneself, and nothing is confirmed
-	First  []string // said on each connection before anything else, such as subscriptions; what becomes of it is not told
+	// Topics are added to the address, each as ?topic=.
+	Topics []string
+	// User is added to the address as ?user=.
+	User string
+	// NoEcho adds ?echo=0: the client does not receive its own messages, so
+	// none is confirmed.
+	NoEcho bool
+	// First are sent on each connection before anything else, for example to
+	// subscribe. Their fates are not reported.
+	First []string
 
-	Header       http.Header // sent with every handshake
-	Subprotocols []string    // one of which is wanted
-	TLS          *tls.Config // for wss; nil: trust whom the system trusts
-	MaxMessage   int         // the largest message to be heard, in bytes; 0: 16 MiB
+	// Header is sent with every handshake.
+	Header http.Header
+	// Subprotocols are offered to the server, which may choose one.
+	Subprotocols []string
+	// TLS is for wss. Nil means to trust the authorities that the system
+	// trusts.
+	TLS *tls.Config
+	// MaxMessage is the largest message to receive, in bytes. Zero means
+	// 16 MiB. A negative value means 128 KiB.
+	MaxMessage int
 
-	// Once gives each text message an id, "_id":"k3x9q2ab-17", sends again whatever was not confirmed, and passes over what was
-	// heard before.
+	// Once gives each text message an id, such as "_id":"k3x9q2ab-17". Messages
+	// that were not confirmed are sent again, and received messages whose id
+	// was delivered before are ignored.
 	Once bool
-	// Confirm says whether one's own messages come back with "_me":true.
+	// Confirm says whether the client's own messages come back with "_me":true.
 	Confirm Confirm
-	// Queue is how many messages wait for a connection. 0: 1,000; less: none.
+	// Queue is how many messages may wait for a connection. Zero means 1,000.
+	// A negative value means none.
 	Queue int
 
-	// Retry is the longest wait before the second try, and the longest before any. 0: 500 ms and 30 s.
+	// Retry is the longest wait before the first retry, which doubles with
+	// each failure, and the longest wait of all. Zeros mean 500 ms and 30 s.
+	// Negative values mean no wait.
 	Retry [2]time.Duration
-	// ComeBack decides after each end of a connection, and each that could not be made, whether to try again. An error has a
-	// [ws.Close] or a *[Refused] in it, or is the network's. nil: [ComesBack].
+	// ComeBack decides whether to try again. It is called each time that a
+	// connection has ended or could not be made. The error contains a
+	// [ws.Close] or a *[Refused], or comes from the network. Nil means
+	// [ComesBack].
 	ComeBack func(ended error) bool
-	// Timeout is how long to wait for a sign of life that is due, and for a connection. 0: 15 s.
+	// Timeout is how long to wait for a reaction that the server owes, and for
+	// a connection. Zero means 15 s. With a negative value no connection
+	// succeeds.
 	Timeout time.Duration
-	// Heartbeat is after how much silence to ask for a sign of life. 0: 30 s; less: never.
+	// Heartbeat is the silence after which the server is pinged. Zero means
+	// 30 s. A negative value means never.
 	Heartbeat time.Duration
 
-	// Message, State and Drop are told what is heard, each new state, and each message that was taken and is lost, or may be. They
-	// are called one at a time, hold up what follows, and must not call Close. Without Message, Messages yields what is heard.
+	// Message is called with each message received, State with each new state,
+	// and Drop with each message of the client's own that is or may be lost
+	// after Send accepted it. They are called one at a time, what follows waits
+	// for them, and they must not call Close. Without Message,
+	// [Client.Messages] yields the messages.
 	Message func(*Client, Message)
 	State   func(*Client, Status)
 	Drop    func(*Client, Drop)
@@ -58,22 +82,23 @@ type Options struct {
 	dial dialer // instead of the network's, for tests
 }
 
-// Confirm says whether the server confirms messages by sending them back with "_me":true.
+// Confirm says whether the server confirms messages by sending them back with
+// "_me":true.
 type Confirm int
 
 const (
-	ByAddress Confirm = iota // yes, unless the path ends in /bridge, /chat, /rooms or /directory, or the query says echo=0
+	ByAddress Confirm = iota // it does, unless the path ends in /bridge, /chat, /rooms or /directory, or the query says echo=0
 	Always
 	Never
 )
 
-// A State is one of four.
+// A State is what a client is doing.
 type State int
 
 const (
-	Connecting State = iota // to Open, or to Waiting
+	Connecting State = iota // next: Open or Waiting
 	Open
-	Waiting // for the next try
+	Waiting // until the next try
 	Closed  // for good
 )
 
@@ -82,28 +107,28 @@ var stateNames = [...]string{"connecting", "open", "waiting", "closed"}
 // String returns a state's name, such as "open".
 func (s State) String() string { return stateNames[s] }
 
-// Status is how a client is.
+// A Status describes a client at one moment.
 type Status struct {
 	State State
 	Ended error     // how the last connection ended, or why it could not be made; nil if there was none
-	Retry time.Time // when it tries again, while it is waiting
+	Retry time.Time // while Waiting: when it tries again
 }
 
-// A Message is what was heard. Its data is the receiver's to keep.
+// A Message is a message that was received. The receiver may keep its data.
 type Message struct {
 	Data   []byte
 	Binary bool
-	Mine   bool // we said it
+	Mine   bool // it is our own
 }
 
-// A Fate is what became of a message that was sent.
+// A Fate is what happened to a message that was sent.
 type Fate int
 
 const (
 	Confirmed Fate = iota // the server has published it: its own copy came back
-	Sent                  // it was handed to a connection, in an app that tells no more, or it is binary
-	Unsure                // its connection ended, or skipped, or told of an error, before its copy came back; it may have been published
-	Dropped               // it was never handed to a connection
+	Sent                  // it was written to a connection; the app does not confirm it, or it is binary
+	Unsure                // before its copy came back, the connection ended, skipped messages, or reported an error; it may have been published
+	Dropped               // it was never written to a connection
 )
 
 var fateNames = [...]string{"confirmed", "sent", "unsure", "dropped"}
@@ -111,47 +136,50 @@ var fateNames = [...]string{"confirmed", "sent", "unsure", "dropped"}
 // String returns a fate's name, such as "confirmed".
 func (f Fate) String() string { return fateNames[f] }
 
-// A Drop is a message of one's own that is lost, or may be.
+// A Drop is a message of the client's own that is or may be lost.
 type Drop struct {
 	Data   []byte
 	Binary bool
 	Fate   Fate   // Unsure or Dropped
-	Why    string // "lost" with the connection, "skipped" by the server, "failed" on API Gateway, or "closed": the client is
+	Why    string // "lost" with the connection, "skipped" by the server, "failed" on API Gateway, or "closed" with the client
 }
 
 const (
-	inFlight  = 1024     // messages handed to a connection that have yet to come back
+	inFlight  = 1024     // messages written to a connection that have not come back yet
 	mostBytes = 16 << 20 // of all messages that are kept
 
-	// Messages that are read before Messages yields them, and bytes of those, the last message not counted.
+	// How many messages are read before Messages yields them, and how many
+	// bytes of them, without the last message.
 	ahead      = 1000
 	aheadBytes = 16 << 20
 )
 
-// A Client is a WebSocket that comes back. Its methods may be called at any time, from several goroutines.
+// A Client is a WebSocket that reconnects. Its methods may be called at any
+// time and from several goroutines.
 type Client struct {
 	url      string
 	o        Options
 	confirms bool
-	inbox    chan Message    // stays empty if there is o.Message
-	leaving  context.Context // done: go, when nothing is on its way
+	inbox    chan Message    // stays empty if o.Message is set
+	leaving  context.Context // done: end as soon as nothing is on its way
 	leave    context.CancelFunc
 	over     chan struct{} // closed at the end
 
 	unheard    atomic.Int64  // bytes in inbox
-	room       chan struct{} // there may be less
-	delivering atomic.Bool   // held up by who hears
-	wake       chan struct{} // there is something to hand over
-	emptied    chan struct{} // the outbox is empty
+	room       chan struct{} // signals that unheard may have shrunk
+	delivering atomic.Bool   // the receiver of messages holds the reader up
+	wake       chan struct{} // signals that there is something to write
+	emptied    chan struct{} // signals that the outbox is empty
 
 	mu     sync.Mutex
 	status Status
 	outbox
-	ids // only run's
+	ids // owned by run
 }
 
-// Connect makes a client, which connects by itself. When ctx is done it hangs up; Close leaves in good order. An error is about
-// the address or the options, never about the network.
+// Connect makes a client, which connects in the background. When ctx is done,
+// the client hangs up at once; [Client.Close] leaves in good order. An error is
+// about the address or the options, never about the network.
 func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	at, err := url.Parse(address)
 	if err != nil {
@@ -216,10 +244,12 @@ func badHeader(h http.Header) (name string, ok bool) {
 	return "", false
 }
 
-// Apps in which one's own messages do not come back marked.
+// unmarked matches the paths of apps that do not mark a client's own messages.
 var unmarked = regexp.MustCompile(`/(bridge|chat|rooms|directory)/?$`)
 
-// ComesBack reports whether it may help to connect again after an end: whether it was neither meant nor our fault.
+// ComesBack reports whether connecting again may help after an end: whether the
+// end was neither intended nor the client's own fault. It is the default of
+// [Options].ComeBack.
 func ComesBack(ended error) bool {
 	if how, ok := errors.AsType[ws.Close](ended); ok {
 		switch {
@@ -235,9 +265,11 @@ func ComesBack(ended error) bool {
 	return true
 }
 
-// Messages yields what is heard. It ends when the client is closed, after the last message. A slow caller holds up the client,
-// and after a thousand messages or 16 MiB the server, which then closes the connection with 1013 or skips messages. If
-// it is called several times, each message goes to one of the callers.
+// Messages yields the messages received. It ends when the client is closed,
+// after the last message. If the caller is slow, a thousand messages or 16 MiB
+// are buffered. Then the client stops reading, and the server closes the
+// connection with 1013 or skips messages. If Messages is called several times,
+// each message goes to one of the callers.
 func (c *Client) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		for m := range c.inbox {
@@ -250,23 +282,26 @@ func (c *Client) Messages() iter.Seq[Message] {
 	}
 }
 
-// Status returns how the client is.
+// Status returns the current status of the client.
 func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.status
 }
 
-// Pending returns how many messages wait, or have yet to come back.
+// Pending returns how many messages wait to be written or have not come back
+// yet.
 func (c *Client) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.kept) + len(c.batch)
 }
 
-// Close leaves for good, as soon as what is on its way has come back, or after Options.Timeout. It returns when nothing of the
-// client is left but what Messages has yet to yield. What waits for a connection is dropped, and what is heard after the call
-// need not be told.
+// Close ends the client for good, as soon as messages on their way have come
+// back, or after Options.Timeout. When it returns, nothing of the client is
+// left, except messages that Messages has not yielded yet. Messages that wait
+// for a connection are dropped. Messages that arrive after the call may not be
+// delivered.
 func (c *Client) Close() {
 	c.leave()
 	<-c.over

@@ -21,21 +21,22 @@ import (
 	"crier/ws"
 )
 
-// A Handshake is what is asked of a server beside a WebSocket. The zero value asks for nothing.
+// A Handshake configures [Dial]. The zero value asks only for a WebSocket.
 type Handshake struct {
-	Header       http.Header // sent with it; Host takes the place of the address's
-	Subprotocols []string    // one of which is wanted
-	TLS          *tls.Config // for wss; nil: trust whom the system trusts
-	MaxMessage   int         // the largest message to be read, in bytes; 0: 16 MiB
+	Header       http.Header // sent with it; Host replaces the address's host
+	Subprotocols []string    // offered to the server, which may choose one
+	TLS          *tls.Config // for wss; nil: trust the authorities that the system trusts
+	MaxMessage   int         // the largest message to read, in bytes; 0: 16 MiB, negative: 128 KiB
 
 	dial dialer // instead of the network's, for tests
 }
 
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A Conn is one WebSocket, to any server. It does not come back.
+// A Conn is one WebSocket, to any server. It does not reconnect.
 //
-// One goroutine calls Next until it fails, which ends the Conn; the other methods may be called by others at the same time.
+// One goroutine calls Next until it fails, which ends the Conn. The other
+// methods may be called by other goroutines at the same time.
 type Conn struct {
 	stream   io.ReadWriteCloser
 	net      net.Conn // below stream
@@ -63,9 +64,11 @@ const (
 	defaultMax  = 16 << 20
 )
 
-// Dial opens a WebSocket at an address, ws, wss, http or https. It fails with a *Refused if the server answers anything but yes,
-// be it that the WebSocket is elsewhere. If the environment names a proxy, as for [http.ProxyFromEnvironment], it asks that: wss
-// with CONNECT, and ws with the handshake itself, which not every proxy passes on.
+// Dial opens a WebSocket at an address that begins with ws, wss, http or https.
+// It fails with a *[Refused] if the server answers anything but 101, including
+// a redirect. If the environment names a proxy, as for
+// [http.ProxyFromEnvironment], Dial goes through it: wss with CONNECT, and ws
+// with the handshake itself, which not every proxy passes on.
 // https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 func Dial(ctx context.Context, address string, h Handshake) (*Conn, error) {
 	if len(address) > 2 && strings.EqualFold(address[:2], "ws") {
@@ -129,7 +132,8 @@ func (h Handshake) request(ctx context.Context, address, key string) (*http.Requ
 	}
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "websocket")
-	// As the RFC spells them, and not as net/http would: some servers look for just that.
+	// Spelled as in the RFC, and not as net/http would: some servers look for
+	// exactly that.
 	r.Header["Sec-WebSocket-Version"] = []string{"13"}
 	r.Header["Sec-WebSocket-Key"] = []string{key}
 	if len(h.Subprotocols) > 0 {
@@ -138,9 +142,10 @@ func (h Handshake) request(ctx context.Context, address, key string) (*http.Requ
 	return r, nil
 }
 
-// check reports what is wrong with a server's answer.
+// check returns what is wrong with a server's answer, or nil.
 func (h Handshake) check(answer *http.Response, key string) error {
-	// "As of Go 1.12, the Body will also implement io.Writer on a successful 101", and to that belongs "Connection: Upgrade".
+	// "As of Go 1.12, the Body will also implement io.Writer on a successful
+	// 101". Without "Connection: Upgrade" it is not successful.
 	_, switched := answer.Body.(io.ReadWriteCloser)
 	switch protocol := answer.Header.Get("Sec-WebSocket-Protocol"); {
 	case answer.StatusCode != http.StatusSwitchingProtocols:
@@ -158,13 +163,14 @@ func (h Handshake) check(answer *http.Response, key string) error {
 	return nil
 }
 
-// Refused is a server's answer to a handshake, when it is not yes.
+// A Refused is a server's answer to a handshake if the status is not 101.
 type Refused struct {
 	Status int
 	Body   []byte // at most 1 KiB of it
 }
 
-// Why returns the server's reason: its body, or what API Gateway calls its message. It is not fit to be printed as it is.
+// Why returns the server's reason: its body, or what API Gateway calls its
+// message. It is not fit to be printed as it is.
 func (r *Refused) Why() string {
 	var answer struct{ Message string }
 	if json.Unmarshal(r.Body, &answer) == nil && answer.Message != "" {
@@ -173,7 +179,8 @@ func (r *Refused) Why() string {
 	return string(r.Body)
 }
 
-// Error makes a refusal an error: `refused: 400 Bad Request: "append ?topicName=…"`.
+// Error makes a refusal an error: `refused: 400 Bad Request: "append
+// ?topicName=…"`.
 func (r *Refused) Error() string {
 	status := strings.TrimSpace(fmt.Sprintf("refused: %d %s", r.Status, http.StatusText(r.Status)))
 	if why := strings.TrimSpace(r.Why()); why != "" {
@@ -182,19 +189,22 @@ func (r *Refused) Error() string {
 	return status
 }
 
-// Subprotocol returns the one that the server has chosen, or "".
+// Subprotocol returns the subprotocol that the server has chosen, or "".
 func (c *Conn) Subprotocol() string { return c.protocol }
 
-// LastRead returns when bytes came from the server last, be it a pong.
+// LastRead returns when bytes last came from the server. Pongs count, too.
 func (c *Conn) LastRead() time.Time { return c.born.Add(time.Duration(c.read.Load())) }
 
-// Buffered reports whether some of what comes next has been read: Next may return without waiting.
+// Buffered reports whether a part of what comes next has been read already, so
+// that Next may return without waiting.
 func (c *Conn) Buffered() bool { return len(c.unread) > 0 }
 
-// Next waits for the next message. Its data is valid until Next is called again.
+// Next waits for the next message. Its data is valid until Next is called
+// again.
 //
-// An error is the end of the connection, and the same is returned from then on. A [ws.Close] is in it, with code 1006 if there
-// was no close frame; or a *[Fault], which has one.
+// An error means that the connection has ended. Next returns the same error
+// from then on. The error contains a [ws.Close], with code 1006 if there was no
+// close frame, or a *[Fault], which contains one.
 func (c *Conn) Next() (data []byte, binary bool, err error) {
 	for c.ended == nil {
 		for len(c.unread) > 0 {
@@ -237,8 +247,9 @@ func (l *lost) Unwrap() []error {
 	return []error{ws.Close{Code: ws.Abnormal, Reason: "the connection was lost without a close frame"}, l.err}
 }
 
-// A Fault is that the server broke the protocol, or sent a message of more than Handshake.MaxMessage bytes: code 1009.
-type Fault struct{ Told ws.Close } // with what it is told so
+// A Fault means that the server broke the protocol, or sent a message of more
+// than Handshake.MaxMessage bytes (code 1009). Told is what the server is told.
+type Fault struct{ Told ws.Close }
 
 // Error says that, and what it was.
 func (f *Fault) Error() string {
@@ -256,7 +267,8 @@ func (c *Conn) fail(err error) {
 	c.end(told, &Fault{told})
 }
 
-// end answers the server's end, unless we had begun it, or there is nobody to answer, and hangs up.
+// end answers the server's end, unless we had begun it, or there is nobody to
+// answer, and hangs up.
 func (c *Conn) end(answer ws.Close, why error) {
 	c.ended = why
 	c.decoder, c.buffer, c.unread = ws.Decoder{}, nil, nil // may hold much of a message that never ended
@@ -267,8 +279,8 @@ func (c *Conn) end(answer ws.Close, why error) {
 	c.stream.Close()
 }
 
-// Goodbye tells the server that this is the end, and why. Next returns the server's answer, or after two seconds that there
-// was none.
+// Goodbye starts to close the connection, with why as the close frame. Next
+// then returns the server's answer, or, after two seconds, that there was none.
 func (c *Conn) Goodbye(why ws.Close) {
 	c.net.SetDeadline(time.Now().Add(goodbyeTime))
 	c.sayGoodbye(why)
@@ -283,14 +295,15 @@ func (c *Conn) sayGoodbye(why ws.Close) {
 	}
 }
 
-// HangUp ends the connection without a word. Next fails. What is still on its way to the server may not arrive.
+// HangUp ends the connection without a close frame, and Next fails. What is
+// still on its way to the server may not arrive.
 func (c *Conn) HangUp() {
 	below := c.net
 	if secret, ok := below.(*tls.Conn); ok {
 		below = secret.NetConn()
 	}
 	if tcp, ok := below.(*net.TCPConn); ok {
-		tcp.SetLinger(0) // or it would go on to, and come behind what is said on the next connection
+		tcp.SetLinger(0) // otherwise it would still be sent, and could arrive after what the next connection sends
 	}
 	below.Close()
 }
@@ -311,16 +324,17 @@ func (c *Conn) Write(data []byte, binary bool) error {
 	return err
 }
 
-// WriteFrames sends frames that are masked and complete, made by package ws.
+// WriteFrames sends frames made by package ws. They must be masked and
+// complete.
 func (c *Conn) WriteFrames(frames []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	return c.write(frames)
 }
 
-var errLeaving = errors.New("nothing can be sent behind a close frame")
+var errLeaving = errors.New("nothing can be sent after a close frame")
 
-// write requires writing.
+// write writes frames. It requires c.writing.
 func (c *Conn) write(frames []byte) error {
 	if c.leaving {
 		return errLeaving
@@ -329,11 +343,13 @@ func (c *Conn) write(frames []byte) error {
 	return err
 }
 
-// Ping has the server send a sign of life, which LastRead tells of. No other client notices.
+// Ping sends a ping. The server answers it, which LastRead shows. Other clients
+// do not notice.
 func (c *Conn) Ping() error { return c.WriteFrames(ws.AppendMaskedFrame(nil, ws.Ping, newMask(), nil)) }
 
-// newMask returns what hides a frame's content from what stands between: "The masking key needs to be unpredictable".
-// https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+// newMask returns a random masking key. "The masking key needs to be
+// unpredictable", so that a sender cannot choose the bytes that proxies in
+// between see. https://www.rfc-editor.org/rfc/rfc6455#section-5.3
 func newMask() (key [4]byte) {
 	rand.Read(key[:])
 	return key

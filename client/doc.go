@@ -1,4 +1,5 @@
-// Package client is a WebSocket to a crier server that comes back by itself: what crier.js is to a page, to a program in Go.
+// Package client is a WebSocket to a crier server that reconnects by itself. It
+// is to a Go program what crier.js is to a page.
 //
 //	room, err := client.Connect(ctx, "ws://localhost:8080", client.Options{Topics: []string{"lobby"}})
 //	if err != nil {
@@ -10,39 +11,60 @@
 //		fmt.Printf("%s\n", m.Data) // {"data":"hi there","_now":1561016329388,"_me":true}
 //	}
 //
-// A plain WebSocket hears and says the same; this only saves work. [Conn] is one, for when nothing should come back.
+// A plain WebSocket can send and receive the same; this package only saves
+// work. [Conn] is a WebSocket that does not reconnect.
 //
 // # What it promises
 //
-// Every message that is sent has one [Fate], and Send tells it. Nothing is doubled: only what is known not to have been
-// published is sent again. A server that stops in good order closes behind all that it has published; what has not come back by
-// then was not published, and is sent again on the next connection, in its place. So a restart of the server loses nothing and
-// doubles nothing. Messages of one client arrive in the order in which it sent them; only what is [Unsure] may still arrive later.
+// Every message that is sent has one [Fate], and [Client.Send] reports it. No
+// message is published twice, because the client only sends a message again if
+// it is known not to have been published. A server that stops in good order
+// closes a connection after everything that it published. What has not come
+// back by then was not published, so the client sends it again on the next
+// connection, in the same order. So a restart of the server loses nothing and
+// duplicates nothing. The messages of one client arrive in the order in which
+// it sent them. Only a message that is [Unsure] may still arrive later.
 //
-// When a connection is lost without a word, what was on its way is [Unsure], and not sent again; with [Options].Once it is,
-// each message with an id by which clients with that option, also those of crier.js, deliver it once. They trust those who speak:
-// who sends another's ids has them pass over its messages. And they remember the last 8,192 ids of each of 1,000 senders.
+// When a connection is lost without a close frame, messages on their way are
+// Unsure and are not sent again. With [Options].Once they are sent again. Each
+// message then has an id, and clients that use that option, including those of
+// crier.js, deliver each id once. These clients do not verify ids: a client
+// that sends ids belonging to someone else makes the others ignore that
+// sender's messages. They remember the last 8,192 ids of each of 1,000 senders.
 //
-// On API Gateway messages of one client may overtake each other, and one may be published twice. With Once still nothing is lost
-// and nothing doubled. Without, Confirmed says how many were published, and not always which. In apps other than broadcast say
-// Options.Confirm [Never]: the address does not tell there which app it is.
+// On API Gateway, messages of one client may overtake each other, and a message
+// may be published twice. With Once, still nothing is lost and nothing is
+// delivered twice. Without Once, Confirmed says how many messages were
+// published, but not always which ones. There, set Options.Confirm to [Never]
+// for apps other than broadcast, because the address does not tell which app it
+// is.
 //
 // # What it cannot promise
 //
-// Who is not connected when a message is published misses it: crier keeps nothing. Apps other than broadcast do not say what is
-// one's own, nor are binary messages marked: their fate is [Sent]. With --slow skip the server may skip copies of one's own
-// messages: what was on its way is then Unsure, and what follows on this connection Sent. A message that somebody posts to this
-// one connection, and that pretends to be its own ("_me":true), is taken for it. What waits is in memory.
+// A client that is not connected when a message is published misses it: crier
+// stores nothing. Apps other than broadcast do not mark a client's own
+// messages, and binary messages are never marked. The fate of such messages is
+// [Sent]. With --slow skip the server may skip copies of a client's own
+// messages: the messages that were on their way are then Unsure, and what
+// follows on this connection is Sent. If a program posts a message to this one
+// connection and the message pretends to be the client's own ("_me":true), it
+// is taken for the client's own. Messages that wait are in memory only.
 //
-// What crier.js says to hear whether its server is there, {"_beat":true}, is not delivered, unless Options.Confirm is [Never].
+// The heartbeats that crier.js sends to check its server, {"_beat":true}, are
+// not delivered, unless Options.Confirm is Never.
 //
-// # When it comes back
+// # When it reconnects
 //
-// After every end but those that were meant or are its own fault: a close with 1000, 1002, 1003, 1007 to 1010, or 3000 and
-// above, and a handshake that was refused with a status below 500 other than 408 and 429. It waits a random time up to 0.5 s,
-// 1 s, 2 s … 30 s. A connection that lasted five seconds begins anew.
+// It reconnects after every end of a connection, except those that were
+// intended or are the client's own fault. These are a close with 1000, 1002,
+// 1003, 1007 to 1010, or 3000 and above, and a handshake that was refused with
+// a status below 500 other than 408 and 429. Before each try it waits for a
+// random time of up to 0.5 s, 1 s, 2 s … 30 s. After a connection that lasted
+// five seconds it starts again with 0.5 s.
 //
-// It notices that a connection is dead when there is no sign of life for Options.Timeout though one is due: a message of its
-// own that has not come back, one that the server does not take, or the answer to a ping, which it sends in silence. A message that
-// has not come back for four times as long will not, whatever else is heard.
+// It notices that a connection is dead when the server owes it a reaction and
+// nothing arrives for Options.Timeout. Such a reaction is the copy of its own
+// message, the server's reading of what is written, or the answer to a ping; in
+// silence it sends pings. If a message has not come back after four times
+// Options.Timeout, the connection counts as dead, whatever else arrives.
 package client

@@ -12,26 +12,28 @@ import (
 )
 
 const (
-	mostSenders = 1000 // whose ids are remembered
-	mostIDs     = 8192 // of each: many more than can be on their way, as they may take their time
+	mostSenders = 1000 // senders whose ids are remembered
+	mostIDs     = 8192 // ids of each sender: many more than can be on their way at once
 )
 
-// ids are those that were heard.
+// ids are the ids received.
 type ids struct {
 	last   map[string]*list.Element
-	recent list.List // of heard, who spoke last at the end
+	recent list.List // of heard; the most recent sender is last
 }
 
-// heard are the ids of one sender. On API Gateway they overtake each other.
+// heard are the ids received from one sender. On API Gateway they overtake each
+// other.
 type heard struct {
 	name  string
 	count uint64               // the last
-	seen  [mostIDs / 64]uint64 // bit n%mostIDs is of n, for those from count-mostIDs+1 on
+	seen  [mostIDs / 64]uint64 // bit n%mostIDs is for id n, from count-mostIDs+1 on
 }
 
 func newIDs() ids { return ids{last: make(map[string]*list.Element)} }
 
-// again looks at an id, and reports whether its message was not heard before. What is ours is confirmed with all before it.
+// again checks a message's id, and reports whether the message was not received
+// before. If it is our own, it confirms it and all before it.
 func (c *Client) again(data []byte, mine *bool) (first bool) {
 	if !bytes.Contains(data, []byte(`"_id":"`)) {
 		*mine = isMine(data)
@@ -44,15 +46,15 @@ func (c *Client) again(data []byte, mine *bool) (first bool) {
 	}
 	if name == c.name {
 		if count > c.count {
-			return true // somebody pretends
+			return true // another client uses our id
 		}
-		*mine = true // though an earlier connection of ours may have said it
+		*mine = true // an earlier connection of ours may have sent it
 		c.confirmID(count)
 	}
 	return c.remember(name, count)
 }
 
-// remember notes an id, and reports whether it is new.
+// remember stores an id, and reports whether it is new.
 func (s *ids) remember(name string, count uint64) bool {
 	at, ok := s.last[name]
 	if !ok {
@@ -66,10 +68,10 @@ func (s *ids) remember(name string, count uint64) bool {
 	return at.Value.(*heard).note(count)
 }
 
-// note notes a count, and reports whether it is new.
+// note stores a count, and reports whether it is new.
 func (h *heard) note(count uint64) bool {
 	if count < h.count && h.count-count >= mostIDs {
-		return false // nobody knows any more
+		return false // too old to be remembered
 	}
 	for n := max(h.count, count-min(count, mostIDs)); n < count; {
 		n++
@@ -91,12 +93,13 @@ func parseID(id string) (name string, count uint64, ok bool) {
 		return "", 0, false
 	}
 	count, err := strconv.ParseUint(digits, 10, 64)
-	return name, count, err == nil && len(digits) <= 15 // as many as JavaScript's numbers have
+	return name, count, err == nil && len(digits) <= 15 // JavaScript's numbers have no more
 }
 
 func newName() string { return strings.ToLower(rand.Text()[:8]) }
 
-// named returns what the server makes of a message, before its stamps, with an id.
+// named returns what the server makes of a message, before its stamps, with an
+// id.
 func (o *outbox) named(m *message) []byte {
 	if m.id == 0 {
 		o.count++

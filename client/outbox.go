@@ -15,35 +15,38 @@ type message struct {
 	data   []byte
 	binary bool
 	fate   chan Fate // has room for one
-	id     uint64    // with once, from the first time on that it was handed to a connection
-	at     time.Time // when it was handed over last
+	id     uint64    // with once: set when it is first written to a connection
+	at     time.Time // when it was last written
 	tried  bool      // with once: it was on its way when a connection was lost, and may have been published
 }
 
-// An outbox has what we have said and whose fate is not known. It is guarded by Client.mu.
+// An outbox holds our messages whose fates are not known yet. It is guarded by
+// Client.mu.
 type outbox struct {
 	capacity int
 	once     bool
 
-	kept  []*message // in order. The first sent of them were handed to the connection and have yet to come back
+	kept  []*message // in order; kept[:sent] were written to the connection and have not come back
 	sent  int
-	batch []*message // are being written, and will not be confirmed
-	bytes int        // of all of these
+	batch []*message // being written; they will not be confirmed
+	bytes int        // of all messages in kept and batch
 
-	plain   bool      // not all copies come back on this connection: what is sent is not counted
-	firsts  int       // copies of what was said first that have yet to come back
+	plain   bool      // not all copies come back on this connection, so they cannot be counted
+	firsts  int       // how many of Options.First have not come back yet
 	writing time.Time // since when a write is under way; zero if none is
-	waiting time.Time // since when something has yet to come back; zero if nothing has
-	ping    bool      // one is to be sent
+	waiting time.Time // since when a message has not come back; zero if all have
+	ping    bool      // a ping must be sent
 	count   uint64    // the last id
-	name    string    // the ids'
+	name    string    // the first part of our ids
 }
 
-// Send says text, which must be UTF-8, to everyone, now or when there is a connection, and returns at once. What became of it
-// comes on the channel, of which nobody need take it. It is there at once if the message was not taken: Dropped.
+// Send sends text, which must be UTF-8, now or when there is a connection. It
+// returns at once, with a buffered channel that receives the message's [Fate];
+// callers may ignore it. A message that cannot be queued gets Dropped
+// immediately.
 func (c *Client) Send(text string) <-chan Fate { return c.send([]byte(text), false) }
 
-// SendBinary is like Send. The client takes a copy.
+// SendBinary is like Send, for a binary message. It copies data.
 func (c *Client) SendBinary(data []byte) <-chan Fate { return c.send(bytes.Clone(data), true) }
 
 func (c *Client) send(data []byte, binary bool) <-chan Fate {
@@ -59,17 +62,17 @@ func (c *Client) send(data []byte, binary bool) <-chan Fate {
 	return m.fate
 }
 
-// dropped tells a message's fate, a bad one.
+// dropped sets the fate of a message that is or may be lost.
 func (m *message) dropped(fate Fate, why string) Drop {
 	m.fate <- fate
 	return Drop{m.data, m.binary, fate, why}
 }
 
-// put keeps a message, if there is room.
+// put keeps a message if there is room, and reports whether there was.
 func (o *outbox) put(m *message, open bool) bool {
 	waiting, room := len(o.kept)-o.sent, o.capacity
 	if open && room < inFlight {
-		room = inFlight // the writer will take it in a moment
+		room = inFlight // the writer will take it soon
 	}
 	if waiting >= room || o.bytes+len(m.data) > mostBytes {
 		return false
@@ -79,7 +82,7 @@ func (o *outbox) put(m *message, open bool) bool {
 	return true
 }
 
-// mostAtOnce is how many bytes are handed over with one write, if it is more than one message.
+// mostAtOnce is how many bytes one write takes. A single message may be larger.
 const mostAtOnce = 64 << 10
 
 // handOver appends the frames of the next messages to dst.
@@ -87,7 +90,7 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 	for o.sent < min(len(o.kept), inFlight) && len(dst) < mostAtOnce {
 		m := o.kept[o.sent]
 		if o.once && m.id == 0 && o.sent > 0 && o.count-o.kept[0].id > inFlight-2 {
-			break // nobody remembers more ids
+			break // receivers do not remember more ids
 		}
 		m.at = time.Now()
 		op, data := ws.Text, m.data
@@ -115,7 +118,8 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 	return dst
 }
 
-// handed notes that all was written. What cannot be confirmed has its fate.
+// handed notes that everything was written. Messages that cannot be confirmed
+// get their fate.
 func (o *outbox) handed() {
 	o.writing = time.Time{}
 	for _, m := range o.batch {
@@ -125,10 +129,11 @@ func (o *outbox) handed() {
 	o.batch = nil
 }
 
-// empty reports whether nothing waits, is being written, or has yet to come back.
+// empty reports whether no message waits, is being written, or has not come
+// back yet.
 func (o *outbox) empty() bool { return len(o.kept)+len(o.batch) == 0 }
 
-// remove removes message i, mostly the first, and lets go of it.
+// remove removes message i, usually the first, from kept.
 func (o *outbox) remove(i int) *message {
 	m := o.kept[i]
 	if i == 0 {
@@ -140,7 +145,7 @@ func (o *outbox) remove(i int) *message {
 	return m
 }
 
-// take removes message i for good.
+// take removes message i for good and counts it out.
 func (o *outbox) take(i int) *message {
 	m := o.remove(i)
 	o.bytes -= len(m.data)
@@ -153,7 +158,7 @@ func (o *outbox) take(i int) *message {
 	return m
 }
 
-// confirm notes that the first of those that have yet to come back has.
+// confirm notes that the first message that had not come back has come back.
 func (o *outbox) confirm() {
 	switch {
 	case o.firsts > 0:
@@ -163,8 +168,8 @@ func (o *outbox) confirm() {
 	}
 }
 
-// confirmID notes that a message has come back. Where messages are skipped they stay in order, so that all before it were
-// published, too.
+// confirmID notes that the message with that id has come back. When messages
+// are skipped, they stay in order, so all before it were published, too.
 func (o *outbox) confirmID(id uint64) {
 	back := func(m *message) bool { return m.id == id || o.plain && m.id != 0 && m.id < id }
 	for i := 0; i < len(o.kept); {
@@ -176,7 +181,7 @@ func (o *outbox) confirmID(id uint64) {
 	}
 }
 
-// doubt gives up the first n of what has yet to come back.
+// doubt gives up the first n messages that have not come back.
 func (o *outbox) doubt(n int, why string) (drops []Drop) {
 	for range min(n, o.sent) {
 		drops = append(drops, o.take(0).dropped(Unsure, why))
@@ -184,7 +189,8 @@ func (o *outbox) doubt(n int, why string) (drops []Drop) {
 	return drops
 }
 
-// part notes that the connection is over. If it is settled, what has not come back was not published.
+// part notes that the connection is over. If settled, messages that have not
+// come back were not published.
 func (c *Client) part(settled bool) (drops []Drop) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +212,7 @@ func (c *Client) part(settled bool) (drops []Drop) {
 	return drops
 }
 
-// giveUp ends all that is kept.
+// giveUp drops everything that is kept.
 func (o *outbox) giveUp() (drops []Drop) {
 	for len(o.kept) > 0 {
 		m, fate := o.take(0), Dropped
@@ -218,25 +224,26 @@ func (o *outbox) giveUp() (drops []Drop) {
 	return drops
 }
 
-// account looks for what came back, and reports whether a message is to be delivered.
+// account finds out whether a message is one of ours, and reports whether it
+// must be delivered.
 func (c *Client) account(data []byte, mine *bool) bool {
 	var drops []Drop
-	deliver := c.o.Confirm == Never || !bytes.HasPrefix(data, []byte(`{"_beat":true`)) // crier.js asks so whether the server is there
+	deliver := c.o.Confirm == Never || !bytes.HasPrefix(data, []byte(`{"_beat":true`)) // a heartbeat of crier.js
 	if !c.confirms {
 		return deliver
 	}
 	c.mu.Lock()
-	// What is not stamped is the server's own word.
+	// A message without stamps is from the server itself.
 	word := (bytes.HasPrefix(data, []byte(`{"_skipped":`)) || bytes.HasPrefix(data, []byte(`{"message":`))) && member(data, "_me") == ""
 	switch {
 	case word && data[2] == '_':
-		c.plain = true // some of what was skipped may be our own
+		c.plain = true // some of the skipped messages may be our own
 		if !c.once {
 			drops = c.doubt(len(c.kept), "skipped")
 		}
 	case c.once:
 		deliver = c.again(data, mine) && deliver
-	case word && member(data, "requestId") != "": // API Gateway says that it failed
+	case word && member(data, "requestId") != "": // API Gateway reports a failure
 		drops = c.doubt(1, "failed")
 	case isMine(data):
 		*mine = true
@@ -253,7 +260,8 @@ func (c *Client) account(data []byte, mine *bool) bool {
 	return deliver
 }
 
-// isMine reports whether a message is stamped as one's own. The stamp's name is spelled as the sender spelled it, if it did.
+// isMine reports whether a message is stamped as our own. If the sender wrote a
+// member _me, the stamp's name is spelled in its way.
 func isMine(data []byte) bool {
 	return bytes.Contains(data, []byte("true")) && member(data, "_me") == "true"
 }

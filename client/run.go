@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	stable = 5 * time.Second  // a connection that lasted so long was a good one
-	slept  = 90 * time.Second // no tick is so late while the machine is awake
+	stable = 5 * time.Second  // a connection that lasted this long was a good one
+	slept  = 90 * time.Second // no tick is this late while the machine is awake
 )
 
 var (
@@ -22,10 +22,10 @@ var (
 	errGoodbye  = ws.Close{Code: ws.NormalClosure}
 )
 
-// settled reports whether crier closes a connection with that reason after all
-// that it has published: what has not come back by then was not published. A
-// reason begins with the name of the end, which is followed by a sentence for
-// people; the one of API Gateway is a sentence alone.
+// settled reports whether crier sends that close reason only after everything
+// that it published on the connection. If so, a message that has not come back
+// was not published. A reason begins with the name of the end and a sentence
+// for people. API Gateway's reason is only a sentence.
 func settled(reason string) bool {
 	switch name, _, _ := strings.Cut(reason, ": "); name {
 	case "going-away", "idle", "topic-removed", "Connection Closed Normally":
@@ -34,7 +34,8 @@ func settled(reason string) bool {
 	return false
 }
 
-// run keeps the client connected until it is closed. What else runs for it, it waits for.
+// run keeps the client connected until it is closed. It waits for all other
+// goroutines of the client.
 func (c *Client) run(ctx context.Context) {
 	defer close(c.over)
 	defer c.leave()
@@ -66,7 +67,7 @@ func (c *Client) run(ctx context.Context) {
 	}
 }
 
-// why returns how it ends if nobody else has ended it.
+// why returns how the client ends if no error has ended it.
 func (c *Client) why(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -74,7 +75,7 @@ func (c *Client) why(ctx context.Context) error {
 	return errGoodbye
 }
 
-// connection makes a connection and stays with it to its end.
+// connection makes a connection and stays with it until its end.
 func (c *Client) connection(ctx context.Context) (lasted time.Duration, err error) {
 	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
 	defer cancel()
@@ -95,7 +96,7 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	c.signal(c.wake)
 	over := make(chan struct{})
 	var writing, watching sync.WaitGroup
-	var left error // why we ended it, if we did
+	var left error // why we ended the connection, if we did
 	writing.Go(func() { c.write(conn, over) })
 	watching.Go(func() { left = c.watch(conn, over) })
 	err = c.read(conn)
@@ -113,7 +114,8 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	return time.Since(begun), err
 }
 
-// sayFirst says what is to be said on each connection. If that fails, the connection's end is due.
+// sayFirst sends Options.First. If that fails, the reader notices the end of
+// the connection.
 func (c *Client) sayFirst(conn *Conn) {
 	if len(c.o.First) == 0 {
 		return
@@ -128,7 +130,7 @@ func (c *Client) sayFirst(conn *Conn) {
 	conn.WriteFrames(frames)
 }
 
-// read hears what comes until the connection is over.
+// read receives messages until the connection is over.
 func (c *Client) read(conn *Conn) error {
 	for {
 		data, binary, err := conn.Next()
@@ -154,14 +156,14 @@ func (c *Client) deliver(m Message) {
 	for c.unheard.Load() > aheadBytes {
 		select {
 		case <-c.room:
-		case <-c.leaving.Done(): // nobody may be there to hear
+		case <-c.leaving.Done(): // the caller of Messages may be gone
 			return
 		}
 	}
 	c.unheard.Add(int64(len(m.Data)))
 	select {
 	case c.inbox <- m:
-	case <-c.leaving.Done(): // nor here
+	case <-c.leaving.Done(): // as above
 		select {
 		case c.inbox <- m:
 		default:
@@ -169,7 +171,7 @@ func (c *Client) deliver(m Message) {
 	}
 }
 
-// write hands over what waits, until the connection is over.
+// write writes the messages that wait, until the connection is over.
 func (c *Client) write(conn *Conn, over <-chan struct{}) {
 	var frames []byte
 	for {
@@ -178,7 +180,7 @@ func (c *Client) write(conn *Conn, over <-chan struct{}) {
 		c.mu.Unlock()
 		if len(frames) > 0 {
 			if conn.WriteFrames(frames) != nil {
-				return // what is left waits for the next connection. The reader will find out how this one ended
+				return // the rest waits for the next connection; the reader finds out how this one ended
 			}
 			c.mu.Lock()
 			c.handed()
@@ -200,15 +202,16 @@ func (c *Client) write(conn *Conn, over <-chan struct{}) {
 	}
 }
 
-// watch gives the connection up if there is no sign of life though one is due, and asks for one in silence. It says goodbye when
-// we leave and nothing is on its way. It returns why, if it ended the connection.
+// watch ends the connection if the server owes a reaction and nothing arrives.
+// In silence it asks for one with a ping. When we leave and nothing is on its
+// way, it closes the connection. If it ended the connection, it returns why.
 func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 	ticker := time.NewTicker(min(time.Second, c.o.Timeout/4))
 	defer ticker.Stop()
 	leaving, patience := c.leaving.Done(), time.Time{}
-	var asked time.Time // if there was no answer yet
+	var asked time.Time // when the unanswered ping was sent; zero if there is none
 	silence := c.o.Heartbeat/4*3 + rand.N(max(1, c.o.Heartbeat/2))
-	var deaf time.Time // until when we did not listen
+	var deaf time.Time // until when we did not read
 	for last := time.Now(); ; {
 		select {
 		case <-over:
@@ -224,12 +227,12 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 			<-over
 			return errGoodbye
 		}
-		if now.Round(0).Sub(last.Round(0)) > slept { // by the clock on the wall: the other one may have slept, too
+		if now.Round(0).Sub(last.Round(0)) > slept { // wall clock, because the monotonic clock may stop while the machine sleeps
 			conn.HangUp()
 			return errSlept
 		}
 		if c.delivering.Load() || now.Sub(last) > c.o.Timeout/2 {
-			deaf = now // who hears holds us up, or we were stopped ourselves
+			deaf = now // the receiver of messages holds us up, or the process was stopped
 		}
 		last = now
 		if alive.After(asked) {
@@ -239,7 +242,7 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 		due := earlier(asked, c.dueSince())
 		switch {
 		case !due.IsZero() && late(due, 1) && late(alive, 1) && late(deaf, 1),
-			late(c.oldest(now), 4) && late(deaf, 4): // it will not come back, whatever else is heard
+			late(c.oldest(now), 4) && late(deaf, 4): // it will not come back, whatever else arrives
 			conn.HangUp()
 			return errNoAnswer
 		case asked.IsZero() && c.o.Heartbeat > 0 && now.Sub(alive) > silence:
@@ -249,7 +252,7 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 	}
 }
 
-// earlier returns the earlier of two times, of which either may be none.
+// earlier returns the earlier of two times, ignoring zero times.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -257,14 +260,16 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// dueSince returns since when a sign of life is due because of what we said, or zero.
+// dueSince returns since when the server owes a reaction to what we wrote, or
+// the zero time.
 func (c *Client) dueSince() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return earlier(c.writing, c.waiting)
 }
 
-// oldest returns when the first of what has yet to come back was handed over, or now.
+// oldest returns when the first message that has not come back was written, or
+// now if there is none.
 func (c *Client) oldest(now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -274,7 +279,7 @@ func (c *Client) oldest(now time.Time) time.Time {
 	return c.kept[0].at
 }
 
-// ask has the writer send a ping.
+// ask makes the writer send a ping.
 func (c *Client) ask() {
 	c.mu.Lock()
 	c.ping = true
@@ -300,7 +305,7 @@ func (c *Client) become(s Status) {
 
 // quit ends the client.
 func (c *Client) quit(ended error) {
-	c.leave() // Send takes no more
+	c.leave() // from now on Send accepts nothing
 	c.mu.Lock()
 	drops := c.giveUp()
 	c.mu.Unlock()
