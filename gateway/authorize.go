@@ -12,8 +12,9 @@ import (
 	"crier/trust"
 )
 
-// authorize lets in who has the admin key, and who signs. If there is no admin
-// key, programs of this machine may manage, too, unless they must sign.
+// authorize accepts requests that have the admin key, and requests that are
+// signed. If there is no admin key, it also accepts programs of this machine,
+// unless they must sign. It returns nil if it accepts the request.
 func (g *Gateway) authorize(r *http.Request) *Refusal {
 	if key, ok := bearer(r); ok {
 		return g.checkKey(r, key)
@@ -36,9 +37,9 @@ func (g *Gateway) authorize(r *http.Request) *Refusal {
 	return nil
 }
 
-// unaliased returns a request that calls this server by an alias as one that
-// calls it localhost. No page can be at an alias: browsers do not trust the
-// certificate.
+// unaliased changes a request that calls this server by an alias, so that it
+// calls it localhost. No page can be at an alias, because browsers do not trust
+// the certificate.
 func (g *Gateway) unaliased(r *http.Request) *http.Request {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -69,7 +70,7 @@ func (g *Gateway) checkKey(r *http.Request, key string) *Refusal {
 }
 
 func sameKey(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // equal lengths, so that the time tells nothing
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // hashes have equal lengths, so the time reveals nothing
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
@@ -77,13 +78,13 @@ const (
 	// guessTime is how long the answer to a wrong key takes, so that guessing
 	// is slow.
 	guessTime = time.Second
-	// maxGuesses is how many such answers wait at once. Further ones do not wait:
-	// each that does costs a connection and its goroutine.
+	// maxGuesses is how many such answers wait at once. Further ones do not
+	// wait, because each wait takes a connection and its goroutine.
 	maxGuesses = 100
 )
 
-// holdBack waits before a wrong key is answered. The right key never waits, so
-// that nobody can keep out those who have it.
+// holdBack waits before a wrong key is answered. A request with the right key
+// never waits, so guessing cannot lock its owners out.
 func (g *Gateway) holdBack(r *http.Request) {
 	select {
 	case g.guesses <- struct{}{}:
@@ -100,5 +101,5 @@ func (g *Gateway) holdBack(r *http.Request) {
 	}
 }
 
-// Shutdown lets nobody wait any more for the answer to a wrong key.
+// Shutdown ends all waiting for the answers to wrong keys.
 func (g *Gateway) Shutdown() { g.leave.Do(func() { close(g.leaving) }) }

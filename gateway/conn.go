@@ -15,11 +15,12 @@ import (
 	"time"
 )
 
-// A Listener accepts connections that speak HTTP, or HTTP in TLS: the first byte tells.
+// A Listener accepts connections that speak HTTP, or HTTP in TLS. The first
+// byte shows which.
 type Listener struct {
 	net.Listener
 	TLS   *tls.Config // nil: there is no TLS
-	Only  bool        // with TLS: who does not speak it is told to
+	Only  bool        // with TLS: plain HTTP is answered with a hint to use TLS
 	Lobby *Lobby      // bounds the connections
 }
 
@@ -37,31 +38,32 @@ func (l Listener) Accept() (net.Conn, error) {
 
 // A doorConn is a connection from a Listener, until its handshake is done.
 //
-// It gives net/http one request's head at a time, or a part of it, so that it
-// knows the head of the request that a handler has: how headers were spelt, and
-// which ones net/http has dropped.
+// It gives net/http the head of one request at a time, or a part of it. So it
+// knows the head of the request that a handler is working on: how its headers
+// were spelled, and which ones net/http has dropped.
 type doorConn struct {
 	net.Conn // as it was accepted
 	config   *tls.Config
 	only     bool // TLS
 
-	// Owned by who reads, and settled before anybody writes.
-	inner  net.Conn // what the HTTP is in; nil before the first byte
+	// Owned by the reading goroutine, and settled before anything is written.
+	inner  net.Conn // carries the HTTP; nil before the first byte
 	secure bool     // inner is TLS
 	first  *firstByte
-	ahead  []byte // has been read, and not been given to net/http
+	ahead  []byte // was read, but not given to net/http yet
 
-	// Owned by who reads. While a handler runs, net/http reads the request's body
-	// and at most one byte more. So judged stays as it is until the next request.
+	// Owned by the reading goroutine. While a handler runs, net/http reads the
+	// request's body and at most one byte more. So judged does not change until
+	// the next request.
 	framing framing
 
-	begun atomic.Bool  // a part of a request has come
+	begun atomic.Bool  // a part of a request has arrived
 	from  netip.Prefix // set once
 
 	// Guarded by Lobby.mu.
 	place *list.Element // in Lobby.waiting; nil if it does not wait
-	since time.Time     // when it began to
-	out   bool          // of the lobby
+	since time.Time     // when it began to wait
+	out   bool          // it has left the lobby
 }
 
 // Read implements net.Conn.
@@ -86,7 +88,8 @@ func (c *doorConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settle looks at the first byte: "22" begins a TLS record that carries a handshake. RFC 8446, section 5.1
+// settle looks at the first byte. "22" begins a TLS record that carries a
+// handshake. RFC 8446, section 5.1
 func (c *doorConn) settle() error {
 	if c.config == nil {
 		c.inner = c.Conn
@@ -103,17 +106,17 @@ func (c *doorConn) settle() error {
 		c.inner, c.secure = tls.Server(c.first, c.config), true
 	case c.only:
 		c.refusePlain()
-		return io.EOF // which net/http does not answer
+		return io.EOF // net/http does not answer that
 	}
 	return nil
 }
 
-// plainRefusal answers who speaks plain HTTP where there is TLS only.
+// plainRefusal answers a client that speaks plain HTTP where there is only TLS.
 const plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: 39\r\n\r\n" +
 	"this is https and wss, not http and ws\n"
 
-// refusePlain answers, and reads on for a moment: to close a connection from
-// which there is more to read takes back the answer.
+// refusePlain answers, and keeps reading for a moment: closing a connection
+// with unread bytes would discard the answer.
 func (c *doorConn) refusePlain() {
 	c.Conn.SetDeadline(time.Now().Add(plainTimeout))
 	io.WriteString(c.Conn, plainRefusal)
@@ -131,8 +134,8 @@ func (c *doorConn) Write(p []byte) (int, error) {
 	return c.inner.Write(p)
 }
 
-// CloseWrite is for net/http, which calls it before it closes a connection that
-// it does not read to its end.
+// CloseWrite is for net/http. It calls CloseWrite before it closes a connection
+// that it has not read to its end.
 func (c *doorConn) CloseWrite() error {
 	if c.secure {
 		return closeWrite(c.inner)
@@ -147,7 +150,7 @@ func closeWrite(nc net.Conn) error {
 	return nil
 }
 
-// unwrapped returns the connection itself, when HTTP is done with it.
+// unwrapped returns the underlying connection, when HTTP is done with it.
 func (c *doorConn) unwrapped() net.Conn {
 	if c.inner == net.Conn(c.first) && len(c.first.byte) == 0 {
 		return c.Conn
@@ -161,7 +164,7 @@ type firstByte struct {
 	byte []byte // one or none
 }
 
-// NetConn returns the connection itself.
+// NetConn returns the underlying connection.
 func (c *firstByte) NetConn() net.Conn { return c.Conn }
 
 func (c *firstByte) Read(p []byte) (int, error) {
@@ -175,26 +178,28 @@ func (c *firstByte) Read(p []byte) (int, error) {
 
 type doorKey struct{}
 
-// ConnContext is for http.Server: it has requests know their connection, for Secure and Spell.
+// ConnContext is for [http.Server]. It attaches the connection to its requests,
+// for [Secure] and [Spell].
 func ConnContext(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, doorKey{}, nc)
 }
 
-// doorOf returns the connection of a request; nil if it did not come through a
-// Listener.
+// doorOf returns the connection of a request, or nil if it did not come through
+// a Listener.
 func doorOf(r *http.Request) *doorConn {
 	c, _ := r.Context().Value(doorKey{}).(*doorConn)
 	return c
 }
 
-// Secure reports whether a request came by TLS.
+// Secure reports whether a request came over TLS.
 func Secure(r *http.Request) bool {
 	c := doorOf(r)
 	return c != nil && c.secure
 }
 
-// Spell returns a function that tells how a client wrote the names of its headers, which API Gateway keeps and
-// net/http does not. Where that is not known it tells how names are usually written.
+// Spell returns a function that returns how a client spelled the name of a
+// header. API Gateway keeps the spelling, but net/http does not. If the
+// spelling is not known, the function returns the usual one.
 func Spell(r *http.Request) func(name string) string {
 	spelt := make(map[string]string)
 	if c := doorOf(r); c != nil {

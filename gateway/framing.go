@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// maxHead is how much of a request's head is remembered: more than net/http
-// takes, which is http.Server.MaxHeaderBytes and 4 KiB.
+// maxHead is how many bytes of a request's head are remembered. That is more
+// than net/http accepts, which is http.Server.MaxHeaderBytes and 4 KiB.
 const maxHead = 40 << 10
 
-// A framing follows the requests of a connection: it knows where their heads
+// A framing follows the requests of a connection. It knows where their heads
 // begin and end.
 type framing struct {
 	judged head   // of the last request whose head is complete
 	next   []byte // of the next request's head, so far
-	body   uint64 // bytes of a body that come before it
-	blind  bool   // where it begins cannot be told
+	body   uint64 // bytes of a body that come before the next head
+	blind  bool   // where the next head begins is not known
 }
 
-// take returns how many of the bytes that a client has sent may be passed on:
-// to the end of a head or a body at most.
+// take returns how many of the bytes that a client has sent may be passed on.
+// They end at most with a head or a body.
 func (f *framing) take(p []byte) int {
 	switch {
 	case f.blind:
@@ -47,8 +47,8 @@ func (f *framing) take(p []byte) int {
 	return end - before
 }
 
-// endOfHead returns where the empty line that ends a head ends, or -1. Whoever
-// looked before has looked as far as from.
+// endOfHead returns where the empty line that ends a head ends, or -1. The
+// bytes before from were searched by an earlier call.
 func endOfHead(p []byte, from int) int {
 	for i := from; i < len(p); i++ {
 		if p[i] != '\n' {
@@ -64,7 +64,8 @@ func endOfHead(p []byte, from int) int {
 	return -1
 }
 
-// A head is a request line and headers as the client wrote them, or nothing.
+// A head is a request line and headers as the client wrote them. It may be
+// empty.
 type head []byte
 
 // lines returns the names and values of the headers.
@@ -78,8 +79,8 @@ func (h head) lines() iter.Seq2[string, string] {
 	}
 }
 
-// body returns how long the request's body is. It is blind if it cannot tell: if
-// the body tells itself where it ends, and if net/http may see another length.
+// body returns the length of the request's body. blind is true if the length is
+// not known before the body ends, or if net/http may see another length.
 func (h head) body() (length uint64, blind bool) {
 	folded := bytes.Contains(h, []byte("\n ")) || bytes.Contains(h, []byte("\n\t"))
 	known := ""
@@ -100,9 +101,9 @@ func (h head) body() (length uint64, blind bool) {
 }
 
 // hasTwoLengths reports whether there is a Content-Length as well as a
-// Transfer-Encoding. "A server MAY reject a request that contains both […]. Regardless,
-// the server MUST close the connection after responding to such a request".
-// https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+// Transfer-Encoding. "A server MAY reject a request that contains both […].
+// Regardless, the server MUST close the connection after responding to such a
+// request". https://www.rfc-editor.org/rfc/rfc9112#section-6.1
 func (h head) hasTwoLengths() bool {
 	length, encoding := false, false
 	for name := range h.lines() {
@@ -116,9 +117,9 @@ func (h head) hasTwoLengths() bool {
 	return length && encoding
 }
 
-// Unclear answers a request if it cannot tell for sure where it ends, and then
-// reports true. It lets a request be the last of its connection if it cannot tell
-// where the next one begins.
+// Unclear refuses a request whose end is ambiguous, and then returns true. If
+// the beginning of the next request cannot be known, it makes this request the
+// last of its connection.
 func (g *Gateway) Unclear(w http.ResponseWriter, r *http.Request) bool {
 	c := doorOf(r)
 	if c == nil || !c.framing.blind {

@@ -1,21 +1,25 @@
-// Package gateway is the HTTP door: it turns handshakes into connections and requests into management.
+// Package gateway is the HTTP side of the server: it turns handshakes into
+// connections and answers the management API.
 //
-// It decides who gets in (path, handshake, origin, key) and says why not; it gives connections their ids, in API
-// Gateway's form; and it speaks API Gateway's management API, so that an unmodified AWS SDK client posts to them:
+// It decides who may connect (path, handshake, origin, key) and says why not.
+// It gives connections their ids, in API Gateway's form. It speaks API
+// Gateway's management API, so an unmodified AWS SDK client can post to
+// connections:
 //
-//	POST   /@connections/{id}   sends the body to that connection      (also behind /{stage})
-//	GET    /@connections/{id}   tells when it connected and was last active
+//	POST   /@connections/{id}   sends the body to that connection (also under /{stage})
+//	GET    /@connections/{id}   reports when it connected and was last active
 //	DELETE /@connections/{id}   closes it
-//	GET    /@connections        lists them, ?topic= those of a topic, ?limit= so many
-//	POST   /publish             publishes the body to everyone, ?topic= to a topic
-//	GET    /topics              lists topics; /topics/{topic} its members
+//	GET    /@connections        lists connections; ?topic= those of a topic, ?limit= so many
+//	POST   /publish             publishes the body to everyone; ?topic= to a topic
+//	GET    /topics              lists topics; /topics/{topic} the members of one
 //	DELETE /topics/{topic}      ends all subscriptions to it
-//	GET    /stats               how much of everything there is, and was
+//	GET    /stats               reports counts and totals of the whole server
 //
 // # What it does not do
 //
-// It owns no connection once the handshake is done, knows no topic and carries out nothing itself: whoever has the
-// connections does, behind the ports Sockets, Connections and Topics.
+// It owns no connection once the handshake is done, knows no topic and carries
+// out nothing itself. It leaves that to the implementations of its interfaces
+// [Sockets], [Connections] and [Topics].
 package gateway
 
 import (
@@ -37,34 +41,36 @@ type Mount struct {
 	Path string // such as /chat
 	Name string // such as chat
 	Help string // one line for people
-	Try  string // a query that makes a first connection work, or nothing
+	Try  string // a query with which a first connection works; may be empty
 }
 
-// Sockets takes connections.
+// Sockets accepts connections.
 type Sockets interface {
-	// Connect decides whether a handshake succeeds. The connection is registered when it returns:
-	// what is published from now on reaches it.
+	// Connect decides whether a handshake succeeds. When it returns, the
+	// connection is registered: what is published from now on reaches it.
 	Connect(r *http.Request, m Mount, id string) (Socket, *Refusal)
 }
 
-// A Socket is a connection whose client is about to be told that it is one.
+// A Socket is a connection whose client is about to get the 101.
 type Socket interface {
-	// Protocol returns the subprotocol for the 101, or nothing.
+	// Protocol returns the subprotocol for the 101, or "".
 	Protocol() string
-	// Serve takes over the socket after the 101. early is what the client has sent already.
+	// Serve takes over the socket after the 101. early is what the client
+	// has sent already.
 	Serve(nc net.Conn, early []byte)
-	// Abandon says that the client was gone before that.
+	// Abandon is called instead of Serve if the client was gone before the
+	// 101.
 	Abandon()
 }
 
-// Connections is whoever has the connections.
+// Connections finds connections by their ids.
 type Connections interface {
 	Post(id string, data []byte) *Refusal
 	Info(id string) (Info, bool)
 	Close(id string) bool
 }
 
-// Info is what is known of a connection.
+// Info is what the management API reports about a connection.
 type Info struct {
 	ID         string
 	App        string
@@ -77,16 +83,18 @@ type Info struct {
 	Unread     int // messages that wait for it
 }
 
-// Topics is whoever has the topics. An empty app means any.
+// Topics knows the topics. An empty app means all apps.
 type Topics interface {
 	// Connections lists connections: those of a topic, or all if topic is nil.
 	Connections(app string, topic *string) []Info
 	// Topics lists the topics that have members.
 	Topics(app string) []Topic
-	// Remove ends all subscriptions to a topic and returns how many topics of that name there were.
+	// Remove ends all subscriptions to a topic. It returns how many topics
+	// of that name there were.
 	Remove(app, topic string) int
-	// Publish stamps a message and sends it to the topics of the request's query; to everyone if it names none.
-	// It returns how many connections get it.
+	// Publish stamps a message and sends it to the topics of the request's
+	// query, or to everyone if the query names none. It returns how many
+	// connections get it.
 	Publish(r *http.Request, data []byte) (heard int, no *Refusal)
 }
 
@@ -97,7 +105,7 @@ type Topic struct {
 	Members int    `json:"members"`
 }
 
-// Stats is a picture of the whole server. The counters begin with the server.
+// Stats is a snapshot of the whole server. The counters start with the server.
 type Stats struct {
 	Now         int64          `json:"now"`         // milliseconds since 1970
 	Connections map[string]int `json:"connections"` // open, by app
@@ -106,10 +114,10 @@ type Stats struct {
 	Deliveries  uint64         `json:"deliveries"`  // messages handed to connections
 	BytesIn     uint64         `json:"bytesIn"`     // read from connections
 	BytesOut    uint64         `json:"bytesOut"`    // written to connections
-	Backlog     int            `json:"backlog"`     // bytes that hold messages for those who have yet to read them
+	Backlog     int            `json:"backlog"`     // bytes of messages that some readers may not have read yet
 }
 
-// Config is what a Gateway needs.
+// Config configures a [Gateway].
 type Config struct {
 	Mounts      []Mount
 	Sockets     Sockets
@@ -118,26 +126,26 @@ type Config struct {
 	Stats       func() Stats
 
 	MaxMessage   int         // bytes of a posted or published message
-	AdminKey     string      // for the management side; none: programs of this machine only
-	Credentials  Credentials // of requests to the management side that are signed; none: signatures do not count
-	Signed       bool        // programs of this machine must sign, or have the admin key
-	Stage        string      // if not empty, all there is: its mount, also at the root, and the management of its connections
-	AllowOrigins []string    // of pages that may connect, beside those at home: see trust.Pages
-	Domains      []string    // names of this server, beside the machine's
+	AdminKey     string      // for the management API; if empty, only programs of this machine may use it
+	Credentials  Credentials // for signed requests to the management API; if empty, signatures are ignored
+	Signed       bool        // programs of this machine must sign requests, or send the admin key
+	Stage        string      // if not empty, the server has only this mount, also at the root, and the management of its connections
+	AllowOrigins []string    // of pages that may connect, in addition to pages at home: see trust.Pages
+	Domains      []string    // names of this server, in addition to the machine's
 	Aliases      []string    // names of this server that only handlers of this machine know, and only over TLS
-	Also         []string    // other paths, for the answer to who is lost
+	Also         []string    // further paths, listed beside the mounts in 404 answers
 	Log          *slog.Logger
-	Refused      func(Refusal) // counts; may be nil
+	Refused      func(Refusal) // called for each refusal, to count it; may be nil
 }
 
-// A Gateway is an http.Handler.
+// A Gateway is an [http.Handler].
 type Gateway struct {
 	config Config
 	mounts map[string]Mount
 	pages  trust.Pages
-	told   atomic.Int64 // when the log told of a page that was refused, in nanoseconds since 1970
+	told   atomic.Int64 // when a refused page was last logged, in nanoseconds since 1970
 
-	guesses chan struct{} // has room for maxGuesses
+	guesses chan struct{} // a semaphore with room for maxGuesses
 	leaving chan struct{} // closed by leave
 	leave   sync.Once
 }
@@ -169,7 +177,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(path) > 1 && path[1] == "@connections" {
-		path = path[1:] // without a stage of our own it may be any
+		path = path[1:] // if we have no stage, any name is accepted
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
@@ -178,7 +186,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id := path[1]
 		g.manage(w, r, g.connection(id), query{sdk: true})
 	case len(path) == 1 && path[0] == "publish":
-		g.manage(w, r, methods{"POST": g.publish}, query{names: []string{"topic", "topicName", "echo"}}) // as the broadcast app
+		g.manage(w, r, methods{"POST": g.publish}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
 		g.manage(w, r, methods{"GET": g.listTopics}, query{names: []string{"app", "limit"}})
 	case len(path) == 2 && path[0] == "topics" && !utf8.ValidString(path[1]):
@@ -192,8 +200,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// otherStage refuses what is not the stage's, if there is a stage: its paths
-// begin with its name, or with nothing, as they do at a custom domain.
+// otherStage refuses a request that is not for the stage, if there is a stage.
+// Paths of the stage begin with its name, or, as at a custom domain, without
+// it.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-mappings.html
 func (g *Gateway) otherStage(r *http.Request, path []string) *Refusal {
 	switch stage := g.config.Stage; {
@@ -209,8 +218,8 @@ func (g *Gateway) otherStage(r *http.Request, path []string) *Refusal {
 	return &WrongStage
 }
 
-// mount finds the app of a path; a slash at its end makes no difference. With a
-// stage there is one app, which has the root, too.
+// mount finds the app of a path. A slash at the end makes no difference. With a
+// stage there is only one app, which has the root, too.
 func (g *Gateway) mount(path string) (Mount, bool) {
 	if path == "/" && g.config.Stage != "" {
 		path += g.config.Stage
@@ -222,7 +231,8 @@ func (g *Gateway) mount(path string) (Mount, bool) {
 	return m, ok
 }
 
-// webSocketURL returns where a mount is, for who asked in this way.
+// webSocketURL returns the URL of m, with the scheme and the host that r was
+// sent to.
 func webSocketURL(r *http.Request, m Mount) string {
 	scheme := "ws"
 	if Secure(r) || r.Header.Get("X-Forwarded-Proto") == "https" {
@@ -231,7 +241,8 @@ func webSocketURL(r *http.Request, m Mount) string {
 	return scheme + "://" + r.Host + m.Path + m.Try
 }
 
-// lost tells who asked for an unknown path what there is.
+// lost returns the answer to a request for an unknown path: a list of the known
+// ones.
 func (g *Gateway) lost(r *http.Request) string {
 	var b strings.Builder
 	b.WriteString("nothing is served at " + r.URL.Path + "\n\nWebSockets:\n")

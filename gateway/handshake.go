@@ -10,10 +10,11 @@ import (
 	"crier/ws"
 )
 
-// handshakeTimeout is how long a client may take to receive the answer to its handshake.
+// handshakeTimeout is how long a client may take to receive the answer to its
+// handshake.
 const handshakeTimeout = 10 * time.Second
 
-// accept makes a connection of a request, or says why not.
+// accept turns a request into a connection, or refuses it.
 func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	if no := checkHandshake(w, r, m); no != nil {
 		g.refuse(w, r, *no)
@@ -29,7 +30,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		g.refuse(w, r, BadHandshake.Saying("a WebSocket needs HTTP/1.1"))
 		return
 	}
-	// It may be handlers that decide, and they may take longer than a request may.
+	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	socket, no := g.config.Sockets.Connect(r, m, NewID())
 	if no != nil {
@@ -48,7 +49,8 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	socket.Serve(nc, early)
 }
 
-// checkHandshake follows RFC 6455, section 4.2.1. https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+// checkHandshake follows RFC 6455, section 4.2.1.
+// https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
 func checkHandshake(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
 	no := func(refusal Refusal, sentence string) *Refusal {
 		refusal = refusal.Saying(sentence)
@@ -75,7 +77,8 @@ func checkHandshake(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return no(UpgradeRequired, "this server speaks version 13 of the WebSocket protocol: Sec-WebSocket-Version: 13")
 	}
-	// "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
+	// "A |Sec-WebSocket-Key| header field with a base64-encoded value that,
+	// when decoded, is 16 bytes in length."
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
 		return no(BadHandshake, "a WebSocket handshake has one header Sec-WebSocket-Key")
@@ -97,7 +100,8 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-// switchProtocols takes the socket from net/http and writes the 101. early is what the client sent behind its handshake.
+// switchProtocols takes the socket from net/http and writes the 101. early is
+// what the client sent after its handshake.
 func switchProtocols(h http.Hijacker, r *http.Request, protocol string) (nc net.Conn, early []byte, err error) {
 	nc, rw, err := h.Hijack()
 	if err != nil {
@@ -105,7 +109,7 @@ func switchProtocols(h http.Hijacker, r *http.Request, protocol string) (nc net.
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
 		early = make([]byte, n)
-		rw.Read(early) // from the buffer: it cannot fail
+		rw.Read(early) // from the buffer, so it cannot fail
 	}
 	if door, ok := nc.(*doorConn); ok {
 		early = append(early, door.ahead...)

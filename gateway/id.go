@@ -12,8 +12,9 @@ const idBytes = 11
 
 var idEncoding = base64.URLEncoding.Strict()
 
-// NewID returns a connection's or request's id in API Gateway's form: like there, the first four bytes count
-// the time, in steps of 25 ms; the rest is random. Clients must take it as it is.
+// NewID returns the id of a connection or a request in API Gateway's form. As
+// there, the first four bytes are the time in steps of 25 ms; the rest is
+// random. Clients must not interpret it.
 func NewID() string {
 	var id [idBytes + 1]byte
 	binary.BigEndian.PutUint32(id[:], uint32(time.Now().UnixMilli()/25))
@@ -21,7 +22,7 @@ func NewID() string {
 	return idEncoding.EncodeToString(id[:idBytes])
 }
 
-// validID reports whether id has the form of one.
+// validID reports whether id has the form of an id.
 func validID(id string) bool {
 	var buf [idBytes + 1]byte
 	if len(id) != 16 {

@@ -15,50 +15,51 @@ import (
 )
 
 // A Lobby holds the connections that speak HTTP, until they become WebSockets
-// or end. Their number is bounded, so that sockets on which nothing is ever said
-// take neither all of the process's files nor much of its memory.
+// or end. Their number is bounded, so that silent sockets can take neither all
+// of the process's files nor much of its memory.
 //
 //	accepted ──▶ waiting for a request ──▶ with a handler ──▶ hijacked or closed
 //	                      ▲                       │
 //	                      └── more may come ──────┘
 //
-// When there is no room for a new connection, one that waits is closed for it:
-// of the address with the most of them, the one that has waited longest. But
-// each gets a moment first, and a longer one if it has sent something.
+// When there is no room for a new connection, a waiting one is closed for it.
+// It is chosen from the address that has the most waiting connections, and is
+// the one that has waited longest. But each connection is left alone for a
+// moment first, and for longer if it has sent something.
 type Lobby struct {
 	// Set once.
 	room func() int // how many connections there may be at present
 	log  *slog.Logger
 
-	// Hung counts connections that were closed for others.
+	// Hung counts connections that were closed to make room for others.
 	Hung atomic.Uint64
 	// Failed counts connections that could not be accepted.
 	Failed atomic.Uint64
-	told   atomic.Int64 // when the log last told of that, in nanoseconds since began
+	told   atomic.Int64 // when such a failure was last logged, in nanoseconds since began
 	began  time.Time
 
 	mu      sync.Mutex
-	count   int                         // of all connections in the lobby
-	waiting map[netip.Prefix]*list.List // of *doorConn, by address; the one that has waited longest is first
-	left    chan struct{}               // closed when a connection has left; nil if nobody waits for that
+	count   int                         // number of connections in the lobby
+	waiting map[netip.Prefix]*list.List // lists of *doorConn by address; the one that has waited longest is first
+	left    chan struct{}               // closed when a connection has left; nil unless admit waits for that
 }
 
-// NewLobby returns an empty lobby. room says how many connections it may hold at
-// present; it is called with no lock held.
+// NewLobby returns an empty lobby. room returns how many connections it may
+// hold at present. It is called without a lock.
 func NewLobby(room func() int, log *slog.Logger) *Lobby {
 	return &Lobby{room: room, log: log, began: time.Now(), waiting: make(map[netip.Prefix]*list.List)}
 }
 
-// How long a connection may keep its place when others need it.
+// How long a connection keeps its place when others need it.
 const (
 	courtesy   = 250 * time.Millisecond // if it is silent
 	indulgence = time.Second            // if it has sent a part of a request
 )
 
-// pause is how long accepting rests at most when there is no room.
+// pause is how long accepting pauses at most when there is no room.
 const pause = 50 * time.Millisecond
 
-// admit adds a connection, when there is room: it waits for that.
+// admit adds a connection. It waits until there is room.
 func (l *Lobby) admit(c *doorConn) {
 	for {
 		room := l.room()
@@ -78,7 +79,7 @@ func (l *Lobby) admit(c *doorConn) {
 			l.mu.Unlock()
 			select {
 			case <-left:
-			case <-time.After(pause): // WebSockets may have ended
+			case <-time.After(pause): // room may have grown, because WebSockets have ended
 			}
 			continue
 		}
@@ -89,7 +90,7 @@ func (l *Lobby) admit(c *doorConn) {
 	}
 }
 
-// wait puts c at the end of those of its address that wait. It requires l.mu.
+// wait appends c to the waiting connections of its address. It requires l.mu.
 func (l *Lobby) wait(c *doorConn) {
 	queue := l.waiting[c.from]
 	if queue == nil {
@@ -100,7 +101,7 @@ func (l *Lobby) wait(c *doorConn) {
 	c.place = queue.PushBack(c)
 }
 
-// rise takes c out of those that wait. It requires l.mu.
+// rise removes c from the waiting connections. It requires l.mu.
 func (l *Lobby) rise(c *doorConn) {
 	if c.place == nil {
 		return
@@ -113,7 +114,7 @@ func (l *Lobby) rise(c *doorConn) {
 	}
 }
 
-// remove takes c out of the lobby. It requires l.mu.
+// remove removes c from the lobby. It requires l.mu.
 func (l *Lobby) remove(c *doorConn) {
 	if c.out {
 		return
@@ -127,7 +128,8 @@ func (l *Lobby) remove(c *doorConn) {
 	}
 }
 
-// mostDispensable returns the connection to be closed for another, or nil.
+// mostDispensable returns the connection that should be closed for another, or
+// nil. It requires l.mu.
 func (l *Lobby) mostDispensable() *doorConn {
 	var most *list.List
 	for _, queue := range l.waiting {
@@ -142,7 +144,7 @@ func (l *Lobby) mostDispensable() *doorConn {
 		c := e.Value.(*doorConn)
 		switch waited := time.Since(c.since); {
 		case waited < courtesy:
-			return nil // so have all after it
+			return nil // all after it have waited even less
 		case waited >= indulgence, !c.begun.Load() && !hasInput(c.Conn):
 			return c
 		}
@@ -150,8 +152,8 @@ func (l *Lobby) mostDispensable() *doorConn {
 	return nil
 }
 
-// hasInput reports whether there is something to be read, as far as the system
-// tells.
+// hasInput reports whether there is something to read, as far as the system can
+// tell.
 func hasInput(nc net.Conn) (some bool) {
 	socket, ok := nc.(syscall.Conn)
 	if !ok {
@@ -177,16 +179,17 @@ func (l *Lobby) ConnState(nc net.Conn, state http.ConnState) {
 	case c.out:
 	case state == http.StateIdle:
 		c.begun.Store(false)
-		l.rise(c) // if no handler has had the request
+		l.rise(c) // in case no handler got the request
 		l.wait(c)
 	case state == http.StateHijacked, state == http.StateClosed:
 		l.remove(c)
 	}
 }
 
-// Enter says that the head of a request has come: when its body has come, too,
-// its connection does not wait any more. So a connection that owes a body can be
-// closed for another, also when the request has been answered.
+// Enter notes that the head of a request has arrived. Once its body has
+// arrived, too, its connection does not wait any more. So a connection that has
+// not sent all of a body can be closed for another, even when the request has
+// been answered.
 func (l *Lobby) Enter(r *http.Request) {
 	c := doorOf(r)
 	switch {
@@ -198,15 +201,15 @@ func (l *Lobby) Enter(r *http.Request) {
 	}
 }
 
-// settle says that a request has come whole.
+// settle notes that a request has arrived completely.
 func (l *Lobby) settle(c *doorConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rise(c)
 }
 
-// Clear closes all connections on which no request has come whole: at the end
-// nobody waits for one.
+// Clear closes all connections on which no request has arrived completely. It
+// is called at the end, when no more requests are wanted.
 func (l *Lobby) Clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,10 +220,10 @@ func (l *Lobby) Clear() {
 	}
 }
 
-// An owedBody is the body of a request, of which some may have yet to come.
+// An owedBody is the body of a request that may not have arrived completely.
 type owedBody struct {
 	io.ReadCloser
-	paid func() // is called when it has come
+	paid func() // called when it has arrived
 }
 
 func (b *owedBody) Read(p []byte) (int, error) {
@@ -231,7 +234,8 @@ func (b *owedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fail counts a connection that could not be accepted, and logs it now and then.
+// fail counts a connection that could not be accepted, and logs it from time to
+// time.
 func (l *Lobby) fail(err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return
@@ -245,8 +249,8 @@ func (l *Lobby) fail(err error) {
 	l.log.Warn("cannot accept connections", "error", err, "so far", l.Failed.Load())
 }
 
-// source returns what a connection's address counts as: of IPv6 addresses the
-// first half, because a client has all of the other half.
+// source returns what a connection's address counts as. Of an IPv6 address only
+// the first half counts, because a client has all addresses of the other half.
 func source(nc net.Conn) netip.Prefix {
 	addr, err := netip.ParseAddrPort(nc.RemoteAddr().String())
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// methods are what a path of the management side answers to.
+// methods are the HTTP methods that a path of the management API supports.
 type methods map[string]http.HandlerFunc
 
-// manage answers a request of the management side, if it may.
+// manage answers a request to the management API, if it is allowed.
 func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {
 	w.Header().Set("X-Amzn-Requestid", NewID())
 	handler, ok := m[r.Method]
@@ -49,7 +49,7 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q qu
 	handler(w, r)
 }
 
-// checkApp refuses the name of an app that there is not. No name is all apps.
+// checkApp refuses the name of an unknown app. An empty name means all apps.
 func (g *Gateway) checkApp(name string) *Refusal {
 	var names []string
 	for _, m := range g.config.Mounts {
@@ -62,7 +62,8 @@ func (g *Gateway) checkApp(name string) *Refusal {
 	return &no
 }
 
-// segments returns the parts of the path, each decoded: SDKs write @ and = as they are or as %40 and %3D.
+// segments returns the parts of the path, each decoded. SDKs write @ and = as
+// they are, or as %40 and %3D.
 func segments(r *http.Request) []string {
 	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	for i, part := range parts {
@@ -73,7 +74,8 @@ func segments(r *http.Request) []string {
 	return parts
 }
 
-// connection answers for one connection, as API Gateway's management API does.
+// connection returns the methods of one connection, as in API Gateway's
+// management API.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 func (g *Gateway) connection(id string) methods {
 	checked := func(handler http.HandlerFunc) http.HandlerFunc {
@@ -128,7 +130,8 @@ func (g *Gateway) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal
 	return data, nil
 }
 
-// connectionInfo is what GET tells of a connection: API Gateway's members.
+// connectionInfo is the answer to GET for a connection, with API Gateway's
+// members.
 type connectionInfo struct {
 	ConnectedAt string `json:"connectedAt"`
 	Identity    struct {
@@ -156,7 +159,8 @@ func answer(w http.ResponseWriter, v any) {
 	body.Encode(v)
 }
 
-// listedConnection is a connection in a list: crier's own members, then API Gateway's.
+// listedConnection is a connection in a list: crier's own members, then API
+// Gateway's.
 type listedConnection struct {
 	ID     string   `json:"connectionId"`
 	App    string   `json:"app"`
@@ -192,7 +196,8 @@ func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
 	answer(w, list[:min(limit, len(list))])
 }
 
-// limitOf returns how many rows of a list a query asks for: all, unless it has a limit.
+// limitOf returns how many rows of a list a query asks for. Without a limit it
+// is all of them.
 func limitOf(query url.Values) (int, *Refusal) {
 	if !query.Has("limit") {
 		return math.MaxInt, nil
@@ -216,7 +221,7 @@ func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
 		if query.Has("limit") && a.Members != b.Members {
-			return a.Members > b.Members // who wants a few wants the largest
+			return a.Members > b.Members // with a limit, the largest topics are listed
 		}
 		if a.App != b.App {
 			return a.App < b.App
@@ -226,7 +231,8 @@ func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
 	answer(w, list[:min(limit, len(list))])
 }
 
-// topic answers for one topic as the admin side of the recorded rooms service does.
+// topic returns the methods of one topic, as on the admin side of the recorded
+// rooms service.
 func (g *Gateway) topic(name string) methods {
 	return methods{
 		"GET": func(w http.ResponseWriter, r *http.Request) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// tellEvery is how often the log tells of pages that were refused, at most:
-// browsers do not tell their users why.
+// tellEvery is how often refused pages are logged at most. They are logged
+// because browsers do not tell their users why a connection failed.
 const tellEvery = time.Minute
 
 func (g *Gateway) tellOfPage(r *http.Request) {

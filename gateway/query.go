@@ -12,14 +12,16 @@ import (
 	"crier/spelling"
 )
 
-// A query is what a path of the management side reads from a request's query.
+// A query says which parameters a path of the management API reads from a
+// request's query.
 type query struct {
 	names []string
 	sdk   bool // requests may come from AWS's SDKs, some of which name the operation in x-id
 }
 
-// check refuses a request with a parameter that would be ignored: POST /publish?topc=a must not go to everyone. Presigned requests
-// carry their signature in parameters X-Amz-….
+// check refuses a request with a parameter that would be ignored: POST
+// /publish?topc=a must not go to everyone. Presigned requests carry their
+// signature in parameters X-Amz-….
 func (q query) check(r *http.Request) *Refusal {
 	refuse := func(sentence string) *Refusal {
 		no := BadQuery.Saying(sentence)
@@ -37,7 +39,7 @@ func (q query) check(r *http.Request) *Refusal {
 	return nil
 }
 
-// hint ends a sentence about a name that is not known.
+// hint returns the end of a sentence about an unknown name.
 func (q query) hint(name string) string {
 	if near := spelling.Nearest(name, q.names); near != "" {
 		return "; did you mean " + near + "?"
@@ -52,7 +54,7 @@ func (q query) hint(name string) string {
 	}
 }
 
-// plain returns a name as it is if it looks like one, and else in quotes.
+// plain returns a name unchanged if it looks like a name, and quoted otherwise.
 func plain(name string) string {
 	odd := func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.[]", r)

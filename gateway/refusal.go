@@ -8,17 +8,18 @@ import (
 	"crier/ws"
 )
 
-// A Refusal is one way to be told no. The table below is the only place where crier's refusals are written:
-// the client's answer, the log, the metric's label and docs/limits.md are made from it.
+// A Refusal is one way in which crier refuses something. The table below is the
+// only place where the refusals are written: the client's answer, the log, the
+// metric's label and docs/limits.md are made from it.
 type Refusal struct {
 	Name   string // label of the metric, attribute of the log
 	Status int    // of the HTTP answer; 0 if it closes a connection
 	Code   uint16 // of the close frame; 0 if it answers a request
-	Say    string // what the client is told, unless the occasion has more to say
-	AWS    bool   // of a close: Say is API Gateway's sentence, and stands alone
+	Say    string // the sentence for the client, unless Saying replaces it
+	AWS    bool   // of a close: Say is API Gateway's sentence and is sent without Name
 	Type   string // x-amzn-ErrorType, for clients of the management API
 	Why    string // for docs/limits.md
-	Body   []byte // JSON that the client is told instead
+	Body   []byte // JSON that the client gets instead of Say
 }
 
 // Refusals of handshakes.
@@ -34,7 +35,8 @@ var (
 	ShuttingDown       = Refusal{Name: "shutting-down", Status: 503, Say: "the server is going away; try again later", Why: "The server is draining."}
 )
 
-// Refusals of the management side, as API Gateway's @connections gives them where it has them.
+// Refusals of the management API. Where API Gateway's @connections has the same
+// refusal, they are the same.
 var (
 	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "There is an admin key, and the request has none, or a wrong one."}
 	NoKey            = Refusal{Name: "no-key", Status: 401, Say: "this server has no admin key, so that only programs of its own machine may manage it", Type: "NoAdminKeyException", Why: "There is no admin key. The request has one, or is not directly from a program of this machine: the message says how that shows."}
@@ -53,7 +55,7 @@ var (
 	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "A parameter that the path does not know, such as `?topc=a`, or a value that cannot be, such as a topic's name of more than 256 bytes."}
 )
 
-// Ends of connections.
+// Refusals that end connections.
 var (
 	EmptyFragments = Refusal{Name: "empty-fragments", Code: ws.PolicyViolation, Say: "a message has at most 1000 empty fragments", Why: "A message of more than 1,000 fragments in which there is nothing."}
 	ControlFlood   = Refusal{Name: "control-flood", Code: ws.PolicyViolation, Say: "a client may send 100000 pings, pongs and empty fragments in a second", Why: "More than 100,000 control frames and empty fragments came from the client within a second."}
@@ -89,15 +91,15 @@ func (r Refusal) Saying(sentence string) Refusal {
 	return r
 }
 
-// because returns the refusal with a reason after its sentence.
+// because returns the refusal with a reason appended to its sentence.
 func (r Refusal) because(why string) *Refusal {
 	r.Say += ": " + why
 	return &r
 }
 
-// Close is the refusal as the end of a connection. Its reason begins with the
-// refusal's name, so that programs need not read sentences, unless it is API
-// Gateway's.
+// Close returns the close frame that ends a connection with the refusal. Its
+// reason begins with the refusal's name, so that programs need not parse
+// sentences, unless it is API Gateway's.
 func (r Refusal) Close() ws.Close {
 	if r.AWS {
 		return ws.Close{Code: r.Code, Reason: r.Say}
@@ -105,7 +107,8 @@ func (r Refusal) Close() ws.Close {
 	return ws.Close{Code: r.Code, Reason: r.Name + ": " + r.Say}
 }
 
-// refuse answers a request: with plain text for people, with API Gateway's form for its clients.
+// refuse answers a request: with plain text for people, and in API Gateway's
+// form for its clients.
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
 	g.config.Log.Debug("refused", "why", no.Name, "path", r.URL.Path, "remote", r.RemoteAddr)
 	if g.config.Refused != nil {

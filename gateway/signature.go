@@ -15,17 +15,19 @@ import (
 	"time"
 )
 
-// Credentials are what clients of the management API sign their requests with.
+// Credentials are the keys that clients of the management API sign requests
+// with.
 type Credentials struct{ AccessKey, SecretKey string }
 
-// signatureAge is how much a signature's time may differ from now.
-// "the request must reach AWS within five minutes of the time stamp in the request"
+// signatureAge is how much a signature's time may differ from now. "the request
+// must reach AWS within five minutes of the time stamp in the request"
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 const signatureAge = 5 * time.Minute
 
 const signatureAlgorithm = "AWS4-HMAC-SHA256"
 
-// A signature is what a request says of how it was signed, in its header or its query.
+// A signature is what a request says about its signature, in its header or its
+// query.
 type signature struct {
 	accessKey string
 	scope     string   // date/region/service/aws4_request
@@ -35,7 +37,7 @@ type signature struct {
 	expires   time.Duration
 }
 
-// readSignature returns the request's signature; ok is false if it has none.
+// readSignature returns the request's signature. ok is false if it has none.
 func readSignature(r *http.Request) (s signature, ok bool) {
 	fields := make(map[string]string)
 	if rest, signed := strings.CutPrefix(r.Header.Get("Authorization"), signatureAlgorithm+" "); signed {
@@ -62,8 +64,9 @@ func readSignature(r *http.Request) (s signature, ok bool) {
 	return s, true
 }
 
-// verify reports why a request is not signed with the credentials, for the service execute-api in any region; nil if it is.
-// It reads the body, at most limit bytes, and gives the request a copy.
+// verify returns nil if a request is signed with the credentials, for the
+// service execute-api in any region. Otherwise it returns a refusal that says
+// why. It reads the body, at most limit bytes, and gives the request a copy.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 func (c Credentials) verify(r *http.Request, now time.Time, limit int) *Refusal {
 	no := func(refusal Refusal, sentence string) *Refusal {
@@ -112,7 +115,8 @@ func (c Credentials) signingKey(scope []string) []byte {
 	return key
 }
 
-// payloadHash returns the hash of the body as the canonical request has it.
+// payloadHash returns the hash of the body as it stands in the canonical
+// request.
 func payloadHash(r *http.Request, limit int) (string, *Refusal) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
 	if err != nil {
@@ -137,9 +141,10 @@ func payloadHash(r *http.Request, limit int) (string, *Refusal) {
 	return "", &no
 }
 
-// canonicalPaths returns the ways in which clients write the path of a request they sign, likeliest last: API Gateway
-// encodes each segment of the path as it was sent, so that %3D becomes %253D, but some clients sign it as it was sent, or
-// as it is when decoded and encoded once.
+// canonicalPaths returns the forms in which clients sign the path of a request,
+// the most likely last. API Gateway encodes each segment of the path as it was
+// sent, so %3D becomes %253D. But some clients sign the path as it was sent, or
+// decoded and encoded once.
 func canonicalPaths(r *http.Request) []string {
 	sent := r.URL.EscapedPath()
 	once := strings.Split(sent, "/")
@@ -176,7 +181,8 @@ func canonicalQuery(query url.Values) string {
 	return strings.Join(pairs, "&")
 }
 
-// headerToSign returns a header's values with single spaces. net/http keeps two headers elsewhere.
+// headerToSign returns a header's values with single spaces. net/http keeps two
+// of the headers elsewhere.
 func headerToSign(r *http.Request, name string) string {
 	switch name {
 	case "host":
@@ -191,7 +197,8 @@ func headerToSign(r *http.Request, name string) string {
 	return strings.Join(values, ",")
 }
 
-// awsEscape encodes all but unreserved characters: "A-Z, a-z, 0-9, hyphen, underscore, period, and tilde".
+// awsEscape encodes all but unreserved characters: "A-Z, a-z, 0-9, hyphen,
+// underscore, period, and tilde".
 func awsEscape(text string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
