@@ -1,17 +1,18 @@
 // Package app holds the rules of crier's built-in apps, one file each.
 //
-// An app sees an event (somebody connected, sent a message, left) and answers
+// An app gets an event (a client connected, sent a message, left) and answers
 // with effects: publish this, subscribe to that, post a reply. It does nothing
-// itself: it knows no socket, no server, no clock and no AWS. Whoever calls it,
-// its home, carries the effects out, in order; see packages serve and cloud.
+// itself: it knows no socket, no server, no clock and no AWS. Its caller,
+// called its home, carries the effects out, in order; see packages serve and
+// cloud.
 //
 //	effects = app.Broadcast{}.Handle(effects[:0], app.Event{
 //		Kind: app.Message, Conn: conn, Now: 1561016329388, Data: []byte("hi there"),
 //	})
 //	// effects[0] publishes {"data":"hi there","_now":1561016329388,"_me":false}
 //
-// What an app must remember of a connection is in its Conn, a small value that
-// travels with the connection wherever the home keeps it.
+// What an app must remember about a connection is in its [Conn], a small value
+// that the home keeps and passes along with each event.
 package app
 
 import (
@@ -23,14 +24,15 @@ import (
 	"crier/spelling"
 )
 
-// An App is the rules of one protocol.
+// An App holds the rules of one protocol.
 type App interface {
-	// Handle appends to dst what should happen because of ev. It keeps no reference to ev or dst.
-	// The effects share memory with ev.Data and dst: they are good until either is used again.
+	// Handle appends to dst what should happen because of ev. It keeps no
+	// reference to ev or dst. The effects share memory with ev.Data and
+	// dst: they are valid until either is used again.
 	Handle(dst []Effect, ev Event) []Effect
 }
 
-// Kind is what an event is about.
+// A Kind says what an event is about.
 type Kind uint8
 
 // The kinds of events, in the order in which a connection meets them.
@@ -54,51 +56,56 @@ type Event struct {
 	Binary bool
 }
 
-// A Conn is what is remembered of a connection between its events.
+// A Conn is what is remembered about a connection between its events.
 type Conn struct {
 	ID       string
 	Identity Identity // set by the home before Connect
-	Topics   []string // that it is subscribed to; the home keeps this up to date
-	Silent   bool     // set by the app at Connect: it does not want to hear itself
+	Topics   []string // its subscriptions; the home keeps this up to date
+	Silent   bool     // set by the app at Connect: the client does not want its own messages
 }
 
-// Everyone is the topic that a plain connection is in.
+// Everyone is the topic of a connection that names no topic.
 const Everyone = ""
 
-// Limits that keep small what a connection can make its home remember and do.
+// Limits on the memory and the work that a connection can cause in its home.
 const (
 	MaxTopics = 1024 // subscriptions of one connection
 	MaxName   = 256  // bytes of a topic's or user's name
-	MaxReach  = 64   // topics that one message goes to
+	MaxReach  = 64   // topics of one message
 )
 
-// Action is what an effect asks for.
+// An Action says what an effect asks for.
 type Action uint8
 
 const (
-	// Publish sends Data to all of Topics, each connection once; if Topics is nil, to those that the sender is in.
-	// Echo says what the sender gets, if it is in one of them.
+	// Publish sends Data to all of Topics, to each connection once. If
+	// Topics is nil, it goes to the topics that the sender is in. Echo says
+	// what the sender gets if it is in one of them.
 	//
-	// A home may have to try again when it has no room for a message: it asks the app anew. So Publish comes before
-	// any other effect of a message, and there is one at most.
+	// A home that has no room for a message may have to try again, and then
+	// asks the app anew. So Publish comes before any other effect of a
+	// message, and there is at most one.
 	Publish Action = iota
-	// Subscribe and Unsubscribe the connection to or from Topic.
+	// Subscribe and Unsubscribe change whether the connection is in Topic.
 	Subscribe
 	Unsubscribe
 	// Post sends Data to the connection alone.
 	Post
-	// PostMembers sends the connection alone the list of Topic's members, as AppendMembers writes it.
+	// PostMembers sends the connection alone the list of Topic's members,
+	// in the form of [AppendMembers].
 	PostMembers
-	// Reject tells the connection why its message was refused: Data is a sentence, the home writes it
-	// with AppendErrorFrame. At Connect it refuses the handshake with status 400, and no other effect counts.
+	// Reject tells the connection why its message was refused. Data is a
+	// sentence; the home writes it with [AppendErrorFrame]. At Connect,
+	// Reject refuses the handshake with status 400, and all other effects
+	// are ignored.
 	Reject
 )
 
-// An Echo is what the sender of a message gets of it.
+// An Echo says what the sender of a message receives of it.
 type Echo uint8
 
 const (
-	EchoSame Echo = iota // what everyone gets
+	EchoSame Echo = iota // the same frame as everyone
 	EchoCopy             // the effect's Copy
 	EchoNone             // nothing
 )
@@ -113,12 +120,12 @@ type Effect struct {
 	Echo   Echo
 	Copy   []byte // what the sender gets, with EchoCopy
 
-	// Memory to use again when the effect's place in dst is.
+	// Memory that is used again with the effect's place in dst.
 	buf   []byte
 	names []string
 }
 
-// add extends dst by an effect, using what memory is there.
+// add appends an effect to dst, and uses the memory that is there.
 func add(dst []Effect, do Action) ([]Effect, *Effect) {
 	n := len(dst)
 	if n == cap(dst) {
@@ -156,8 +163,9 @@ func reject(dst []Effect, sentence string) []Effect {
 	return dst
 }
 
-// misspelt returns what is wrong with a connection's query if one of its parameters is probably meant to be one of those that the
-// app reads. Unless it is told, a client would be in another topic than it thinks. Parameters that are near none of them are
+// misspelt returns a sentence if a parameter of a connection's query is
+// probably a misspelling of one that the app reads. Otherwise the client would
+// be in another topic than it thinks. Parameters that resemble none of them are
 // the client's own.
 func misspelt(query url.Values, known ...string) (wrong string) {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -168,8 +176,8 @@ func misspelt(query url.Values, known ...string) (wrong string) {
 	return ""
 }
 
-// queryTopics returns the topics that a connection's query asks for, each once,
-// and what is wrong with them if anything is.
+// queryTopics returns the topics that a connection's query asks for, without
+// duplicates. If something is wrong with them, it returns a sentence.
 func queryTopics(query url.Values) (topics []string, wrong string) {
 	seen := make(map[string]bool)
 	for _, key := range [...]string{"topic", "topicName"} {

@@ -2,16 +2,18 @@ package app
 
 import "crier/stamp"
 
-// Bridge is the app at /bridge: it carries messages to topics byte for byte.
+// Bridge is the app at /bridge. It delivers messages to topics byte for byte.
 //
-// A connection names its topic when it connects, ?topicName=Something. A JSON object with a string topic,
+// A connection names its topic when it connects, ?topicName=Something. A JSON
+// object with a string topic,
 //
 //	{"topic":"Something","message":"Some Data"}
 //
-// goes as it is to every connection of that topic; the sender need not be one of them.
+// is sent unchanged to every connection of that topic. The sender need not be
+// one of them.
 type Bridge struct{}
 
-// What Bridge says to those it refuses.
+// Bridge's reasons for refusing a client or a message.
 const (
 	noTopicName = "the bridge needs a topic: append ?topicName=Something to the address"
 	noTopic     = `no topic: send a JSON object such as {"topic":"Something","message":"Some Data"}`

@@ -2,13 +2,16 @@ package app
 
 import "crier/stamp"
 
-// Broadcast is the app at /: what one says, everyone hears, stamped with the time and whether it was you.
+// Broadcast is the app at /. Every message goes to all connected clients, the
+// sender included. It is stamped with the time, and with whether the receiver
+// is its sender.
 //
 //	hi there  →  {"data":"hi there","_now":1561016329388,"_me":true}    to the sender
 //	             {"data":"hi there","_now":1561016329388,"_me":false}   to the others
 //
-// ?topic=a, which may be repeated, narrows a connection to rooms: it speaks to them and hears only them. In more
-// than 64 rooms it can only listen. ?echo=0 leaves out the sender's own copy. Binary messages are relayed as they are.
+// With ?topic=a, which may be repeated, a connection sends to and receives from
+// these topics only. With more than 64 topics it can only receive. ?echo=0
+// leaves out the sender's own copy. Binary messages are relayed unchanged.
 type Broadcast struct{}
 
 // Handle implements App.
@@ -40,7 +43,7 @@ func joinRooms(dst []Effect, ev Event) []Effect {
 	return dst
 }
 
-// tooFar is what a connection is told whose message would go to too many topics.
+// tooFar is the reason for refusing a message that would go to too many topics.
 const tooFar = "a message goes to at most 64 topics"
 
 func say(dst []Effect, ev Event) []Effect {

@@ -2,12 +2,14 @@ package app
 
 import "crier/stamp"
 
-// Chat is the app at /chat: the chat of API Gateway's tutorial, route selection by the member action included.
+// Chat is the app at /chat: the chat of API Gateway's tutorial, including its
+// route selection by the member action.
 //
 //	{"action":"sendMessage","data":"hello"}  →  hello   to everyone, the sender included
 //
-// data that is not a string is sent as its JSON. Any other message has no route, and no $default route
-// catches it: it gets the gateway's Forbidden frame.
+// If data is not a string, its JSON is sent. Any other message has no route,
+// and there is no $default route for it. Its sender gets the gateway's
+// Forbidden frame.
 type Chat struct{}
 
 // Handle implements App.

@@ -2,7 +2,8 @@ package app
 
 import "crier/stamp"
 
-// Directory is the app at /directory: whoever says anything gets the list of connections, alone.
+// Directory is the app at /directory. A client that sends anything gets the
+// list of connections. The others get nothing.
 type Directory struct{}
 
 // Handle implements App.
@@ -18,14 +19,17 @@ func (Directory) Handle(dst []Effect, ev Event) []Effect {
 	return dst
 }
 
-// MaxMembers is how many connections a list of members names: as many as fit in a message of 128 KiB.
+// MaxMembers is how many connections a list of members names at most: as many
+// as fit in a message of 128 KiB.
 const MaxMembers = 3400
 
-// AppendMembers appends the list of a topic's members, in the form of a table scan:
+// AppendMembers appends the list of a topic's members, in the form of a table
+// scan:
 //
 //	{"Items":[{"connectionId":"JC1dgf9yoAMCK-g="}],"Count":1,"ScannedCount":1}
 //
-// As in a scan, LastEvaluatedKey stands at the end when there are more than are listed.
+// As in a scan, LastEvaluatedKey is added at the end when there are more
+// members than are listed.
 func AppendMembers(dst []byte, ids []string, more bool) []byte {
 	dst = append(dst, `{"Items":[`...)
 	for i, id := range ids {

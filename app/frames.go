@@ -6,12 +6,13 @@ import (
 	"crier/stamp"
 )
 
-// AppendErrorFrame appends the text that tells a connection why its message was refused, byte for byte as API Gateway
-// writes it, which is not how a JSON encoder would:
+// AppendErrorFrame appends the text that tells a connection why its message was
+// refused. It is byte for byte as API Gateway writes it, which differs from
+// what a JSON encoder would write:
 //
 //	{"message": "Forbidden", "connectionId":"eHrdFcnvvHcCE-w=", "requestId":"eHrjDEuVPHcFWMg="}
 //
-// Seen in many reports, github.com/aws/chalice/issues/1406 among them.
+// It is seen in many reports, such as github.com/aws/chalice/issues/1406.
 func AppendErrorFrame(dst []byte, message, connectionID, requestID string) []byte {
 	dst = append(dst, `{"message": `...)
 	dst = stamp.AppendString(dst, message)
@@ -22,11 +23,12 @@ func AppendErrorFrame(dst []byte, message, connectionID, requestID string) []byt
 	return append(dst, '}')
 }
 
-// AppendSkipped appends the text that tells a connection that it has missed messages, because it reads too slowly:
+// AppendSkipped appends the text that tells a connection how many messages it
+// missed because it reads too slowly:
 //
 //	{"_skipped":12,"_now":1561016329388}
 //
-// A message to several of its topics counts for each of them.
+// A message to several of its topics counts once for each of them.
 func AppendSkipped(dst []byte, messages int, now int64) []byte {
 	dst = append(dst, `{"_skipped":`...)
 	dst = appendInt(dst, messages)

@@ -6,22 +6,23 @@ import (
 	"unicode/utf8"
 )
 
-// An Identity is who a connection is. It is found out once, at the handshake,
-// and stays with the connection.
+// An Identity says which user a connection belongs to. It is determined once,
+// at the handshake, and does not change.
 type Identity struct {
-	User string // a name; nothing if it has none
+	User string // a name; empty if there is none
 }
 
-// An Identifier finds out who a connection is. Its home asks it at the
-// handshake, before the app.
+// An Identifier determines the identity of a connection. The home asks it at
+// the handshake, before the app.
 type Identifier interface {
-	// Identify returns who sends a handshake with that query and header; or,
-	// if that cannot be, a sentence that says why.
+	// Identify returns the identity of the sender of a handshake with that
+	// query and header. If that is not possible, wrong is a sentence that
+	// says why.
 	Identify(query url.Values, header http.Header) (id Identity, wrong string)
 }
 
-// IdentifierOf returns how the users of an app are known today: those of Rooms
-// by what they say, those of others not at all.
+// IdentifierOf returns the identifier that an app uses today: for Rooms the
+// names that clients claim, for other apps none.
 func IdentifierOf(a App) Identifier {
 	if _, ok := a.(Rooms); ok {
 		return Claimed{}
@@ -29,13 +30,13 @@ func IdentifierOf(a App) Identifier {
 	return Nameless{}
 }
 
-// Nameless is the Identifier for which everybody is nobody in particular.
+// Nameless is the Identifier that gives no connection a name.
 type Nameless struct{}
 
 // Identify implements Identifier.
 func (Nameless) Identify(url.Values, http.Header) (Identity, string) { return Identity{}, "" }
 
-// Claimed is the Identifier that believes what clients say of themselves: ?user=
+// Claimed is the Identifier that believes the names that clients claim: ?user=
 // or the header X-WhoAmI.
 type Claimed struct{}
 

@@ -6,17 +6,20 @@ import (
 	"crier/stamp"
 )
 
-// Rooms is the app at /rooms: topics that a connection enters and leaves as it goes.
+// Rooms is the app at /rooms. A connection can subscribe to topics and
+// unsubscribe at any time.
 //
 //	{"action":"subscribe","topic":"t1"}                  →  {"action":"subscribe","topic":"t1","ok":true}
 //	{"action":"broadcast","topic":"t1","payload":{"x":1}} →  {"x":1,"_topic":"t1","_now":…,"_me":…}   to the topic
 //	                                                        {"action":"broadcast","ok":true}
 //	{"action":"unsubscribe","topic":"t1"}                →  {"action":"unsubscribe","ok":true}
 //
-// Its users say who they are with ?user= or the header X-WhoAmI. Subscriptions belong to the connection.
+// Users give their names with ?user= or the header X-WhoAmI. Subscriptions
+// belong to the connection.
 type Rooms struct{}
 
-// The answers of the recorded service to what it could not use. A statusCode of 500 is what it said.
+// The answers of the recorded service to messages that it could not use. Its
+// statusCode was 500.
 const (
 	hello         = "Hi, there!"
 	noRoom        = `{"statusCode":500,"body":"No topic"}`
@@ -104,7 +107,8 @@ func tell(dst []Effect, ev Event, topic, payload []byte) []Effect {
 	return post(dst, `{"action":"broadcast","ok":true}`)
 }
 
-// text is a JSON value as a topic's name: a string's characters, anything else as it is written.
+// text returns a JSON value as the name of a topic: the characters of a string,
+// and any other value as it is written.
 func text(raw []byte) string {
 	if s, ok := stamp.String(raw); ok {
 		return s
@@ -112,7 +116,8 @@ func text(raw []byte) string {
 	return string(raw)
 }
 
-// falsy reports whether JavaScript, in which the recorded service is written, takes the value for false.
+// falsy reports whether the value is false in JavaScript, in which the recorded
+// service is written.
 func falsy(raw []byte) bool {
 	switch string(raw) {
 	case "", "null", "false", `""`:

@@ -5,9 +5,10 @@
 //	item, err := q.Push("ann", job)  // ErrFull: it has no room
 //	next := q.Pop()                  // nil: it is empty
 //
-// Items of one key leave in the order in which they came. Keys take turns: the
-// first item of a key waits for at most one item of each other key, however
-// many those have. Each operation takes the same short time, whatever waits.
+// Items of one key leave in the order in which they were pushed. Keys take
+// turns: the first item of a key waits for at most one item of each other key,
+// however many those have. Each operation takes the same short time, however
+// many items wait.
 //
 // # What it does not do
 //
@@ -19,10 +20,10 @@ import (
 	"errors"
 )
 
-// ErrFull says that as much waits as may, of this key or of all.
+// ErrFull means that as many items wait as Limits allow, of this key or in all.
 var ErrFull = errors.New("too much is waiting already")
 
-// Limits say how many items may wait.
+// Limits set how many items may wait.
 type Limits struct {
 	Total  int
 	PerKey int
@@ -36,14 +37,14 @@ type Queue[T any] struct {
 	turns  list.List        // of the same lines; the first is next
 }
 
-// A line is what waits of one key. Invariant: it is not empty.
+// A line holds the waiting items of one key. Invariant: it is not empty.
 type line struct {
 	key   string
 	items list.List     // of *Item; the oldest is first
 	turn  *list.Element // in Queue.turns
 }
 
-// An Item is what was pushed, and where it is.
+// An Item is a value that was pushed, with its place in the queue.
 type Item[T any] struct {
 	Value T
 	line  *line         // nil: it has left the queue
@@ -70,8 +71,8 @@ func (q *Queue[T]) Push(key string, value T) (*Item[T], error) {
 	return item, nil
 }
 
-// PushFront adds an item that is the next to leave, whatever the limits: it is
-// for what comes back.
+// PushFront adds an item that is the next to leave, whatever the limits. It is
+// for items that are put back.
 func (q *Queue[T]) PushFront(key string, value T) *Item[T] {
 	item := &Item[T]{Value: value, line: q.line(key)}
 	item.place = item.line.items.PushFront(item)
@@ -80,7 +81,7 @@ func (q *Queue[T]) PushFront(key string, value T) *Item[T] {
 	return item
 }
 
-// line returns the line of a key. A new one is the last to have its turn.
+// line returns the line of a key. A new line is the last to have its turn.
 func (q *Queue[T]) line(key string) *line {
 	l := q.lines[key]
 	if l == nil {
@@ -91,7 +92,7 @@ func (q *Queue[T]) line(key string) *line {
 	return l
 }
 
-// Pop takes out the item whose turn it is; nil if there is none.
+// Pop takes out the next item; nil if there is none.
 func (q *Queue[T]) Pop() *Item[T] {
 	next := q.turns.Front()
 	if next == nil {

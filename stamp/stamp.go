@@ -22,8 +22,8 @@ type Stamp struct {
 //	others[:me] + "true" + others[me+5:]         // is the sender's copy
 //
 // Data and the spare capacity of dst must not overlap. Append may grow dst even
-// if the message would just have fitted; 64 bytes more than data, Topic and Name
-// are room enough for what has little to escape.
+// if the message would just have fitted; 64 bytes more than data, Topic and
+// Name are room enough for what has little to escape.
 func (s Stamp) Append(dst, data []byte) (out []byte, me int) {
 	// All but the client's and the server's words takes at most 64 bytes, so
 	// this is enough unless there is much to escape, or an array to number.

@@ -117,7 +117,8 @@ func unescape(raw []byte) (r rune, size int) {
 	return rune(raw[1]), 2
 }
 
-// unescapeUnicode decodes \u and four digits, and a second such sequence if both are one character's surrogates.
+// unescapeUnicode decodes \u and four digits, and a second such sequence if
+// both are one character's surrogates.
 func unescapeUnicode(raw []byte) (r rune, size int) {
 	const one, two = len(`\u0000`), len(`\u0000\u0000`)
 	r = unhex(raw[2:one])

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Loopback reports whether a host name or address is this machine's own,
+// Loopback reports whether a host name or address always means this machine,
 // wherever it is resolved.
 func Loopback(host string) bool {
 	host = plain(host)
@@ -33,18 +33,18 @@ var near = []netip.Prefix{
 	netip.MustParsePrefix("fec0::/10"),      // site-local: RFC 3879
 }
 
-// Near returns the networks whose addresses can be reached from there only:
-// those of this machine, private and link-local ones.
+// Near returns the networks whose addresses can be reached only from within
+// them: those of this machine, private and link-local ones.
 func Near() []netip.Prefix { return slices.Clone(near) }
 
-// Public reports whether anybody may be able to reach an address.
+// Public reports whether an address may be reachable from everywhere.
 func Public(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return addr.IsValid() && !slices.ContainsFunc(near, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// Names returns what this machine is called: its own name, and the name with
-// which others in its network find it (mDNS).
+// Names returns the names of this machine: its own name, and the name by which
+// other machines in its network find it (mDNS).
 func Names() []string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -62,6 +62,6 @@ func namesOf(host string) []string {
 	return slices.Compact([]string{host, first + ".local"})
 }
 
-// plain returns a host's name as it is compared: in small letters, and without
-// the dot that may end it.
+// plain returns the form of a host's name in which names are compared: in lower
+// case, and without the dot that may end it.
 func plain(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }

@@ -11,14 +11,15 @@ import (
 	"unicode"
 )
 
-// Pages says which pages may connect.
+// Pages decides which pages may connect.
 type Pages struct {
-	origins []string // that are allowed, as browsers send them; * is all
+	origins []string // the allowed ones, as browsers send them; * is all
 	names   []string // of this server
 }
 
-// NewPages returns the rule for a server that has the names, such as
-// game.example.com, and allows the origins, which CheckOrigin has checked.
+// NewPages returns the rule for a server with these names, such as
+// game.example.com. The origins are allowed as well; [CheckOrigin] must have
+// accepted them.
 func NewPages(names, origins []string) Pages {
 	var p Pages
 	for _, name := range names {
@@ -92,9 +93,9 @@ func cameToPublic(r *http.Request) bool {
 	return err == nil && Public(at.Addr())
 }
 
-// CheckOrigin reports what is wrong with an origin that is to be allowed: it
-// must be a scheme and a host, such as https://game.example.com, or * for all,
-// or null for pages from files.
+// CheckOrigin returns an error if an origin cannot be allowed. It must be a
+// scheme and a host, such as https://game.example.com, or * for all origins, or
+// null for pages from files.
 // https://html.spec.whatwg.org/multipage/browsers.html#origin
 func CheckOrigin(origin string) error {
 	if origin == "*" || origin == "null" {
@@ -110,7 +111,7 @@ func CheckOrigin(origin string) error {
 	return nil
 }
 
-// serialized returns an origin as browsers send it: in small letters, without a
+// serialized returns an origin as browsers send it: in lower case, without a
 // default port.
 func serialized(origin string) string {
 	origin = strings.ToLower(strings.TrimSuffix(origin, "/"))

@@ -1,24 +1,25 @@
-// Package trust decides who a request comes from: a program of this machine,
-// a proxy that speaks for somebody else, or a page in a browser.
+// Package trust decides where a request comes from: a program of this machine,
+// a proxy that forwards it for another client, or a page in a browser.
 //
 // # Programs
 //
-// A loopback address does not prove that a program of this machine asks for
-// itself: a reverse proxy on this machine asks for the whole world, and a
-// browser for every page that it shows. FromElsewhere and FromPage find both
-// by what they add to a request. A page cannot remove what its browser adds.
+// A loopback address does not prove that a program of this machine sent the
+// request for itself. A reverse proxy on this machine forwards requests of the
+// whole world, and a browser sends those of every page that it shows.
+// [FromElsewhere] and [FromPage] recognize both by what they add to a request.
+// A page cannot remove what its browser adds.
 //
 // # Pages
 //
 // Browsers let any page open a WebSocket to any address, and tell the server
-// the page's origin. An origin that has the name in the header Host proves
-// nothing: the owner of a name can let it point to any address, also to this
-// machine's (DNS rebinding). Pages.AtHome has the rules.
+// the page's origin. It proves nothing if the origin is the name in the header
+// Host, because the owner of a name can let it point to any address, including
+// this machine's (DNS rebinding). [Pages.AtHome] has the rules.
 //
 // # What it does not do
 //
-// It checks no keys. It cannot find a proxy that adds nothing to requests, such
-// as socat: only a key keeps its clients out.
+// It checks no keys. It cannot recognize a proxy that adds nothing to requests,
+// such as socat. Only a key keeps the clients of such a proxy out.
 package trust
 
 import (
@@ -72,9 +73,9 @@ func FromPage(r *http.Request, secure bool) string {
 	return ""
 }
 
-// Proxied returns the name of a header that a proxy adds to requests to say for
-// whom it speaks; "" if there is none. The header's value does not matter: the
-// proxy's clients choose it.
+// Proxied returns the name of a header that proxies add to requests to name the
+// client, or "" if there is none. The value of the header does not matter,
+// because the proxy's clients choose it.
 func Proxied(h http.Header) (name string) {
 	for header := range h {
 		if addedByProxies(header) && (name == "" || header < name) {
@@ -84,8 +85,8 @@ func Proxied(h http.Header) (name string) {
 	return name
 }
 
-// addedByProxies matches generously: a program of this machine that sends such
-// a header for no reason needs a key, and nothing worse happens.
+// addedByProxies matches generously. A program of this machine that sends such
+// a header for no reason needs a key; nothing worse happens.
 func addedByProxies(header string) bool {
 	// Some servers take X_Forwarded_For for X-Forwarded-For.
 	header = strings.ReplaceAll(strings.ToLower(header), "_", "-")
@@ -101,14 +102,15 @@ var (
 		"x-host", "x-scheme", "x-url-scheme", "x-forward-for", "front-end-https", "x-rewrite-url",
 		"x-amz-cf-id", "x-varnish", "surrogate-capability",
 	}
-	// Words in the names of headers such as Forwarded, X-Forwarded-For, X-Real-IP,
-	// True-Client-IP, X-Azure-ClientIP and CF-Connecting-IP.
+	// Words in the names of headers such as Forwarded, X-Forwarded-For,
+	// X-Real-IP, True-Client-IP, X-Azure-ClientIP and CF-Connecting-IP.
 	proxyWords = []string{
 		"forwarded", "real-ip", "realip", "client-ip", "clientip", "connecting-ip", "remote-ip",
 		"remote-addr", "originating-ip", "user-ip", "client-connection-ip", "src-ip",
 		"client-cert", "ssl-client",
 	}
-	// X-Original-For, -Proto and -Host are ASP.NET's and HAProxy's; X-ARR is IIS.
+	// X-Original-For, -Proto and -Host are ASP.NET's and HAProxy's; X-ARR is
+	// IIS.
 	proxyPrefixes = []string{
 		"x-original-", "x-proxy", "proxy-", "wl-proxy-", "x-arr-", "x-envoy-", "x-nginx-",
 		"cf-", "cloudfront-", "fastly-", "akamai-", "x-akamai-", "x-azure-", "incap-",

@@ -11,7 +11,7 @@ import (
 // https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 // https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
 const (
-	NormalClosure   = 1000 // what the connection was for is done
+	NormalClosure   = 1000 // the purpose of the connection is fulfilled
 	GoingAway       = 1001 // the server stops, or the page was left
 	ProtocolError   = 1002 // the peer broke a rule of the RFC
 	UnsupportedData = 1003 // such as binary where only text is understood
@@ -21,15 +21,15 @@ const (
 	PolicyViolation = 1008 // any other rule
 	TooBig          = 1009 // the message is larger than the limit
 	InternalError   = 1011 // the server's fault
-	ServiceRestart  = 1012 // come back in a while
-	TryAgainLater   = 1013 // too much is going on, here or on this connection
+	ServiceRestart  = 1012 // the server restarts: reconnect after a while
+	TryAgainLater   = 1013 // the server or this connection is overloaded
 )
 
-// maxReason is what a control frame has room for beside the code.
+// maxReason is how many bytes of a reason fit in a control frame with the code.
 const maxReason = maxControl - 2
 
-// A Close is why a connection ends: a close frame's code and reason. Every
-// error of this package is one, and is what to tell the peer.
+// A Close is why a connection ends: the code and the reason of a close frame.
+// Every error of this package is a Close that should be sent to the peer.
 type Close struct {
 	Code   uint16
 	Reason string
@@ -83,11 +83,10 @@ func cut(reason string) string {
 // ParseClose reads the payload of a close frame. The error, if any, is a Close
 // too: what to answer to a peer that cannot even end in order.
 //
-// "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned
-// integer (in network byte order) representing a status code [...]. Following
-// the 2-byte integer, the body MAY contain UTF-8-encoded data with value
-// /reason/".
-// https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+// "If there is a body, the first two bytes of the body MUST be a 2-byte
+// unsigned integer (in network byte order) representing a status code [...].
+// Following the 2-byte integer, the body MAY contain UTF-8-encoded data with
+// value /reason/". https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
 func ParseClose(payload []byte) (Close, error) {
 	switch len(payload) {
 	case 0:

@@ -2,8 +2,8 @@ package ws
 
 import "unicode/utf8"
 
-// DefaultMaxMessage is the limit of a [Decoder] that was given none: what API
-// Gateway allows.
+// DefaultMaxMessage is the limit of a [Decoder] whose MaxMessage is not set. It
+// is the limit of API Gateway.
 const DefaultMaxMessage = 128 << 10
 
 // A Message is one text or binary message, or one control frame.
@@ -11,31 +11,32 @@ type Message struct {
 	Op   Opcode // Text, Binary, CloseFrame, Ping or Pong
 	Data []byte // see Decoder.Next for how long it is valid
 
-	// Empty is how many of its fragments had nothing in them, which cost much
-	// and say nothing.
+	// Empty is how many of its fragments were empty. Such fragments cost much
+	// and carry nothing.
 	Empty uint16
 }
 
 // A Decoder turns the bytes that one peer sends into messages. The zero value
-// is ready to be a server's. It is three words, and all it holds between two
-// messages.
+// is ready to be a server's. It has the size of three words, and between two
+// messages it holds no other memory.
 type Decoder struct {
 	// Set before the first Next.
 
 	// MaxMessage is the largest message in bytes, all its fragments together.
-	// It bounds the memory one peer can take. Not set, it is DefaultMaxMessage.
+	// It bounds the memory that one peer can take. Zero or a negative value
+	// means DefaultMaxMessage.
 	MaxMessage int
-	// MaxFrame is the largest frame in bytes, if it is not 0. API Gateway has
-	// such a limit, the RFC has not.
+	// MaxFrame is the largest frame in bytes. Zero means that there is no
+	// such limit. API Gateway has one, the RFC does not.
 	MaxFrame uint32
-	// Client says that this is the client's end: the peer is a server, and its
-	// frames are not masked.
+	// Client says that this is the client's end: the peer is a server, and
+	// its frames are not masked.
 	Client bool
 
 	// Owned by Next.
 
-	// part is what has come of a frame or message that is not complete. It is
-	// nil while there is none: this is what an idle connection costs.
+	// part is what has arrived of an incomplete frame or message. It is nil
+	// if there is none, so that an idle connection costs nothing more.
 	part *partial
 }
 
@@ -47,8 +48,8 @@ type Decoder struct {
 //	    +-------------------------------------------------------+
 //	                    last byte of payload
 //
-// A frame that is complete in one read goes around this: it comes and goes
-// while the phase is between, unless it is a fragment.
+// A frame that is complete in one read bypasses the phases, unless it is a
+// fragment: it is handled while the phase is between.
 type phase byte
 
 const (
@@ -80,8 +81,8 @@ type partial struct {
 }
 
 // maxEmpty is how many empty fragments a message may have. The RFC has no such
-// limit; without one, eight bytes a fragment keep a processor busy for ever and
-// never become a message.
+// limit. Without one, fragments of eight bytes each could keep a processor busy
+// for ever and never become a message.
 const maxEmpty = 1000
 
 // Next takes n bytes from the start of b and returns the message that they
@@ -124,7 +125,7 @@ func (d *Decoder) whole(b []byte) (m Message, n int, ok bool, err error) {
 		return Message{}, 0, false, err
 	}
 	end := size + h.length
-	data := b[size:end:end] // who appends to it must not write over the next frame
+	data := b[size:end:end] // so that an append cannot overwrite the next frame
 	if h.masked {
 		Mask(data, h.key, 0)
 	}
@@ -175,7 +176,7 @@ func (d *Decoder) collectHeader(b []byte) (n int, err error) {
 }
 
 // collectPayload takes what b holds of the payload. Memory grows with what has
-// come: a header that announces much, ten thousand times, costs nothing.
+// arrived: ten thousand headers that announce large payloads cost nothing.
 func (p *partial) collectPayload(b []byte) (n int) {
 	n = min(len(b), p.frame.length-p.got)
 	if p.frame.masked {
@@ -220,7 +221,8 @@ func wholeRunes(b []byte) int {
 	return len(b)
 }
 
-// endFrame returns what the frame that just ended completes, and lets go of it.
+// endFrame returns what the frame that just ended completes, and releases the
+// frame.
 func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 	p := d.part
 	p.phase = between
@@ -247,11 +249,12 @@ func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 	return Message{Op: p.op, Data: p.data, Empty: p.empty}, true, nil
 }
 
-// partialSize is what a partial takes beside what it has collected, in bytes.
+// partialSize is how many bytes a partial takes in addition to what it has
+// collected.
 const partialSize = 144
 
-// Held is how many bytes of memory the Decoder holds for a message that is not
-// complete; 0 if there is none.
+// Held returns how many bytes of memory the Decoder holds for an incomplete
+// message; 0 if there is none.
 func (d *Decoder) Held() int {
 	if d.part == nil {
 		return 0
@@ -266,10 +269,10 @@ func (d *Decoder) phase() phase {
 	return d.part.phase
 }
 
-// fragmented reports whether the fragments that have come want another one.
+// fragmented reports whether a fragmented message is incomplete.
 func (d *Decoder) fragmented() bool { return d.part != nil && d.part.op != Continuation }
 
-// collected is how much of a message has come.
+// collected returns how many bytes of a message have arrived.
 func (d *Decoder) collected() int {
 	if d.part == nil {
 		return 0

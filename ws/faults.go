@@ -2,8 +2,8 @@ package ws
 
 import "fmt"
 
-// All that a peer can do wrong. A reason is a sentence for whoever wrote the
-// peer, and has to fit in a close frame.
+// Everything that a peer can do wrong. A reason is a sentence for the author of
+// the peer, and must fit in a close frame.
 var (
 	errReservedBit       = Close{ProtocolError, "a reserved bit is set, but no extension was agreed on"}
 	errReservedOpcode    = Close{ProtocolError, "the opcode is reserved"}
@@ -26,7 +26,7 @@ func errTooBig(limit int) Close {
 	return Close{TooBig, fmt.Sprintf("messages are limited to %d bytes", limit)}
 }
 
-// errFrameTooBig is the sentence that API Gateway's clients get.
+// errFrameTooBig has the sentence that clients of API Gateway get.
 func errFrameTooBig(limit uint32) Close {
 	return Close{TooBig, fmt.Sprintf("Max frame length of %d has been exceeded.", limit)}
 }

@@ -53,8 +53,8 @@ func (d *Decoder) parseHeader(b []byte) (h header, size int, err error) {
 func (d *Decoder) checkKind(first byte, h header) error {
 	switch {
 	case first&rsvBits != 0:
-		// "MUST be 0 unless an extension is negotiated that defines meanings for
-		// non-zero values."
+		// "MUST be 0 unless an extension is negotiated that defines meanings
+		// for non-zero values."
 		// https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 		return errReservedBit
 	case h.op > Pong, h.op > Binary && h.op < CloseFrame:
@@ -67,13 +67,13 @@ func (d *Decoder) checkKind(first byte, h header) error {
 		// https://www.rfc-editor.org/rfc/rfc6455#section-5.4
 		return errFragmentedControl
 	case h.op.IsControl():
-		// "Control frames MAY be injected in the middle of a fragmented message."
-		// https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+		// "Control frames MAY be injected in the middle of a fragmented
+		// message." https://www.rfc-editor.org/rfc/rfc6455#section-5.4
 		return nil
 	case h.op == Continuation && !d.fragmented():
-		// "A fragmented message consists of a single frame with the FIN bit clear
-		// and an opcode other than 0, followed by zero or more frames with the
-		// FIN bit clear and the opcode set to 0".
+		// "A fragmented message consists of a single frame with the FIN bit
+		// clear and an opcode other than 0, followed by zero or more frames
+		// with the FIN bit clear and the opcode set to 0".
 		// https://www.rfc-editor.org/rfc/rfc6455#section-5.4
 		return errNothingToContinue
 	case h.op != Continuation && d.fragmented():
@@ -107,9 +107,9 @@ func (d *Decoder) checkSecond(second byte, h header) error {
 // parseLength reads the length in b, which has at least two bytes. The size is
 // that of the header up to the masking key, or 0 while the length is not whole.
 //
-// "Note that in all cases, the minimal number of bytes MUST be used to encode the
-// length, for example, the length of a 124-byte-long string can't be encoded as
-// the sequence 126, 0, 124."
+// "Note that in all cases, the minimal number of bytes MUST be used to encode
+// the length, for example, the length of a 124-byte-long string can't be
+// encoded as the sequence 126, 0, 124."
 // https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 func parseLength(b []byte) (length uint64, size int, err error) {
 	switch n := b[1] & lenBits; {
