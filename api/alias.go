@@ -31,7 +31,8 @@ func (f *File) Aliases() (list []string) {
 	return slices.Compact(list)
 }
 
-// alias returns the API's name for a function, or nothing if its region is none.
+// alias returns the API's name for a function, or nothing if its region is
+// none.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 func (f *File) alias(c *LambdaConfig) string {
 	region := f.region(c)

@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// An answer is what a proxy integration makes of an event.
+// An answer is the result of a proxy integration.
 type answer struct {
 	status   int    // 200 if the integration did not say
 	implied  bool   // the integration did not say
@@ -31,9 +31,9 @@ const wanted = `want an object such as {"statusCode": 200}`
 // refuse it.
 var answerMembers = []string{"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
 
-// parseAnswer reads what an integration returned. docs/gateway.md tells what is
-// known of each case. An answer that API Gateway refuses, though it says what is
-// meant, is read all the same, and is odd.
+// parseAnswer reads what an integration returned. docs/gateway.md says what is
+// known about each case. An answer that API Gateway would refuse, but whose
+// meaning is clear, is read nevertheless and marked as odd.
 func parseAnswer(payload []byte) (answer, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &members); err != nil || members == nil {
@@ -79,8 +79,8 @@ func statusOf(text json.RawMessage) (status int, implied bool, err error) {
 	return 0, false, fmt.Errorf("%w: statusCode is %s", errMalformed, excerptOf(text))
 }
 
-// protocolOf returns the value of the header Sec-WebSocket-Protocol, however its
-// name is spelt.
+// protocolOf returns the value of the header Sec-WebSocket-Protocol, however
+// its name is spelt.
 func protocolOf(headers, multiHeaders json.RawMessage) (string, error) {
 	const name = "Sec-WebSocket-Protocol"
 	var single map[string]any

@@ -20,24 +20,29 @@ import (
 	"crier/lambda"
 )
 
-// Options is what an API needs beside its file.
+// Options configure an API, in addition to its file.
 type Options struct {
 	// NewID returns ids of requests and messages.
 	NewID func() string
-	// Timeout bounds the time of every integration; 0 leaves it to the file.
+	// Timeout bounds the time of every integration. Zero means that only the
+	// file bounds it.
 	Timeout time.Duration
-	// Variables are given to functions, beside what crier's own environment and the file say: KEY=value.
+	// Variables are given to functions, beside what crier's own environment and
+	// the file say: KEY=value.
 	Variables []string
-	// Strict has answers fail that API Gateway refuses, though they say what is meant.
+	// Strict makes answers fail that API Gateway would refuse, even if their
+	// meaning is clear.
 	Strict bool
-	// Door is an address of this machine where the management API is, with TLS and without. Functions that ask for it by
-	// its alias are led there, or nowhere if Door is empty.
+	// Door is an address of this machine where the management API is, with TLS
+	// and without. Functions that ask for it by its alias are led there, or
+	// nowhere if Door is empty.
 	Door string
-	// Files is the directory for the files that lead functions. If it is empty, they are not led.
+	// Files is the directory for the files that lead functions. If it is empty,
+	// they are not led.
 	Files string
-	// Watch has functions reload when their files change.
+	// Watch makes functions reload when their files change.
 	Watch bool
-	// Report is told of each event when it has been handled, from any goroutine.
+	// Report is called when an event has been handled, from any goroutine.
 	Report func(Report)
 	// Output gets what functions print, lines that belong together, from any
 	// goroutine. It must not wait.
@@ -47,26 +52,26 @@ type Options struct {
 	invocations *lambda.InvokeAPI // nil: the API has its own
 }
 
-// A Report says what became of an event.
+// A Report says what happened to an event.
 type Report struct {
 	Route       string // its key
 	Connection  string
-	Integration string // the name of who handled it
+	Integration string // the name of the integration that handled it
 	Took        time.Duration
 	Status      int    // of the answer; 0 if it has none
 	Body        []byte // of the answer
 	Cause       error  // of a failure or a refusal
-	Doubt       error  // why API Gateway may take the answer otherwise
-	Event       []byte // as the integration got it; nil: it got none
-	Answer      []byte // as the integration gave it; JSON, if that is well
+	Doubt       error  // why API Gateway may interpret the answer differently
+	Event       []byte // as the integration got it; nil if it got none
+	Answer      []byte // as the integration gave it; JSON unless it is faulty
 }
 
-// take notes what an answer says.
+// take notes the contents of an answer.
 func (r *Report) take(said answer) {
 	r.Status, r.Body, r.Doubt = said.status, said.body, said.odd
 }
 
-// A Connection is what events tell of one.
+// A Connection is what events say about a connection.
 type Connection struct {
 	ID        string
 	Domain    string // the host that the client asked for, with its port
@@ -75,14 +80,14 @@ type Connection struct {
 	Connected time.Time
 
 	authorizer map[string]string // set by Connect
-	pending    atomic.Int32      // messages that were handed over and are not answered yet
+	pending    atomic.Int32      // messages that were handed to their handlers and are not answered yet
 }
 
 // Pending returns how many of the connection's messages are with their
 // handlers.
 func (c *Connection) Pending() int { return int(c.pending.Load()) }
 
-// An API is at work from Open to Close.
+// An API is running from [Open] to Close.
 type API struct {
 	file         *File
 	options      Options
@@ -105,7 +110,8 @@ func Open(file *File, options Options) (*API, error) {
 		functions:    make(map[string]*lambda.Function),
 		client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrency, IdleConnTimeout: time.Minute},
-			// A redirection is the handler's answer: who is sent to a login page is not let in.
+			// A redirection is the handler's answer: a client that is sent to a
+			// login page is refused.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -174,14 +180,16 @@ func (a *API) function(name string) *lambda.Function {
 	return a.functions[name]
 }
 
-// invocable returns the function of a name, or nil, for an InvokeAPI of a's own:
-// the function is there until Close.
+// invocable returns the function of a name, or nil, for an InvokeAPI of a's
+// own: the function is there until Close.
 func (a *API) invocable(name string) (f *lambda.Function, done func()) {
 	return a.function(name), func() {}
 }
 
-// variables returns the environment of a function's processes: crier's own, without what would have it talk to the
-// user's AWS account by mistake, then what stands for AWS here, then what the file says.
+// variables returns the environment of a function's processes. It begins with
+// crier's own environment, without the variables that would make the process
+// use the user's AWS account by mistake. Then come the variables that replace
+// AWS here, and then those of the file.
 func (a *API) variables(c *LambdaConfig) []string {
 	var list []string
 	for _, v := range os.Environ() {
@@ -200,7 +208,8 @@ func (a *API) variables(c *LambdaConfig) []string {
 		list = append(list, "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI=http://"+a.options.Door+"/"+a.file.Stage)
 	}
 	list = append(list, a.options.Variables...)
-	// Who signs by hand looks for it. It would spoil keys of the user's own.
+	// Handlers that sign requests themselves look for it. It would make the
+	// user's own keys invalid.
 	_, all := a.file.Environment["AWS_ACCESS_KEY_ID"]
 	if _, own := c.Environment["AWS_ACCESS_KEY_ID"]; !all && !own {
 		list = append(list, "AWS_SESSION_TOKEN=local")
@@ -217,7 +226,8 @@ func (a *API) variables(c *LambdaConfig) []string {
 	return list
 }
 
-// NoStatusReason is what API Gateway says of a close frame without a code.
+// NoStatusReason is the reason that API Gateway reports for a close frame
+// without a code.
 const NoStatusReason = "Client-side close frame status not set"
 
 // Stage returns the name of the stage, which is the API's path.
@@ -239,14 +249,15 @@ func (a *API) Close() {
 	a.client.CloseIdleConnections()
 }
 
-// An Admission says what becomes of a handshake.
+// An Admission says whether a handshake is accepted.
 type Admission struct {
 	Status   int    // 200: it is accepted; otherwise what to refuse it with
 	Protocol string // the subprotocol for the 101, or nothing
 	Body     []byte // of a refusal
 }
 
-// Connect asks the authorizer and the route $connect about a handshake. c must be used for the connection's later events.
+// Connect asks the authorizer and the route $connect about a handshake. c must
+// be used for the connection's later events.
 func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission {
 	ev := a.newEvent(c, connect, "$connect")
 	ev.setHandshake(h)
@@ -288,7 +299,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 	return Admission{Status: http.StatusOK, Protocol: said.protocol}
 }
 
-// errImplied is what is said of a handshake that is accepted by {}.
+// errImplied is the doubt about a handshake that is accepted by {}.
 var errImplied = errors.New("the answer has no statusCode: it counts as 200, as API Gateway does it for other APIs")
 
 // read reads an answer as strictly as it is to be read.
@@ -314,7 +325,8 @@ func (a *API) authorize(ctx context.Context, c *Connection, ev event, h Handshak
 	return d
 }
 
-// refusal makes the answer to a handshake that is refused, with a body like that of the frames.
+// refusal makes the answer to a handshake that is refused, with a body like
+// that of the frames.
 func (a *API) refusal(ev event, status int) Admission {
 	if status < 200 || status > 599 { // HTTP has no other final ones
 		status = http.StatusBadGateway
@@ -330,9 +342,9 @@ func (a *API) refusal(ev event, status int) Admission {
 }
 
 // Message hands a message to the route that it selects, and returns at once.
-// Where messages have to wait, connections take turns. reply, which must be
-// called once, waits for the answer and returns what to send to the client: nil
-// for nothing.
+// Where messages have to wait, connections take turns. reply waits for the
+// answer and returns what to send to the client, or nil for nothing. It must be
+// called once.
 func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(context.Context) []byte) {
 	key, ok := a.file.Route(data)
 	route := a.file.Routes[key]
@@ -358,7 +370,8 @@ func (a *API) Message(c *Connection, data []byte, binary bool) (reply func(conte
 	}
 }
 
-// maxBody is how many bytes a route may send back: "WebSocket API message payload: 128 KB".
+// maxBody is how many bytes a route may send back: "WebSocket API message
+// payload: 128 KB".
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const maxBody = 128 << 10
 
@@ -398,12 +411,12 @@ func (a *API) answer(ev event, route RouteConfig, payload []byte, report *Report
 	return body
 }
 
-// leavers is the origin of $disconnect events. All together have one turn, so
-// that those who stay need not wait for many who leave.
+// leavers is the origin of all $disconnect events. Together they have one turn,
+// so that many clients that leave do not delay those that stay.
 const leavers = "$disconnect"
 
 // Disconnect tells the route $disconnect, if there is one, that a connection
-// has ended. It is told of that after the connection's messages.
+// has ended. The route gets this event after the connection's messages.
 func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason string) {
 	route, ok := a.file.Routes["$disconnect"]
 	if !ok {
@@ -417,7 +430,7 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	}
 	payload, report := a.start(route.Integration, from, ev)(ctx)
 	if report.Cause == nil {
-		said, _ := parseAnswer(payload) // whatever it is, nobody is there to be told
+		said, _ := parseAnswer(payload) // whatever it is, the client is gone
 		report.Status, report.Body = said.status, said.body
 	} else {
 		report.Status = http.StatusBadGateway
@@ -425,8 +438,8 @@ func (a *API) Disconnect(ctx context.Context, c *Connection, code uint16, reason
 	a.options.Report(report)
 }
 
-// start hands an event of some origin to an integration. wait returns what it
-// makes of it.
+// start hands an event of some origin to an integration. wait returns the
+// integration's result.
 func (a *API) start(name, from string, ev event) (wait func(context.Context) ([]byte, Report)) {
 	text := ev.encode()
 	start := time.Now()
@@ -436,7 +449,7 @@ func (a *API) start(name, from string, ev event) (wait func(context.Context) ([]
 		defer cancel()
 		switch {
 		case err != nil:
-			text = nil // nobody got it
+			text = nil // no integration got it
 		default:
 			payload, err = answer(ctx)
 		}
@@ -472,7 +485,7 @@ func (a *API) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, a.options.Timeout)
 }
 
-// errorFrame is what a client is told when its message could not be handled.
+// errorFrame is the answer to a client whose message could not be handled.
 func errorFrame(ev event, message string) []byte {
 	return app.AppendErrorFrame(nil, message, ev.RequestContext.ConnectionID, ev.RequestContext.RequestID)
 }

@@ -13,14 +13,16 @@ import (
 	"crier/lambda"
 )
 
-// An authorizer decides on handshakes, as a REQUEST authorizer of API Gateway does.
+// An authorizer decides on handshakes, as a REQUEST authorizer of API Gateway
+// does.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
 type authorizer struct {
 	Integration
 	identity []identitySource
 }
 
-// An identitySource is something that a handshake must have for the authorizer to be asked.
+// An identitySource is something that a handshake must have for the authorizer
+// to be asked.
 type identitySource struct {
 	text string
 	kind string // header, querystring, stageVariables, context
@@ -136,7 +138,8 @@ type statement struct {
 	Condition, NotAction, NotResource json.RawMessage
 }
 
-// check reports what API Gateway would refuse, and what would be a risk to pass over.
+// check reports what API Gateway would refuse, and what would be a risk to pass
+// over.
 func (p policy) check() error {
 	for name, value := range p.Context {
 		switch value.(type) {
@@ -191,9 +194,11 @@ func matchesAny(patterns []string, text string, fold func(string) string) bool {
 	return false
 }
 
-// matches reports whether a pattern of IAM, with * for any text and ? for any character, is the text's.
+// matches reports whether a pattern of IAM, with * for any text and ? for any
+// character, is the text's.
 func matches(pattern, text string) bool {
-	// In package path a * stops at a slash and [ and \ mean something; here they do not.
+	// In package path a * stops at a slash and [ and \ mean something; here
+	// they do not.
 	escape := strings.NewReplacer("/", "\x00", "[", "\x01", `\`, "\x02").Replace
 	ok, err := path.Match(escape(pattern), escape(text))
 	return ok && err == nil

@@ -167,7 +167,8 @@ func (ev *event) withoutUpgrade() {
 	ev.Headers = lasts(ev.MultiHeaders)
 }
 
-// forAuthorizer makes it what an authorizer gets. What a $connect event lacks if there is none is empty there.
+// forAuthorizer makes it what an authorizer gets. What a $connect event lacks
+// if there is none is empty there.
 func (ev event) forAuthorizer(methodARN string) event {
 	ev.Type, ev.MethodARN = "REQUEST", methodARN
 	ev.IsBase64Encoded = nil
@@ -196,7 +197,8 @@ func (ev *event) setGoodbye(code uint16, reason string) {
 	ev.Headers = lasts(ev.MultiHeaders)
 }
 
-// lasts returns the last value of each: API Gateway's way with repeated headers and parameters.
+// lasts returns the last value of each: API Gateway's way with repeated headers
+// and parameters.
 func lasts(multi map[string][]string) map[string]string {
 	single := make(map[string]string, len(multi))
 	for name, values := range multi {
@@ -207,7 +209,8 @@ func lasts(multi map[string][]string) map[string]string {
 	return single
 }
 
-// traceOf makes the digits of a trace id: the time in seconds, and something of the request's own.
+// traceOf makes the digits of a trace id: the time in seconds, and something of
+// the request's own.
 func traceOf(c requestContext) string {
 	const digits = "0123456789abcdef"
 	b := make([]byte, 0, 8+1+24)

@@ -31,7 +31,8 @@ type RouteConfig struct {
 	Respond     bool   // what the integration answers is sent back
 }
 
-// An IntegrationConfig says who handles events: exactly one of its members is set.
+// An IntegrationConfig says who handles events: exactly one of its members is
+// set.
 type IntegrationConfig struct {
 	Lambda *LambdaConfig
 	Invoke *EndpointConfig // a Lambda invoke endpoint
@@ -71,8 +72,9 @@ type AuthorizerConfig struct {
 }
 
 const (
-	// DefaultTimeout is how long an integration may take. It is a little more than API Gateway waits, so that with
-	// its limits the answer is API Gateway's.
+	// DefaultTimeout is how long an integration may take. It is a little more
+	// than API Gateway waits, so that with its limits the answer is API
+	// Gateway's.
 	DefaultTimeout = 30 * time.Second
 	maxTimeout     = 15 * time.Minute // Lambda's own
 
@@ -83,7 +85,7 @@ const (
 	maxRoutes          = 300  // of an API, and integrations
 )
 
-// Load reads a file. The error tells all mistakes, each with its line and key.
+// Load reads a file. The error lists all mistakes, each with its line and key.
 func Load(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -126,7 +128,8 @@ func Parse(path string, text []byte) (*File, error) {
 	return f, r.err()
 }
 
-// Route returns the key of the route that a message takes; ok is false if it takes none.
+// Route returns the key of the route that a message takes; ok is false if it
+// takes none.
 func (f *File) Route(message []byte) (key string, ok bool) {
 	key, ok = f.Selection.Key(message)
 	if _, known := f.Routes[key]; ok && known && !strings.HasPrefix(key, "$") {
@@ -136,7 +139,7 @@ func (f *File) Route(message []byte) (key string, ok bool) {
 	return "$default", ok
 }
 
-// Only drops all integrations but that of a route.
+// Only removes all integrations except that of a route.
 func (f *File) Only(route string) { f.only(f.Routes[route].Integration) }
 
 func (f *File) only(integration string) {
@@ -307,7 +310,8 @@ func (v value) selection() Selection {
 	return s
 }
 
-// stage reads a stage name: "alphanumeric characters, hyphens, and underscores", at most 128.
+// stage reads a stage name: "alphanumeric characters, hyphens, and
+// underscores", at most 128.
 func (v value) stage() string {
 	name := v.text()
 	for _, c := range name {
@@ -337,7 +341,8 @@ var ExampleHandler []byte
 //go:embed schema.json
 var Schema []byte
 
-// Keys returns the route keys in the order in which people are told: those that API Gateway knows come first.
+// Keys returns the route keys in the order in which they are listed: those that
+// API Gateway defines come first.
 func (f *File) Keys() []string {
 	keys := slices.Sorted(maps.Keys(f.Routes))
 	slices.SortStableFunc(keys, func(a, b string) int { return rank(a) - rank(b) })
@@ -351,7 +356,7 @@ func rank(key string) int {
 	return 3
 }
 
-// Describe says in a few words who handles a route.
+// Describe says in a few words what handles a route.
 func (f *File) Describe(key string) string {
 	route := f.Routes[key]
 	c := f.Integrations[route.Integration]

@@ -7,19 +7,19 @@ import (
 	"crier/fair"
 )
 
-// A gate lets a number of requests through at once. The others wait: those of
-// one origin in their order, and origins take turns.
+// A gate lets a limited number of requests through at once. The others wait:
+// those of one origin in their order, and origins take turns.
 type gate struct {
 	mu      sync.Mutex
 	free    int
 	waiting *fair.Queue[chan struct{}] // each is closed when let through. Invariant: empty, or free is 0
 }
 
-// A place is where somebody waits at a gate.
+// A place is a place in the line at a gate.
 type place = *fair.Item[chan struct{}]
 
-// maxWaiting is how many requests may wait for one endpoint: all of them, and
-// those of one origin.
+// maxWaiting is how many requests may wait for one endpoint: in all, and of one
+// origin.
 var maxWaiting = fair.Limits{Total: 10_000, PerKey: 1000}
 
 func newGate(room int) *gate {
@@ -35,7 +35,7 @@ func (g *gate) join(from string) (place, error) {
 	return p, err
 }
 
-// admit lets through whom there is room for. It requires g.mu.
+// admit lets requests through while there is room. It requires g.mu.
 func (g *gate) admit() {
 	for g.free > 0 {
 		next := g.waiting.Pop()
@@ -47,8 +47,8 @@ func (g *gate) admit() {
 	}
 }
 
-// pass waits to be let through. If it returns nil, leave must follow; otherwise
-// it is the context's error.
+// pass waits until the request is let through. If it returns nil, leave must
+// follow. Otherwise it returns the error of the context.
 func (g *gate) pass(ctx context.Context, p place) error {
 	select {
 	case <-p.Value:

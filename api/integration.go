@@ -15,20 +15,23 @@ import (
 
 // An Integration handles events.
 type Integration interface {
-	// Start hands an event over and returns at once, so that events of one
-	// origin keep their order as far as that. Where events have to wait,
-	// origins take turns. The error is fair.ErrFull if too many wait already,
-	// or nil. wait, which must be called once, returns what the integration
-	// makes of it: for a proxy integration JSON such as {"statusCode":200}. An
-	// error of wait says that it failed; if it is the context's, that it took
+	// Start hands an event over and returns at once. Events of one origin
+	// keep the order in which they are started. If events have to wait,
+	// origins take turns. The error is fair.ErrFull if too many wait
+	// already, and nil otherwise.
+	//
+	// wait must be called once. It returns the integration's result: for a
+	// proxy integration JSON such as {"statusCode":200}. Its error means
+	// that the integration failed, or, if it is the context's, that it took
 	// too long.
 	Start(from string, event []byte) (wait func(context.Context) (payload []byte, err error), err error)
 }
 
-// maxAnswer is how many bytes are read of an endpoint's answer: what a Lambda function may answer.
+// maxAnswer is how many bytes are read of an endpoint's answer: as many as a
+// Lambda function may answer.
 const maxAnswer = 6 << 20
 
-// An endpoint is something behind HTTP that takes events as POST requests.
+// An endpoint is an HTTP server that takes events as POST requests.
 type endpoint struct {
 	url     string
 	timeout time.Duration
@@ -41,7 +44,8 @@ func (a *API) newEndpoint(c *EndpointConfig, read func(*http.Response, []byte) (
 	return &endpoint{c.URL, c.Timeout, newGate(c.Concurrency), a.client, read}
 }
 
-// Start implements Integration. The request is made by who waits.
+// Start implements Integration. The request is made by the goroutine that
+// waits.
 func (e *endpoint) Start(from string, event []byte) (wait func(context.Context) ([]byte, error), err error) {
 	place, err := e.gate.join(from)
 	if err != nil {
@@ -79,7 +83,7 @@ func (e *endpoint) post(ctx context.Context, event []byte) ([]byte, error) {
 	return e.read(response, body)
 }
 
-// readHTTP makes a proxy's answer of what a web server says.
+// readHTTP turns a web server's response into a proxy's answer.
 func readHTTP(response *http.Response, body []byte) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"statusCode":      response.StatusCode,
@@ -103,7 +107,7 @@ func readInvocation(response *http.Response, body []byte) ([]byte, error) {
 	return body, nil
 }
 
-// A mock answers without asking anybody.
+// A mock always gives the same answer.
 type mock struct{ payload []byte }
 
 func newMock(c *MockConfig) mock {

@@ -20,7 +20,7 @@ func (f *File) Functions() (names []string) {
 	return names
 }
 
-// OnlyFunction drops all integrations but a function.
+// OnlyFunction removes all integrations except one function.
 func (f *File) OnlyFunction(name string) error {
 	names := f.Functions()
 	if !slices.Contains(names, name) {
@@ -33,8 +33,8 @@ func (f *File) OnlyFunction(name string) error {
 	return nil
 }
 
-// Invoke hands a function an event that is about no connection, {} if it is
-// empty, and returns its answer.
+// Invoke invokes a function with an event that is not about a connection, and
+// returns its answer. An empty event becomes {}.
 func (a *API) Invoke(ctx context.Context, function string, event []byte) ([]byte, error) {
 	if len(event) == 0 {
 		event = []byte("{}")
@@ -45,8 +45,8 @@ func (a *API) Invoke(ctx context.Context, function string, event []byte) ([]byte
 	return a.function(function).Invoke(ctx, event)
 }
 
-// Try has the integration of a route handle an event that did not happen, and returns what it makes of it.
-// route is $connect, $disconnect, $default or another key of the file's.
+// Try gives an invented event to the integration of a route and returns the
+// result. route is $connect, $disconnect, $default or another key of the file.
 func (a *API) Try(ctx context.Context, c *Connection, route string, body []byte) ([]byte, Report) {
 	config, ok := a.file.Routes[route]
 	if !ok {

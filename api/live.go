@@ -11,33 +11,33 @@ import (
 	"crier/lambda"
 )
 
-// A Live API can be replaced while it is at work, from Follow to Close.
-// Connections stay, and an event ends where it has begun.
+// A Live API can be replaced while it runs, from [Follow] to Close. Connections
+// stay open, and an event ends in the version in which it began.
 type Live struct {
 	// Set once.
 	stage       string
 	aliases     []string
 	path        string // of the file
 	options     Options
-	invocations *lambda.InvokeAPI // stays, because people are told where it is
-	stop        chan struct{}     // closed when the file need not be watched any more
-	following   sync.WaitGroup    // who replaces versions
-	retiring    sync.WaitGroup    // who closes them
+	invocations *lambda.InvokeAPI // kept by all versions, because its address is shown to users
+	stop        chan struct{}     // closed when the file should not be watched any more
+	following   sync.WaitGroup    // the goroutine that replaces versions
+	retiring    sync.WaitGroup    // the goroutines that close versions
 
 	mu     sync.Mutex
-	now    *version // gets events
-	before *version // may have some yet; nil: there was none
+	now    *version // gets new events
+	before *version // may have unfinished events; nil if there was none
 }
 
 // A version is an API between two changes of its file.
 type version struct {
 	api    *API
-	events sync.WaitGroup // begin while it is Live.now, under Live.mu
-	hurry  chan struct{}  // closed when it must end, whatever it is doing
+	events sync.WaitGroup // added only while it is Live.now, under Live.mu
+	hurry  chan struct{}  // closed when the version must end at once
 }
 
-// Follow opens the API of a file. With Options.Watch it is replaced when its file
-// changes; if there is something wrong with that, it stays as it is.
+// Follow opens the API of a file. With Options.Watch the API is replaced when
+// its file changes. If the new file has mistakes, the API stays as it is.
 func Follow(file *File, options Options) (*Live, error) {
 	l := &Live{stage: file.Stage, aliases: file.Aliases(), path: file.Path, options: options, stop: make(chan struct{})}
 	l.mu.Lock() // until functions find each other
@@ -123,7 +123,8 @@ func (l *Live) retire(v *version) {
 	})
 }
 
-// Close ends the functions, whatever they are doing. It waits for all events.
+// Close ends the functions at once, whatever they are doing, and waits for all
+// events.
 func (l *Live) Close() {
 	close(l.stop)
 	l.following.Wait()
@@ -135,7 +136,7 @@ func (l *Live) Close() {
 	l.invocations.Close()
 }
 
-// enter returns what a new event goes to. leave must follow.
+// enter returns the version for a new event. leave must follow.
 func (l *Live) enter() *version {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,8 +152,8 @@ func (l *Live) Stage() string { return l.stage }
 // InvokeURL returns where programs of this machine can invoke the functions.
 func (l *Live) InvokeURL() string { return l.invocations.URL() }
 
-// function returns the function of a name, or nil. If there is one, done must be
-// called when it is not needed any more.
+// function returns the function of a name, or nil. If there is one, done must
+// be called when it is not needed any more.
 func (l *Live) function(name string) (f *lambda.Function, done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -100,7 +100,8 @@ func endOfVariable(text string) int {
 	return len(text)
 }
 
-// parsePath reads the part of JSONPath that names places in a message: .name, ['name'], [0], [-1], .* and [*].
+// parsePath reads the part of JSONPath that names places in a message: .name,
+// ['name'], [0], [-1], .* and [*].
 func parsePath(text string) ([]step, error) {
 	steps := []step{}
 	for text != "" {
@@ -153,7 +154,8 @@ func parseBracket(text string) (step, error) {
 // String returns the expression as it was written.
 func (s Selection) String() string { return s.text }
 
-// Key returns the route key that a message selects. A message that is not JSON selects none, if its body counts.
+// Key returns the route key that a message selects. A message that is not JSON
+// selects none, if its body counts.
 func (s Selection) Key(message []byte) (key string, ok bool) {
 	var body any
 	if s.readsBody() {
@@ -232,7 +234,8 @@ func followAll(value any, rest []step) any {
 	return found
 }
 
-// stringify returns a value as a route key: "the result is stringified", an array of two as [item1, item2].
+// stringify returns a value as a route key: "the result is stringified", an
+// array of two as [item1, item2].
 func stringify(value any) string {
 	switch v := value.(type) {
 	case missing, nil:

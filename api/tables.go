@@ -2,15 +2,16 @@ package api
 
 import "regexp"
 
-// A TableConfig is a table that the handlers keep things in. It says what CloudFormation's AWS::DynamoDB::Table says
-// of keys and indexes.
+// A TableConfig is a table that the handlers keep things in. It says what
+// CloudFormation's AWS::DynamoDB::Table says of keys and indexes.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
 type TableConfig struct {
 	Key     KeyConfig
 	Indexes map[string]IndexConfig
 }
 
-// A KeyConfig names the attributes that make a key. Without a sort key, Sort is empty.
+// A KeyConfig names the attributes that make a key. Without a sort key, Sort is
+// empty.
 type KeyConfig struct {
 	Partition, Sort AttributeConfig
 }

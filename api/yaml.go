@@ -93,7 +93,8 @@ func (v value) fail(format string, args ...any) {
 	v.r.mistakes = append(v.r.mistakes, mistake{at.Line, at.Column, text})
 }
 
-// object has each member of an object read, and complains about those that nobody reads and those that must be there.
+// object has each member of an object read, and complains about those that
+// nobody reads and those that must be there.
 func (r *reader) object(n *node, key string, f fields, required ...string) {
 	value{r, n, key, nil}.object(f, required...)
 }
@@ -208,7 +209,8 @@ func (v value) number(least, most int) int {
 	return n
 }
 
-// duration reads a time such as 10s or 500ms; a number alone is seconds, as in Lambda's own configuration.
+// duration reads a time such as 10s or 500ms; a number alone is seconds, as in
+// Lambda's own configuration.
 func (v value) duration() time.Duration {
 	text := v.text()
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
@@ -237,7 +239,8 @@ func (v value) texts() map[string]string {
 	return m
 }
 
-// environment reads an object of texts, in which a name alone stands for what crier's own environment has.
+// environment reads an object of texts, in which a name alone stands for what
+// crier's own environment has.
 func (v value) environment() map[string]*string {
 	m := make(map[string]*string)
 	v.each(func(name string, v value) {

@@ -20,12 +20,12 @@ import (
 // it leaves the machine. The same names in other regions lead nowhere.
 //
 // In Node and Python, connections to port 443 of the name are led inside the
-// process. The code is in alias.cjs and alias.py. The process, and each Node and
-// Python that it starts, loads it because of NODE_OPTIONS and PYTHONPATH.
+// process. The code is in alias.cjs and alias.py. The process, and each Node
+// and Python that it starts, loads it because of NODE_OPTIONS and PYTHONPATH.
 // Other executables are led by a Proxy, if they follow HTTPS_PROXY.
 //
-// Programs that do neither are not led: executables that ignore HTTPS_PROXY, and
-// what a handler in Node or Python starts, such as curl.
+// Programs that do neither are not led: executables that ignore HTTPS_PROXY,
+// and what a handler in Node or Python starts, such as curl.
 type Alias struct {
 	Name  string // such as criercrier.execute-api.us-east-1.amazonaws.com
 	To    string // an address such as 127.0.0.1:45678; if empty, the name leads nowhere

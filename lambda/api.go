@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// maxAnswer is how many bytes a function may answer.
-// "Invocation payload (request and response): 6 MB each for request and response (synchronous)"
+// maxAnswer is how many bytes a function may answer. "Invocation payload
+// (request and response): 6 MB each for request and response (synchronous)"
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxAnswer = 6 << 20
 
@@ -115,8 +115,8 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	w.Write(ev.payload)
 }
 
-// traceID makes a trace of an event's id, which is not sampled. X-Ray's SDKs need
-// all three parts: without a parent they take the function for one that is
+// traceID makes a trace of an event's id, which is not sampled. X-Ray's SDKs
+// need all three parts: without a parent they take the function for one that is
 // still starting, and drop its segments.
 // https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func traceID(id string) string {
@@ -139,7 +139,8 @@ func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// failure takes an error of an invocation, or of the start if there is no id in the path.
+// failure takes an error of an invocation, or of the start if there is no id in
+// the path.
 func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, maxAnswer)) // as much of it as there is
 	failed := &Error{Type: r.Header.Get("Lambda-Runtime-Function-Error-Type"), Message: string(body)}
@@ -159,7 +160,8 @@ func (a *runtimeAPI) accept(w http.ResponseWriter, r report) {
 	answer(w, http.StatusAccepted, map[string]string{"status": "OK"})
 }
 
-// take hands a report over, unless it is about something else than the current event.
+// take hands a report over, unless it is about something else than the current
+// event.
 func (a *runtimeAPI) take(r report) bool {
 	if r.id != "" {
 		current := a.current.Load()

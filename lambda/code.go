@@ -102,7 +102,8 @@ func findBootstrap(config Config, root string) (code, error) {
 	return code{name: "provided.al2023", root: root, program: path}, nil
 }
 
-// moduleFile returns the path of the file that a handler is in, without its extension: src/index of src/index.handler.
+// moduleFile returns the path of the file that a handler is in, without its
+// extension: src/index of src/index.handler.
 func moduleFile(root, handler string) string {
 	dir, name := filepath.Split(filepath.FromSlash(handler))
 	module, _, _ := strings.Cut(name, ".")
@@ -130,7 +131,8 @@ func (c code) owns(path string) bool {
 	return slices.Contains(c.extensions, filepath.Ext(path))
 }
 
-// directories visits the directories in which the code may be, each before what is in it is looked at.
+// directories visits the directories in which the code may be, each before what
+// is in it is looked at.
 func (c code) directories(visit func(string) error) error {
 	if len(c.extensions) == 0 {
 		return visit(filepath.Dir(c.program))

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// initTimeout is how long an environment may take until its first poll.
-// "The Init phase is limited to 10 seconds." https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+// initTimeout is how long an environment may take until its first poll. "The
+// Init phase is limited to 10 seconds."
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 const initTimeout = 10 * time.Second
 
-// slowInit is how long an environment that starts prints nothing.
+// slowInit is how long the output of an environment that starts is held back.
 const slowInit = time.Second
 
 // An environment is one process of a function.
 type environment struct {
 	function *Function
 	work     chan *invocation // has room for one; given by Function.submit
-	retired  chan struct{}    // closed when the environment is to end as soon as it is idle
+	retired  chan struct{}    // closed when the environment must end as soon as it is idle
 
 	// Guarded by Function.mu.
 	starting bool // it has not polled yet
@@ -45,7 +46,8 @@ func (e *environment) run() {
 	e.function.gone(e, crash)
 }
 
-// live starts the process and gives it work, until it is no longer wanted or does something wrong, which it returns.
+// live starts the process and gives it work, until it is no longer wanted or
+// does something wrong, which it returns.
 func (e *environment) live() (crash *Error) {
 	if err := e.start(); err != nil {
 		return e.complain(&Error{Type: "Runtime.InvalidEntrypoint", Message: err.Error()})
@@ -67,9 +69,9 @@ func (e *environment) live() (crash *Error) {
 	}
 }
 
-// complain tells of a crash that no invocation can tell of. What the process has
-// printed is told first. A start that fails as the one before did is told of
-// once, with its output.
+// complain tells of a crash that no invocation can tell of. What the process
+// has printed is told first. A start that fails as the one before did is told
+// of once, with its output.
 func (e *environment) complain(crash *Error) *Error {
 	again := e.function.failsAgain(e, crash)
 	if e.process != nil {
@@ -112,7 +114,7 @@ func (e *environment) initialize() *Error {
 			e.process.output.release()
 			return nil
 		case <-slow.C:
-			e.process.output.release() // somebody wants to know what it is doing
+			e.process.output.release() // so that the user sees what it is doing
 		case r := <-e.api.reports:
 			if r.err != nil && r.id == "" {
 				return r.err
@@ -127,7 +129,8 @@ func (e *environment) initialize() *Error {
 	}
 }
 
-// awaitWork returns the next invocation; nil if there will be none, because of a crash or because the environment is retired.
+// awaitWork returns the next invocation; nil if there will be none, because of
+// a crash or because the environment is retired.
 func (e *environment) awaitWork() (*invocation, *Error) {
 	if v := e.function.ready(e); v != nil {
 		return v, nil
@@ -153,7 +156,8 @@ func (e *environment) awaitWork() (*invocation, *Error) {
 	}
 }
 
-// handle has the process handle an invocation. It returns why the environment must end, or nil.
+// handle has the process handle an invocation. It returns why the environment
+// must end, or nil.
 func (e *environment) handle(v *invocation) (crash *Error) {
 	deadline := time.Now().Add(e.function.config.Timeout)
 	e.poll.answer <- event{id: v.id, payload: v.payload, deadline: deadline}
@@ -215,7 +219,8 @@ func (e *environment) isRetired() bool {
 // errClosed is what invocations get when the function is closed.
 var errClosed = &Error{Type: "Sandbox.Closed", Message: "the function was closed"}
 
-// An Error is a failure of the function: one that it reported, or that it could not report any more.
+// An Error is a failure of the function: one that it reported, or that it could
+// not report any more.
 type Error struct {
 	Type    string   `json:"errorType"`
 	Message string   `json:"errorMessage"`

@@ -17,8 +17,8 @@ const (
 	runtimeAPIFrom = "v1.18.0"
 )
 
-// checkExecutable returns why an executable cannot be a function, if that can be
-// seen without starting it.
+// checkExecutable returns why an executable cannot be a function, if that can
+// be seen without starting it.
 func checkExecutable(path string) error {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil || !mentions(path, "_LAMBDA_SERVER_PORT") || mentions(path, "AWS_LAMBDA_RUNTIME_API") {

@@ -12,18 +12,18 @@ import (
 	"crier/fair"
 )
 
-// Config says what a function is.
+// Config describes a function.
 type Config struct {
 	Name        string
 	Directory   string        // of the code: the working directory, and LAMBDA_TASK_ROOT
-	Handler     string        // such as index.handler; what a bootstrap makes of it is its own affair
+	Handler     string        // such as index.handler; a bootstrap may use it as it likes
 	Bootstrap   string        // the executable, if the function is one
-	Runtime     string        // nodejs… or python…; if empty, what the handler's file is written in
-	Environment []string      // KEY=value, of the processes, beside what Lambda sets
+	Runtime     string        // nodejs… or python…; if empty, the language of the handler's file
+	Environment []string      // KEY=value, of the processes, in addition to what Lambda sets
 	Region      string        // in the function's ARN
-	Memory      int           // megabytes, as the function is told
+	Memory      int           // megabytes, as reported to the function; not enforced
 	Timeout     time.Duration // of an invocation
-	Concurrency int           // environments at once
+	Concurrency int           // how many environments there may be at once
 	Watch       bool          // reload when a file of the code changes
 	Alias       Alias         // of the function's API; if it has no name, there is none
 
@@ -33,23 +33,23 @@ type Config struct {
 	Output func(lines []string)
 	Log    *slog.Logger
 
-	quiet time.Duration // of an output; 0: as always
+	quiet time.Duration // of an output; 0: the default
 }
 
-// maxWaiting is how many events may wait for one function: all of them, and
-// those of one origin.
+// maxWaiting is how many events may wait for one function: in all, and of one
+// origin.
 var maxWaiting = fair.Limits{Total: 10_000, PerKey: 1000}
 
 // A Function is a Lambda function that can be invoked.
 type Function struct {
 	config       Config
 	code         code
-	aliasFiles   string // the directory of the files that lead processes
+	aliasFiles   string // the directory of the files that make processes follow the alias
 	launcher     *launcher
 	environments sync.WaitGroup
 	helpers      sync.WaitGroup // the launcher, the watcher: they outlive the environments
-	closing      chan struct{}  // closed when environments are to end whatever they do
-	stop         chan struct{}  // closed when the helpers are to end
+	closing      chan struct{}  // closed when environments must end at once
+	stop         chan struct{}  // closed when the helpers must end
 	closeOnce    sync.Once
 
 	mu       sync.Mutex
@@ -57,8 +57,8 @@ type Function struct {
 	idle     []*environment           // the one used last is last
 	live     map[*environment]struct{}
 	starting int    // of live
-	crash    string // how the last environment ended that should not have
-	failing  string // how starts fail; empty: the last one did not
+	crash    string // how the last environment that crashed ended
+	failing  string // how starts fail; empty if the last start succeeded
 	closed   bool
 }
 
@@ -69,7 +69,7 @@ type invocation struct {
 	payload []byte
 	done    chan outcome // has room for one
 
-	waits *fair.Item[*invocation] // where, guarded by Function.mu; nil: it never had to
+	waits *fair.Item[*invocation] // its place in Function.waiting, guarded by Function.mu; nil if it never waited
 }
 
 type outcome struct {
@@ -77,8 +77,9 @@ type outcome struct {
 	err     error
 }
 
-// Open starts a function, and with it a first environment, so that mistakes in the code are told before somebody waits.
-// An error is one of the configuration.
+// Open starts a function. It starts a first environment, too, so that mistakes
+// in the code are reported before an event arrives. An error means that the
+// configuration is wrong.
 func Open(config Config) (*Function, error) {
 	f := &Function{
 		config:  config,
@@ -132,9 +133,9 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // Start hands an event over and returns at once. from names its origin. Events
 // of one origin go to processes in the order in which they were started;
-// origins take turns. The error is fair.ErrFull or nil. wait, which may be
-// called once, is as Invoke; if it is not called, nobody is told what came of
-// the event.
+// origins take turns. The error is fair.ErrFull or nil. wait may be called once
+// and does what Invoke does. If it is not called, the result of the event is
+// lost.
 func (f *Function) Start(from string, payload []byte) (wait func(context.Context) ([]byte, error), err error) {
 	v := &invocation{id: newUUID(), from: from, payload: payload, done: make(chan outcome, 1)}
 	if err := f.submit(v); err != nil {
@@ -150,7 +151,7 @@ func (f *Function) Start(from string, payload []byte) (wait func(context.Context
 	}, nil
 }
 
-// submit gives an invocation to an environment, or has it wait for one.
+// submit gives an invocation to an environment, or makes it wait for one.
 func (f *Function) submit(v *invocation) (err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -171,7 +172,7 @@ func (f *Function) submit(v *invocation) (err error) {
 	return nil
 }
 
-// withdraw takes back an invocation for which nobody waits any more.
+// withdraw takes back an invocation whose result is not wanted any more.
 func (f *Function) withdraw(v *invocation, cause error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,7 +187,7 @@ func (f *Function) withdraw(v *invocation, cause error) error {
 
 // grow starts an environment if it is needed and allowed. It requires f.mu.
 func (f *Function) grow() {
-	wanted := max(f.waiting.Len(), 1) // the first one starts before somebody waits
+	wanted := max(f.waiting.Len(), 1) // the first one starts before an event waits
 	if f.closed || f.starting+len(f.idle) >= wanted || len(f.live) >= f.config.Concurrency {
 		return
 	}
@@ -196,7 +197,7 @@ func (f *Function) grow() {
 	f.environments.Go(e.run)
 }
 
-// ready says that e waits for work. It returns what waits already.
+// ready notes that e waits for work. It returns work that waits already.
 func (f *Function) ready(e *environment) *invocation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -242,7 +243,8 @@ func (f *Function) gone(e *environment, crash *Error) {
 	case f.closed:
 		f.refuse(errClosed)
 	case failedToStart && !e.stale:
-		// The next one would fail, too: whoever waits is told, instead of starting one process after the other.
+		// The next one would fail, too: whoever waits is told, instead of
+		// starting one process after the other.
 		f.refuse(crash)
 	}
 	if f.waiting.Len() > 0 || e.stale {
@@ -262,15 +264,15 @@ func (f *Function) failsAgain(e *environment, crash *Error) bool {
 	return before == f.failing
 }
 
-// refuse tells all that waits that nobody will handle it, and why. It requires
-// f.mu.
+// refuse reports to all waiting invocations that they will not be handled, and
+// why. It requires f.mu.
 func (f *Function) refuse(why *Error) {
 	for next := f.waiting.Pop(); next != nil; next = f.waiting.Pop() {
 		next.Value.done <- outcome{err: why}
 	}
 }
 
-// retire has e end when it is idle. It requires f.mu.
+// retire makes e end when it is idle. It requires f.mu.
 func (f *Function) retire(e *environment) {
 	f.started(e)
 	if !e.stale {
@@ -279,7 +281,8 @@ func (f *Function) retire(e *environment) {
 	}
 }
 
-// Reload has all environments end: at once, or when they have answered. A new one starts.
+// Reload makes all environments end: at once if they are idle, and otherwise
+// when they have answered. A new one starts.
 func (f *Function) Reload() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -298,7 +301,8 @@ func (f *Function) reloadOn(changes <-chan struct{}) {
 	}
 }
 
-// Close ends the function's processes, whatever they are doing, and waits until they are gone.
+// Close ends the function's processes at once, whatever they are doing, and
+// waits until they are gone.
 func (f *Function) Close() { f.closeOnce.Do(f.close) }
 
 func (f *Function) close() {

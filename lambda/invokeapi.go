@@ -16,7 +16,8 @@ import (
 // maxPayload is how many bytes an event may have. See maxAnswer for the source.
 const maxPayload = 6 << 20
 
-// An InvokeAPI serves the part of Lambda's API with which functions invoke each other, and themselves.
+// An InvokeAPI serves the part of Lambda's API with which functions invoke each
+// other, and themselves.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 type InvokeAPI struct {
 	find     func(name string) (f *Function, done func()) // nil: there is none
@@ -30,8 +31,8 @@ type InvokeAPI struct {
 	closed bool
 }
 
-// NewInvokeAPI opens the API on a port of this machine. find returns a function,
-// which is there until done is called, or nil.
+// NewInvokeAPI opens the API on a port of this machine. find returns a
+// function, which is there until done is called, or nil.
 func NewInvokeAPI(find func(name string) (f *Function, done func())) (*InvokeAPI, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,7 +50,7 @@ func NewInvokeAPI(find func(name string) (f *Function, done func())) (*InvokeAPI
 // URL returns where the API is: the value for AWS_ENDPOINT_URL_LAMBDA.
 func (a *InvokeAPI) URL() string { return "http://" + a.listener.Addr().String() }
 
-// Close ends the API. Nobody waits any more for events that are under way.
+// Close ends the API. The results of events under way are lost.
 func (a *InvokeAPI) Close() {
 	a.mu.Lock()
 	a.closed = true
@@ -82,7 +83,7 @@ func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
 	case "", "RequestResponse":
 		a.answer(w, r, f, payload)
 	case "Event":
-		// The function's own output tells what comes of it.
+		// The result shows only in the function's own output.
 		wait, err := f.Start("", payload)
 		if err != nil {
 			refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", err.Error())
@@ -98,7 +99,7 @@ func (a *InvokeAPI) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// await calls done when an event has been handled for which nobody waits.
+// await calls done when an event whose result is not wanted has been handled.
 func (a *InvokeAPI) await(wait func(context.Context) ([]byte, error), done func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -129,7 +130,8 @@ func (a *InvokeAPI) answer(w http.ResponseWriter, r *http.Request, f *Function, 
 	}
 }
 
-// functionName returns a function's name, of what may also be its ARN, with or without a version.
+// functionName returns the name in a text that is a function's name or its ARN,
+// with or without a version.
 func functionName(text string) string {
 	if _, name, ok := strings.Cut(text, ":function:"); ok {
 		text = name

@@ -6,8 +6,9 @@ import (
 	"runtime"
 )
 
-// A launcher starts processes from one thread, which lives as long as they do: on Linux the kernel ends them when
-// that thread ends, so that they are gone even if we are killed.
+// A launcher starts processes from one thread, which lives as long as they do:
+// on Linux the kernel ends them when that thread ends, so that they are gone
+// even if we are killed.
 type launcher struct{ requests chan launch }
 
 type launch struct {

@@ -13,6 +13,6 @@ func (o *output) readAll() {
 	}
 }
 
-// readRest does nothing: here a pipe cannot be read without waiting, and what was
-// printed just before an answer may come after it.
+// readRest does nothing: here a pipe cannot be read without waiting, and what
+// was printed just before an answer may come after it.
 func (o *output) readRest() {}

@@ -17,7 +17,7 @@ type process struct {
 	err    error
 }
 
-// grace is how long a process has to end when it is told to.
+// grace is how much time a process has to end when it is asked to.
 const grace = 500 * time.Millisecond
 
 func (f *Function) startProcess(api string) (*process, error) {
@@ -71,7 +71,8 @@ func (f *Function) environment() []string {
 	)
 }
 
-// end ends the process and its children: politely, then not. It returns when they are gone.
+// end ends the process and its children. It asks them first, and kills them
+// after grace. It returns when they are gone.
 func (p *process) end() {
 	terminate(p.cmd.Process)
 	select {
@@ -82,7 +83,7 @@ func (p *process) end() {
 	<-p.exited
 }
 
-// crash says how a process ended that should not have.
+// crash describes how a process ended that should not have ended.
 func (p *process) crash() *Error {
 	<-p.exited
 	how := "without saying why"

@@ -47,8 +47,9 @@ const (
 	reach = 30 * time.Second
 )
 
-// NewProxy opens a proxy on a port of this machine. Port 443 of each alias is at
-// the address to. dynamoDB is the functions' AWS_ENDPOINT_URL_DYNAMODB, or empty.
+// NewProxy opens a proxy on a port of this machine. Port 443 of each alias is
+// at the address to. dynamoDB is the functions' AWS_ENDPOINT_URL_DYNAMODB, or
+// empty.
 func NewProxy(aliases []string, to, dynamoDB string, log *slog.Logger) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,8 +94,8 @@ func (p *Proxy) Close() {
 	})
 }
 
-// serve answers a request. ctx is the proxy's: that of r ends when the client has
-// sent everything, and may still wait for answers.
+// serve answers a request. ctx is the proxy's: that of r ends when the client
+// has sent everything, and may still wait for answers.
 func (p *Proxy) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !p.knows(r):

@@ -8,10 +8,11 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long files must be left alone before they count as changed: editors and compilers write in several steps.
+// settle is how long files must be left alone before they count as changed:
+// editors and compilers write in several steps.
 const settle = 30 * time.Millisecond
 
-// A watcher tells when a function's code changes.
+// A watcher reports when a function's code changes.
 type watcher struct {
 	code    code
 	files   *fsnotify.Watcher
@@ -70,7 +71,8 @@ func (w *watcher) run(stop <-chan struct{}) {
 	}
 }
 
-// matters reports whether an event is about the code. It has new directories watched.
+// matters reports whether an event is about the code. It also watches new
+// directories.
 func (w *watcher) matters(ev fsnotify.Event) bool {
 	if !ev.Has(fsnotify.Write | fsnotify.Create | fsnotify.Rename | fsnotify.Remove) {
 		return false
