@@ -302,7 +302,7 @@ func (a *API) Connect(ctx context.Context, c *Connection, h Handshake) Admission
 // errImplied is the doubt about a handshake that is accepted by {}.
 var errImplied = errors.New("the answer has no statusCode: it counts as 200, as API Gateway does it for other APIs")
 
-// read reads an answer as strictly as it is to be read.
+// read reads an answer, strictly if Options.Strict is set.
 func (a *API) read(payload []byte) (answer, error) {
 	said, err := parseAnswer(payload)
 	if err == nil && a.options.Strict && said.odd != nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A File is what a crier.yaml says of an API.
+// A File is the contents of a crier.yaml.
 type File struct {
 	Path         string // of the file itself; other paths in it are relative to its directory
 	Stage        string
@@ -25,13 +25,13 @@ type File struct {
 	Tables       map[string]TableConfig // by name
 }
 
-// A RouteConfig says what becomes of a message.
+// A RouteConfig says how the messages of a route are handled.
 type RouteConfig struct {
 	Integration string // its name
 	Respond     bool   // what the integration answers is sent back
 }
 
-// An IntegrationConfig says who handles events: exactly one of its members is
+// An IntegrationConfig says what handles events: exactly one of its members is
 // set.
 type IntegrationConfig struct {
 	Lambda *LambdaConfig
@@ -65,7 +65,7 @@ type MockConfig struct {
 	Body       string
 }
 
-// An AuthorizerConfig says who decides on handshakes.
+// An AuthorizerConfig says what decides about handshakes.
 type AuthorizerConfig struct {
 	Integration string
 	Identity    []identitySource // what a handshake must have

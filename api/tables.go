@@ -2,8 +2,8 @@ package api
 
 import "regexp"
 
-// A TableConfig is a table that the handlers keep things in. It says what
-// CloudFormation's AWS::DynamoDB::Table says of keys and indexes.
+// A TableConfig is a table in which handlers store data. It has what
+// CloudFormation's AWS::DynamoDB::Table has about keys and indexes.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
 type TableConfig struct {
 	Key     KeyConfig

@@ -16,7 +16,7 @@ import (
 
 type node = yaml.Node
 
-// A reader reads a YAML file and collects what is wrong with it.
+// A reader reads a YAML file and collects its mistakes.
 type reader struct {
 	name     string // of the file
 	mistakes []mistake
@@ -35,7 +35,7 @@ type value struct {
 	name *node  // where key is written; nil: it is an item, or the whole file
 }
 
-// fields says who reads the members of an object.
+// fields maps the members of an object to the functions that read them.
 type fields map[string]func(value)
 
 // document returns the file's only document, an object.
@@ -50,7 +50,7 @@ func (r *reader) document(text []byte) (*node, error) {
 	return doc.Content[0], nil
 }
 
-// noYAML says where a text is no YAML.
+// noYAML returns an error that says where a text is not YAML.
 func (r *reader) noYAML(err error) error {
 	var at *yaml.LoadError
 	if !errors.As(err, &at) || at.Mark.Line == 0 {
@@ -93,8 +93,8 @@ func (v value) fail(format string, args ...any) {
 	v.r.mistakes = append(v.r.mistakes, mistake{at.Line, at.Column, text})
 }
 
-// object has each member of an object read, and complains about those that
-// nobody reads and those that must be there.
+// object calls the function for each member of an object. It notes members that
+// have no function, and required members that are missing.
 func (r *reader) object(n *node, key string, f fields, required ...string) {
 	value{r, n, key, nil}.object(f, required...)
 }

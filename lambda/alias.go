@@ -46,8 +46,8 @@ func family(alias string) string {
 	return strings.Join(parts[:min(2, len(parts))], ".") + "."
 }
 
-// environment returns what an environment becomes for processes that are to be
-// led. files is what install has returned.
+// environment changes an environment for processes that must follow the alias.
+// files is what install has returned.
 func (a Alias) environment(env []string, files string, executable bool) []string {
 	v := variables(slices.Clone(env))
 	v.set("_CRIER_ALIAS", a.Name+"="+a.To)
@@ -79,8 +79,8 @@ func withName(names, name string) string {
 	return strings.TrimPrefix(names+","+name, ",")
 }
 
-// tellOfAlias tells of an executable that seems to build the alias: whether it
-// is led depends on how its network code is made.
+// tellOfAlias logs that an executable seems to build the alias. Whether it
+// follows the alias depends on how its network code is made.
 func (f *Function) tellOfAlias() {
 	if f.code.client != "" || !mentions(f.code.program, ".execute-api.") {
 		return

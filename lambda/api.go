@@ -42,7 +42,8 @@ type event struct {
 	deadline time.Time
 }
 
-// A report is what a runtime says of an event; of its start, if it has no id.
+// A report is what a runtime reports about an event, or, without an id, about
+// its start.
 type report struct {
 	id      string
 	payload []byte
@@ -151,7 +152,7 @@ func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 	a.accept(w, report{id: r.PathValue("id"), err: failed})
 }
 
-// accept hands a report over and tells the runtime so.
+// accept hands a report over and confirms that to the runtime.
 func (a *runtimeAPI) accept(w http.ResponseWriter, r report) {
 	if !a.take(r) {
 		answer(w, http.StatusBadRequest, &Error{Type: "InvalidRequestID", Message: "Invalid request ID"})

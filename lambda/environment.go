@@ -69,9 +69,9 @@ func (e *environment) live() (crash *Error) {
 	}
 }
 
-// complain tells of a crash that no invocation can tell of. What the process
-// has printed is told first. A start that fails as the one before did is told
-// of once, with its output.
+// complain logs a crash that no invocation can report. What the process has
+// printed is passed on first. If a start fails in the same way as the one
+// before, this is logged once, with its output.
 func (e *environment) complain(crash *Error) *Error {
 	again := e.function.failsAgain(e, crash)
 	if e.process != nil {
@@ -175,7 +175,7 @@ func (e *environment) handle(v *invocation) (crash *Error) {
 		switch {
 		case !answered:
 			answer(outcome{err: err})
-		case !failed: // it has not said why it ends
+		case !failed: // it has not reported why it ends
 			return e.complain(err)
 		}
 		return err

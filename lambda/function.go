@@ -121,8 +121,8 @@ func Open(config Config) (*Function, error) {
 // Invoke hands an event to the function and returns its answer. The error is an
 // *Error if the function failed, fair.ErrFull if too many events wait, and
 // otherwise the context's: then the function goes on until its own time-out, as
-// Lambda's do, but nobody is told. All events that come this way have the same
-// origin, which has no name.
+// Lambda's do, but its result is lost. All events that come this way have the
+// same origin, which has no name.
 func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	wait, err := f.Start("", payload)
 	if err != nil {
@@ -221,7 +221,7 @@ func (f *Function) started(e *environment) {
 	}
 }
 
-// gone says that e has ended: because of crash, if it should not have.
+// gone notes that e has ended. crash is why, if it should not have ended.
 func (f *Function) gone(e *environment, crash *Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -243,7 +243,7 @@ func (f *Function) gone(e *environment, crash *Error) {
 	case f.closed:
 		f.refuse(errClosed)
 	case failedToStart && !e.stale:
-		// The next one would fail, too: whoever waits is told, instead of
+		// The next one would fail, too. So what waits fails now, instead of
 		// starting one process after the other.
 		f.refuse(crash)
 	}

@@ -23,7 +23,7 @@ type InvokeAPI struct {
 	find     func(name string) (f *Function, done func()) // nil: there is none
 	listener net.Listener
 	server   http.Server
-	ctx      context.Context // of events for which nobody waits
+	ctx      context.Context // of events whose results are not wanted
 	cancel   context.CancelFunc
 	serving  sync.WaitGroup
 

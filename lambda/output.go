@@ -71,14 +71,14 @@ func (o *output) abandon() {
 	o.writer.Close()
 }
 
-// started says that the process has its copy of the pipe. end must follow.
+// started notes that the process has its copy of the pipe. end must follow.
 func (o *output) started() {
 	o.writer.Close()
 	go o.run() // end waits for it
 }
 
-// run passes on what comes through the pipe, until nobody can write any more or
-// end has no patience left.
+// run passes on what comes through the pipe, until no process can write to it
+// any more, or end stops waiting.
 func (o *output) run() {
 	defer close(o.ended)
 	o.readAll()

@@ -21,8 +21,8 @@ func (o *output) readAll() {
 	}
 }
 
-// readRest takes what is in the pipe: whoever reads does so with o.mu, and
-// takes it at once, so that nothing is on its way afterwards. It requires o.mu.
+// readRest takes what is in the pipe. All reads hold o.mu and take what they
+// read at once, so nothing is on its way afterwards. It requires o.mu.
 func (o *output) readRest() {
 	pipe, err := o.reader.SyscallConn()
 	if err != nil {

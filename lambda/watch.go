@@ -41,7 +41,7 @@ func WatchFile(path string, stop <-chan struct{}) (changes <-chan struct{}, err 
 	if err != nil {
 		return nil, err
 	}
-	go w.run(stop) // whoever reads changes waits for it
+	go w.run(stop) // the reader of changes waits for it
 	return w.changes, nil
 }
 
