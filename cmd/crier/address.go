@@ -14,13 +14,13 @@ var (
 	portOnly  = regexp.MustCompile(`^:[0-9]`)
 )
 
-// webSocketAddress reads what a person types for a server (ws://, wss://, http://, https://,
-// host:port, :port) as the address of a WebSocket.
+// webSocketAddress reads what a person types for a server (ws://, wss://,
+// http://, https://, host:port, :port) as the address of a WebSocket.
 func webSocketAddress(typed string) (*url.URL, error) {
 	return address(typed, "ws", "wss")
 }
 
-// httpAddress reads the same spellings as the address of the same server's HTTP side.
+// httpAddress reads the same spellings as the HTTP address of the same server.
 func httpAddress(typed string) (*url.URL, error) {
 	return address(typed, "http", "https")
 }
@@ -50,7 +50,8 @@ func address(typed, plain, secure string) (*url.URL, error) {
 	return u, nil
 }
 
-// addQuery appends to the query and leaves what the person wrote in it byte for byte.
+// addQuery appends to the query. It leaves what the person wrote in it
+// unchanged.
 func addQuery(u *url.URL, name string, values ...string) {
 	for _, value := range values {
 		if u.RawQuery != "" {
@@ -63,7 +64,7 @@ func addQuery(u *url.URL, name string, values ...string) {
 // windowsInUse is WSAEADDRINUSE.
 const windowsInUse = syscall.Errno(10048)
 
-// orAnotherPort adds to an error what can be done if it is that a port is taken.
+// orAnotherPort adds advice to an error if it means that a port is taken.
 func orAnotherPort(err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, windowsInUse) {
 		return fmt.Errorf("%w: another program listens there; --listen localhost:0 takes a free port", err)

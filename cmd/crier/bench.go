@@ -26,21 +26,21 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [URL]",
 		Short: "Measure a server, and check that it loses nothing",
-		Long: `Open many connections to a server, have some of them speak, and follow every
-message to everyone who should hear it: how many deliveries a second, how late,
-and whether any was lost, came twice, out of order or with a wrong _me. If one
-was, the exit code is 1.
+		Long: `Open many connections to a server, send messages from some of them, and follow
+every message to every connection that should receive it. The result is how many
+deliveries a second there were, how late they were, and whether any was lost,
+duplicated, out of order or had a wrong _me. If one was, the exit code is 1.
 
-With --rate every publisher sends so many messages a second; lateness counts
-from when a message was due. With --window so many messages are under way at
-once: as fast as the server can.
+With --rate every publisher sends that many messages a second. The latency of a
+message counts from when it was due. With --window that many messages are under
+way at any time, so the server works as fast as it can.
 
-A message of more than 1 MiB ends its connection, so that no server can fill the
-memory; with more than 128 connections the limit is less, but always enough for
-the messages of the bench itself.
+A received message of more than 1 MiB ends its connection, so that no server can
+fill the memory. With more than 128 connections the limit is lower, but always
+enough for the messages of the bench itself.
 
-The load needs about as much processor time as the server. On one machine, keep
-them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
+The bench needs about as much processor time as the server. On one machine, run
+them on different processors: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 		Example: `  crier bench                                             # a game room: 100 players, 10 messages a second each
   crier bench --subscribers 1000 --publishers 1 --window 64
   crier bench --subscribers 300 --publishers 300 --rate 10 --duration 60s
@@ -63,14 +63,14 @@ them apart: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.IntVar(&b.Subscribers, "subscribers", 100, "connections, all of which listen")
-	f.IntVar(&b.Publishers, "publishers", 100, "how many of them speak")
+	f.IntVar(&b.Subscribers, "subscribers", 100, "number of connections; all of them receive")
+	f.IntVar(&b.Publishers, "publishers", 100, "how many of them send")
 	f.Float64Var(&b.Rate, "rate", 10, "messages a second of each publisher")
-	f.IntVar(&b.Window, "window", 0, "instead of --rate: messages under way at once, of all publishers together")
+	f.IntVar(&b.Window, "window", 0, "instead of --rate: how many messages of all publishers are under way at once")
 	f.IntVar(&b.Size, "size", 64, "`BYTES` of a message; at least 39")
 	f.DurationVar(&b.Duration, "duration", 10*time.Second, "how long to measure")
-	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long to run before that")
-	f.StringVar(&b.Topic, "topic", "", "speak in topic `T` (adds ?topic=T)")
+	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long to run before measuring")
+	f.StringVar(&b.Topic, "topic", "", "send to topic `T` (adds ?topic=T)")
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
 	return cmd
 }

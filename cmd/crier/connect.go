@@ -39,26 +39,28 @@ func newConnect() *cobra.Command {
 		Short: "Talk to a WebSocket server from the terminal",
 		Long: `Connect to a WebSocket server, send what is typed and show what arrives.
 
-In a terminal every line is sent when Enter is pressed, the arrow keys edit it
-and bring back earlier ones, and ctrl-C or ctrl-D says goodbye. Control
-characters in what arrives are shown as escapes.
+In a terminal every line is sent when Enter is pressed. The arrow keys edit the
+line and bring back earlier ones, and ctrl-C or ctrl-D closes the connection.
+Control characters in what arrives are shown as escapes.
 
 In a pipe every line of the input is one message, and every message received is
-one line of the output, whatever is in it. JSON stays the same JSON: only line
-breaks between its members are left out. In other text line breaks and other
-control characters come as the escapes \n, \r and \u001b, and bytes that are not
-UTF-8 as \xff. With --json every line is JSON: other text is a JSON string, and a
-binary message a JSON string in base64. With --raw messages come as they are.
+one line of the output, whatever it contains. JSON stays the same JSON: only line
+breaks between its members are left out. In other text, line breaks and other
+control characters become the escapes \n, \r and \u001b, and bytes that are not
+UTF-8 become \xff. With --json every line is JSON: other text becomes a JSON
+string, and a binary message a JSON string in base64. With --raw messages are
+printed unchanged.
 
 The URL is ws://localhost:8080 when none is given; http://, https:// and a bare
-host:port will do. A server that closes with anything but 1000, or does not let
-us in, makes the exit code 1.
+host:port work, too. The exit code is 1 if the server refuses the connection, or
+closes it with a code other than 1000.
 
-With --reconnect a lost connection is a pause only: crier connect tries again,
-after a while that grows up to 30 s, and keeps up to 1,000 lines for then. It
-ends when the server says that coming back would not help: close codes such as
-1000 and 1008, a refusal such as 403. What others say meanwhile is missed, and
-what was on its way when the connection was lost may be.`,
+With --reconnect, crier connect tries again when the connection is lost. It waits
+longer before each try, up to 30 s, and keeps up to 1,000 lines for the next
+connection. It ends when the server says that reconnecting would not help: with
+close codes such as 1000 and 1008, or a refusal such as 403. Messages that others
+send meanwhile are missed. Messages that were on their way when the connection
+was lost may be lost, too.`,
 		Example: `  crier connect
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
@@ -75,27 +77,28 @@ what was on its way when the connection was lost may be.`,
 			}
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
-			// A second signal ends the process, should nobody be reading the output.
+			// A second signal ends the process, in case the output is not being
+			// read.
 			return c.run(ctx)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
-	f.StringArrayVar(&c.topics, "topic", nil, "hear topic `T` (adds ?topic=T; repeatable)")
-	f.BoolVar(&c.json, "json", false, "at a terminal indent the JSON that arrives; in a pipe print JSON only")
-	f.BoolVar(&c.raw, "raw", false, "print messages as they are, each with a newline after it; not at a terminal")
+	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T` (adds ?topic=T; repeatable)")
+	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
+	f.BoolVar(&c.raw, "raw", false, "print messages unchanged, each followed by a newline; not in a terminal")
 	f.StringArrayVar(&c.headers, "header", nil, "send the HTTP header `'K: V'` (repeatable)")
 	f.StringVar(&c.origin, "origin", "", "send the Origin that a browser at `URL` would")
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
 	f.DurationVar(&c.wait, "wait", time.Second, "stay for `DURATION` after the end of a piped input")
-	f.BoolVar(&c.reconnect, "reconnect", false, "come back when the connection is lost")
+	f.BoolVar(&c.reconnect, "reconnect", false, "reconnect when the connection is lost")
 	return cmd
 }
 
 func (c *connect) run(ctx context.Context) error {
 	switch {
 	case c.json && c.raw:
-		return errors.New("--json and --raw: there can be one of the two")
+		return errors.New("--json and --raw: use one of the two")
 	case c.raw && c.screen != nil:
 		return errors.New("--raw is for pipes and files: a message could take over the terminal")
 	}

@@ -36,7 +36,8 @@ type conversation struct {
 	closed chan struct{}      // closed when there will be none
 }
 
-// connect waits for the first connection. If it returns nil, hangUp must be called.
+// connect waits for the first connection. If it returns nil, hangUp must be
+// called.
 func (c *conversation) connect(ctx context.Context, url string, o client.Options) (err error) {
 	c.opened, c.closed = make(chan struct{}), make(chan struct{})
 	opened, note := sync.OnceFunc(func() { close(c.opened) }), o.State
@@ -73,8 +74,8 @@ func (c *conversation) hangUp() {
 	c.client.Close()
 }
 
-// run returns nil when this side said goodbye, and why it ended when the server did.
-// Nothing it started is left when it returns.
+// run returns nil when this side said goodbye, and why it ended when the server
+// did. Nothing it started is left when it returns.
 func (c *conversation) run(ctx context.Context) error {
 	heard, said := make(chan error, 1), make(chan error, 1)
 	go func() { heard <- c.listen(); close(heard) }()
@@ -157,7 +158,7 @@ type notes struct {
 
 	mu   sync.Mutex
 	out  io.Writer
-	last string // so that it is said once
+	last string // so that it is shown only once
 }
 
 func (n *notes) to(out io.Writer) {

@@ -29,34 +29,34 @@ func newDeploy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy",
 		Short: "Put an app on AWS, without a server: API Gateway, Lambda and DynamoDB",
-		Long: `Put an app on AWS as one CloudFormation stack, or change the stack that is there:
-a WebSocket API that holds the connections, a Lambda function that runs the app's
-rules, a DynamoDB table that knows who is connected. Nothing runs, and next to
-nothing costs, while nobody speaks. Deploying what is there already changes
-nothing.
+		Long: `Put an app on AWS as one CloudFormation stack, or change an existing stack. It
+consists of a WebSocket API that holds the connections, a Lambda function that
+runs the app's rules, and a DynamoDB table of the connections. While no messages
+are sent, nothing runs, and it costs next to nothing. Deploying the same app again
+changes nothing.
 
-It needs AWS credentials, as AWS's own tools do. docs/aws.md tells how to get
-them, step by step, and what a stack costs.
+The command needs AWS credentials, as AWS's own tools do. docs/aws.md explains
+step by step how to get them, and what a stack costs.
 
-The function is this very program. On a system other than Linux it is built, for
-which crier deploy has to run in a clone of crier, with Go installed; or it comes
-from a file.
+The function is this same program. On Linux crier uploads itself. On other
+systems it is built: run crier deploy in a clone of crier, with Go installed, or
+give it the code with --lambda-zip.
 
-ctrl-C stops watching; CloudFormation goes on.`,
-		Example: `  crier deploy                                   # a stack called crier, for everybody to talk to everybody
+ctrl-C stops watching; CloudFormation continues.`,
+		Example: `  crier deploy                                   # a stack called crier with the app broadcast
   crier deploy --name my-game --app rooms --region eu-central-1
   crier deploy --name my-game --dry-run          # what would change?
   crier deploy --lambda-zip crier-lambda.zip     # a zip with an executable called bootstrap, built for Linux
-  crier deploy --print-policy                    # what one must be permitted to do, as an IAM policy
-  crier deploy --print-template > stack.yaml     # for a pipeline of your own`,
+  crier deploy --print-policy                    # the permissions that deploying needs, as an IAM policy
+  crier deploy --print-template > stack.yaml     # for your own pipeline`,
 	}
 	d.command(cmd, d.run)
 	f := cmd.Flags()
-	f.Var(&d.app, "app", "what the clients speak: "+strings.Join(deploy.Apps, ", ")+"; a stack that is there keeps its own (default "+deploy.Apps[0]+")")
+	f.Var(&d.app, "app", "the app: "+strings.Join(deploy.Apps, ", ")+"; an existing stack keeps its app (default "+deploy.Apps[0]+")")
 	f.StringVar(&d.lambdaZip, "lambda-zip", "", "the function's code, from `FILE`")
 	f.BoolVar(&d.dryRun, "dry-run", false, "show what would change, and leave nothing behind")
 	f.BoolVar(&d.printTemplate, "print-template", false, "print the CloudFormation template, and do nothing else")
-	f.BoolVar(&d.printPolicy, "print-policy", false, "print an IAM policy for whoever deploys this stack, and do nothing else")
+	f.BoolVar(&d.printPolicy, "print-policy", false, "print the IAM policy that deploying this stack needs, and do nothing else")
 	return cmd
 }
 
@@ -117,7 +117,8 @@ func (d *deployment) deploy(ctx context.Context) error {
 	return d.done(result)
 }
 
-// code is what the function is to run: what was named, or this program, or one that is built.
+// code is what the function is to run: what was named, or this program, or one
+// that is built.
 func (d *deployment) code(ctx context.Context) (deploy.Code, error) {
 	if d.lambdaZip != "" {
 		return deploy.ReadZip(d.lambdaZip)

@@ -60,8 +60,8 @@ const howToDynamoDB = `; any of these helps:
   crier gateway --dynamodb=PATH/DynamoDBLocal.jar       # AWS's own; it needs Java: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DynamoDBLocal.DownloadingAndRunning.html
   export ` + endpointVariable + `=http://localhost:8000 # one that runs already`
 
-// open starts the DynamoDB, if it is wanted, and tells the functions where it is. If it is not wanted, and the
-// functions lack one, their author is told.
+// open starts the DynamoDB, if it is wanted, and tells the functions where it
+// is. If it is not wanted, and the functions lack one, their author is told.
 func (s *tableStore) open(ctx context.Context, g *serve.Gateway, file *api.File, log journal, options *api.Options) error {
 	if s == nil || !s.wanted {
 		remindOfDynamoDB(file, log, options)
@@ -111,7 +111,8 @@ func (s *tableStore) banner(file *api.File) string {
 	return fmt.Sprintf("%s, %s, with %s:\n\n  %s\n\n", s.db.Name(), where, what, s.db.Endpoint())
 }
 
-// dynamoDBEndpoint returns where the functions are told that DynamoDB is; nothing if they are not told.
+// dynamoDBEndpoint returns where the functions are told that DynamoDB is;
+// nothing if they are not told.
 func dynamoDBEndpoint(file *api.File) string {
 	for _, name := range []string{endpointVariable, "AWS_ENDPOINT_URL"} {
 		if value := file.Environment[name]; value != nil {
@@ -124,8 +125,9 @@ func dynamoDBEndpoint(file *api.File) string {
 	return ""
 }
 
-// remindOfDynamoDB says once that functions have no DynamoDB: at once if they seem to use one, otherwise when one of
-// them fails as functions do that look for it.
+// remindOfDynamoDB says once that functions have no DynamoDB: at once if they
+// seem to use one, otherwise when one of them fails as functions do that look
+// for it.
 func remindOfDynamoDB(file *api.File, log journal, options *api.Options) {
 	if dynamoDBEndpoint(file) != "" || !needsDynamoDB(file) {
 		return
@@ -148,7 +150,8 @@ func remindOfDynamoDB(file *api.File, log journal, options *api.Options) {
 	}
 }
 
-// needsDynamoDB reports whether a file has functions that are neither told where DynamoDB is nor given keys for AWS.
+// needsDynamoDB reports whether a file has functions that are neither told
+// where DynamoDB is nor given keys for AWS.
 func needsDynamoDB(file *api.File) bool {
 	environments := []map[string]*string{file.Environment}
 	for _, c := range file.Integrations {
@@ -163,7 +166,8 @@ func needsDynamoDB(file *api.File) bool {
 	})
 }
 
-// namesTables says what in a file suggests that functions use DynamoDB; nothing if nothing does.
+// namesTables says what in a file suggests that functions use DynamoDB; nothing
+// if nothing does.
 func namesTables(file *api.File) string {
 	if len(file.Tables) > 0 {
 		return "tables in " + filepath.Base(file.Path)
@@ -193,7 +197,8 @@ func tableVariable(environment map[string]*string) string {
 	return ""
 }
 
-// missesDynamoDB says what in a failure suggests that a function looked for DynamoDB at AWS; nothing if nothing does.
+// missesDynamoDB says what in a failure suggests that a function looked for
+// DynamoDB at AWS; nothing if nothing does.
 func missesDynamoDB(cause error) string {
 	switch {
 	case cause == nil:

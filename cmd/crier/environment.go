@@ -15,10 +15,12 @@ import (
 
 const prefix = "CRIER_"
 
-// variable returns the name of the variable that sets a flag, without the prefix: CRIER_ADMIN_KEY sets --admin-key.
+// variable returns the name of the variable that sets a flag, without the
+// prefix: CRIER_ADMIN_KEY sets --admin-key.
 func variable(flag string) string { return strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
 
-// fromEnvironment sets flags that the command line does not from variables such as CRIER_ADMIN_KEY. An empty one counts as not set.
+// fromEnvironment sets flags that the command line does not from variables such
+// as CRIER_ADMIN_KEY. An empty one counts as not set.
 func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := prefix + variable(f.Name)
@@ -33,8 +35,9 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// checkEnvironment refuses a variable that begins like ours and sets nothing, because it is probably misspelt. One that sets a flag
-// of another command is fine.
+// checkEnvironment refuses a variable that begins like ours and sets nothing,
+// because it is probably misspelt. One that sets a flag of another command is
+// fine.
 func checkEnvironment(root *cobra.Command) error {
 	known := variables(root)
 	environment := os.Environ()
@@ -53,7 +56,8 @@ func checkEnvironment(root *cobra.Command) error {
 	return nil
 }
 
-// variables returns the names, without the prefix, of all variables that set something: flags of all commands, and what cloud.Run reads.
+// variables returns the names, without the prefix, of all variables that set
+// something: flags of all commands, and what cloud.Run reads.
 func variables(cmd *cobra.Command) []string {
 	names := []string{"APP", "TABLE", "ENDPOINT"}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -67,6 +71,7 @@ func variables(cmd *cobra.Command) []string {
 	return names
 }
 
-// ofKubernetes matches what Kubernetes sets in every container if there is a service crier, or crier-metrics.
+// ofKubernetes matches what Kubernetes sets in every container if there is a
+// service crier, or crier-metrics.
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 var ofKubernetes = regexp.MustCompile(`^CRIER_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)`)

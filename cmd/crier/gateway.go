@@ -26,7 +26,7 @@ import (
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const apiGatewayTimeout = 29 * time.Second
 
-// own is what the command line says of an API of the user's own.
+// own holds the flags for an API of the user's own.
 type own struct {
 	file      string
 	accessKey string
@@ -52,10 +52,10 @@ language), Lambda invoke endpoints, or web servers. The API is described in
 FILE, crier.yaml if none is given.
 
 Handlers post to connections, and close them, through the management API at
-https://{domainName}/{stage}/@connections, with any AWS SDK, unchanged: the same
+https://{domainName}/{stage}/@connections, with any unmodified AWS SDK. The same
 port serves plain HTTP and TLS, with a certificate that the functions' processes
-are told to trust. The name that an API has at AWS, which some handlers build
-from apiId, leads there, too, but in functions only.`,
+trust. Some handlers build the name that an API has at AWS from apiId: in
+functions, and only there, this name leads to crier, too.`,
 		Example: `  crier gateway init                   # writes crier.yaml
   crier gateway                        # serves it
   crier gateway --watch --events       # while you write handlers
@@ -87,13 +87,13 @@ from apiId, leads there, too, but in functions only.`,
 	f.BoolVar(&o.watch, "watch", false, "reload FILE, and functions, when they change; connections stay")
 	f.BoolVar(&o.events, "events", false, "print events, and the handlers' answers, as JSON")
 	o.tables.addFlag(f)
-	f.BoolVar(&o.limits, "aws-limits", false, "API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it refuses")
+	f.BoolVar(&o.limits, "aws-limits", false, "apply API Gateway's limits: frames of 32 KB, messages of 128 KB, no binary, 10 min idle, 2 h in all, 29 s for a handler, no answers that it would refuse")
 	f.StringVar(&o.accessKey, "access-key", "", "requests to the management API must be signed with this `KEY`")
-	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two, and without an admin key, programs on this machine may sign as they like")
-	key.flags(f, "who manages the server must have this key (Authorization: Bearer KEY)")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this machine (repeatable; * is all, null is pages from files)")
+	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key; without these two and without an admin key, programs on this machine may sign with any key")
+	key.flags(f, "the management API requires this key (Authorization: Bearer KEY)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
-	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
 	l.addFlags(f)
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())
 	return cmd
@@ -146,7 +146,8 @@ func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gatew
 		return nil, nil, err
 	}
 	g.TLS, g.Aliases = authority.Config(), file.Aliases()
-	// Handlers have a listener of their own, whose address is known before they start and does not depend on --listen.
+	// Handlers have a listener of their own, whose address is known before they
+	// start and does not depend on --listen.
 	if g.Door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, nil, fmt.Errorf("listen for handlers: %w", err)
 	}
@@ -157,7 +158,8 @@ func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gatew
 	return g, file, err
 }
 
-// options returns how the functions run: trusting the certificate of this machine, with keys that it accepts.
+// options returns how the functions run: trusting the certificate of this
+// machine, with keys that it accepts.
 func (o own) options(g *serve.Gateway, file *api.File, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
 	dir, err := localca.Dir()
 	if err != nil {
@@ -205,14 +207,15 @@ func newGatewayInit() *cobra.Command {
 	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "init [FILE]",
-		Short: "Write a commented crier.yaml, and a handler to begin with",
-		Long: `Write a commented crier.yaml, and a handler to begin with.
+		Short: "Write a commented crier.yaml and a first handler",
+		Long: `Write a commented crier.yaml and a first handler.
 
 With --from, write the crier.yaml of an API that is described already: in a
 serverless.yml, in a template of AWS SAM or CloudFormation, or in what cdk synth
 makes. Routes, functions with their environment, the authorizer and the tables
 are taken over. What must be built or filled in, and what is left out, is printed
-and in the comments of crier.yaml. Nothing is run, and nobody is asked.`,
+and noted in comments of crier.yaml. Nothing is executed, and no service is
+contacted.`,
 		Example: `  crier gateway init
   crier gateway init chat/crier.yaml
   crier gateway init --from serverless.yml
@@ -267,14 +270,14 @@ func newGatewayInvoke() *cobra.Command {
 	var route, function, connection, body, domain string
 	cmd := &cobra.Command{
 		Use:   "invoke [FILE]",
-		Short: "Hand one event to a handler and print its answer",
-		Long: `Start the handler of a route, hand it one event, print what it answers, and stop
-it: what the test button of the Lambda console does.
+		Short: "Give one event to a handler and print its answer",
+		Long: `Start the handler of a route, give it one event, print its answer, and stop it,
+like the test button of the Lambda console.
 
-If crier gateway runs meanwhile at --domain, the handler can post to its
+If crier gateway runs at --domain meanwhile, the handler can post to its
 connections. Without --route, the body selects the route, as a message would.
-With --function the body is the event, as JSON: for functions that other things
-than connections invoke. The exit code is 1 if the handler fails.`,
+With --function the body is the event, as JSON: use it for functions that are not
+invoked by connections. The exit code is 1 if the handler fails.`,
 		Example: `  crier gateway invoke --route '$connect'
   crier gateway invoke --body hello
   crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello
@@ -307,8 +310,8 @@ than connections invoke. The exit code is 1 if the handler fails.`,
 	f.StringVar(&body, "body", "", "`TEXT` of the message, or the function's event; default: {}")
 	f.StringVar(&domain, "domain", "localhost:8080", "`HOST:PORT` that the event names, to which the handler posts")
 	f.BoolVar(&o.events, "events", false, "print the event, too")
-	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway wants one, or has an admin key")
-	f.StringVar(&o.secretKey, "secret-key", "", "and its `SECRET`")
+	f.StringVar(&o.accessKey, "access-key", "", "`KEY` that the handler signs with, if that gateway requires one or has an admin key")
+	f.StringVar(&o.secretKey, "secret-key", "", "the `SECRET` of --access-key")
 	return cmd
 }
 
@@ -363,7 +366,7 @@ func (o own) try(ctx context.Context, c *api.Connection, route, function string,
 		return a.Invoke(ctx, function, body)
 	}
 	answer, report := a.Try(ctx, c, route, body)
-	report.Answer = nil // who asked prints it
+	report.Answer = nil // the caller prints it
 	if _, ok := file.Routes[route]; ok {
 		options.Report(report)
 	}

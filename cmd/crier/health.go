@@ -13,18 +13,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthTimeout is how long a server may take to say that it is well.
+// healthTimeout is how long the answer of a server may take.
 const healthTimeout = 3 * time.Second
 
 func newHealth() *cobra.Command {
 	return &cobra.Command{
 		Use:   "health [URL]",
-		Short: "Ask a server whether it is well",
-		Long: `Ask a server whether it is well: the exit code is 0 if it is, 1 if not. It is for
-containers and scripts where there is no curl. If no URL is given it is /healthz
-of the server that the environment describes, as for crier serve: CRIER_LISTEN,
-and https with CRIER_TLS_CERT or CRIER_DOMAIN; without them localhost:8080.
-/readyz also tells whether new clients are wanted. Certificates are not checked.`,
+		Short: "Check whether a server is healthy",
+		Long: `Check whether a server is healthy. The exit code is 0 if it is and 1 if not. The
+command is for containers and scripts that have no curl. The default URL is
+/healthz of the server that the environment describes, as for crier serve: at
+CRIER_LISTEN, with https if CRIER_TLS_CERT or CRIER_DOMAIN is set, and at
+localhost:8080 without them. /readyz also reports whether the server accepts new
+clients. Certificates are not checked.`,
 		Example: `  crier health
   crier health :8080
   crier health https://localhost:8443/readyz`,
@@ -40,7 +41,8 @@ and https with CRIER_TLS_CERT or CRIER_DOMAIN; without them localhost:8080.
 			if strings.Trim(url.Path, "/") == "" {
 				url.Path = "/healthz"
 			}
-			// A server on this machine is asked by a name that is not in its certificate.
+			// A server on this machine is asked by a name that is not in its
+			// certificate.
 			client := http.Client{Timeout: healthTimeout, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 			resp, err := client.Get(url.String())
 			if err != nil {
@@ -55,7 +57,8 @@ and https with CRIER_TLS_CERT or CRIER_DOMAIN; without them localhost:8080.
 	}
 }
 
-// environmentsServer returns the address of the server that crier serve would be, by its environment.
+// environmentsServer returns the address of the server that crier serve would
+// be, by its environment.
 func environmentsServer() string {
 	host, port, err := net.SplitHostPort(cmp.Or(os.Getenv("CRIER_LISTEN"), "localhost:8080"))
 	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {

@@ -13,7 +13,8 @@ import (
 	"crier/importer"
 )
 
-// importAPI writes the crier.yaml at path for the API that another file describes.
+// importAPI writes the crier.yaml at path for the API that another file
+// describes.
 func importAPI(from, path string, overwrite bool, out io.Writer) error {
 	text, err := os.ReadFile(from)
 	if err != nil {
@@ -49,13 +50,14 @@ func importAPI(from, path string, overwrite bool, out io.Writer) error {
 		next += " --dynamodb"
 	}
 	next += " --watch" + strings.TrimSuffix(" "+path, " crier.yaml")
-	// What is told comes from a file that may be anybody's.
+	// The text comes from a file that anyone may have written.
 	_, err = fmt.Fprintf(harmlessLines{out}, "wrote %s: %s, %s, %s\n%s\nNext: %s\n", path,
 		count(result.Routes, "route"), count(result.Functions, "function"), count(result.Tables, "table"), result.Report(), next)
 	return err
 }
 
-// writeAll writes files: all of them, or none if one is there already and may not be overwritten.
+// writeAll writes files: all of them, or none if one is there already and may
+// not be overwritten.
 func writeAll(files map[string][]byte, overwrite bool) error {
 	names := slices.Sorted(maps.Keys(files))
 	for _, name := range names {
@@ -74,7 +76,8 @@ func writeAll(files map[string][]byte, overwrite bool) error {
 	return nil
 }
 
-// relative returns a directory as it is seen from another, or, on another volume, as it is seen from anywhere.
+// relative returns a directory as it is seen from another, or, on another
+// volume, as it is seen from anywhere.
 func relative(home, dir string) (string, error) {
 	home, err := filepath.Abs(home)
 	if err != nil {

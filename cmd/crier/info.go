@@ -18,7 +18,7 @@ func newInfo() *cobra.Command {
 	var s stack
 	return s.command(&cobra.Command{
 		Use:   "info",
-		Short: "Tell about a stack on AWS: its address, its state, what it is made of",
+		Short: "Show a stack on AWS: its address, its state and its resources",
 		Example: `  crier info
   crier info --name my-game --region eu-central-1`,
 	}, func(ctx context.Context) error {

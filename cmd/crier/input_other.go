@@ -7,9 +7,10 @@ import (
 	"os"
 )
 
-// interruptible puts a pipe between the file and its reader, so that Close unblocks a Read.
-// The copying goroutine is the one that nobody waits for: where there is no select on a
-// terminal, it ends with its file or with the process.
+// interruptible puts a pipe between the file and its reader, so that Close
+// unblocks a Read. The copying goroutine is the one that nobody waits for:
+// where there is no select on a terminal, it ends with its file or with the
+// process.
 func interruptible(file *os.File) (io.ReadCloser, error) {
 	reader, writer := io.Pipe()
 	go func() {

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interruptibleFile is a standard input whose Close unblocks a Read. An *os.File cannot do that
-// for a terminal, and a Read nobody can unblock is a goroutine nobody can wait for.
+// interruptibleFile is a standard input whose Close unblocks a Read. An
+// *os.File cannot do that for a terminal, and a Read nobody can unblock is a
+// goroutine nobody can wait for.
 type interruptibleFile struct {
 	file          *os.File
 	wake, wakeEnd *os.File // closing wakeEnd makes wake readable
@@ -46,8 +47,9 @@ func (f *interruptibleFile) Read(p []byte) (int, error) {
 	}
 }
 
-// Close leaves the file itself open: the terminal's state is still to be restored through it.
-// The reading end of the pipe goes with the garbage, because a Read may be looking at it.
+// Close leaves the file itself open: the terminal's state is still to be
+// restored through it. The reading end of the pipe goes with the garbage,
+// because a Read may be looking at it.
 func (f *interruptibleFile) Close() error {
 	f.close.Do(func() { f.wakeEnd.Close() })
 	return nil

@@ -18,15 +18,16 @@ type adminKey struct {
 	flagSet    *pflag.FlagSet // that it was given with; nil: with none
 }
 
-// flags adds the flags. Everybody on a machine can read the command lines of its
-// programs: so there is a file.
+// flags adds the flags. Everybody on a machine can read the command lines of
+// its programs: so there is a file.
 func (k *adminKey) flags(f *pflag.FlagSet, what string) {
 	k.flagSet = f
 	f.StringVar(&k.file, "admin-key-file", "", what+": the first line of `FILE`")
 	f.StringVar(&k.text, "admin-key", "", "the same, as `KEY`; everybody on this machine can read it")
 }
 
-// maxKeyFile is how many bytes of a key file are read: more than a header takes.
+// maxKeyFile is how many bytes of a key file are read: more than a header
+// takes.
 const maxKeyFile = 64 << 10
 
 // read returns the key; "" if none was given.

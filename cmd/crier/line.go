@@ -11,9 +11,11 @@ import (
 	"unicode/utf8"
 )
 
-// oneLine makes one line of a text, so that nobody can pass off a part of it as a line of its own. JSON stays the same JSON: line
-// breaks between its members go, and those that a string may have are written as escapes. In other text, what a reader may take
-// for the end of a line, and every control character but tab, is an escape; backslashes stay.
+// oneLine makes one line of a text, so that no part of it can be mistaken for a
+// separate line. JSON stays the same JSON: line breaks between its members are
+// removed, and those that a string may contain become escapes. In other text,
+// whatever a reader may take for the end of a line becomes an escape, and so
+// does every control character except tab. Backslashes stay.
 func oneLine(text []byte) []byte {
 	if bytes.ContainsAny(text, "\n\r") {
 		var b bytes.Buffer
@@ -24,7 +26,8 @@ func oneLine(text []byte) []byte {
 	return escape(text, endsLine)
 }
 
-// escape writes odd characters as JSON would, and bytes that are not UTF-8 as \xff.
+// escape writes odd characters as JSON would, and bytes that are not UTF-8 as
+// \xff.
 func escape(text []byte, odd func(rune) bool) []byte {
 	if !bytes.ContainsFunc(text, odd) && utf8.Valid(text) {
 		return text
@@ -49,12 +52,14 @@ func escape(text []byte, odd func(rune) bool) []byte {
 	return b.Bytes()
 }
 
-// endsLine reports whether some reader takes a character for the end of a line, or obeys it in another way.
+// endsLine reports whether some reader takes a character for the end of a line,
+// or obeys it in another way.
 func endsLine(r rune) bool {
 	return r != '\t' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 }
 
-// jsonLine makes one line of JSON of a message: JSON stays, other text becomes a string, and a binary message a string in base64.
+// jsonLine makes one line of JSON of a message: JSON stays, other text becomes
+// a string, and a binary message a string in base64.
 func jsonLine(data []byte, binary bool) []byte {
 	switch {
 	case binary:

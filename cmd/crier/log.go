@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// logging is what the command line says of the log.
+// logging holds the flags for the log.
 type logging struct {
 	level  slog.Level
 	format logFormat
@@ -43,12 +43,12 @@ func (f *logFormat) Set(value string) error {
 	return nil
 }
 
-// A journal is a log that nobody waits for.
+// A journal is a log that never makes its writers wait.
 type journal struct {
 	*slog.Logger
 	how      logging
 	lines    *queue
-	terminal bool // people read it
+	terminal bool // a person reads it
 }
 
 // open begins a journal, which must be closed.
@@ -58,7 +58,8 @@ func (l logging) open(out io.Writer) journal {
 	return journal{slog.New(l.handler(lines, terminal)), l, lines, terminal}
 }
 
-// together writes lines, and what is logged, so that no other line comes between.
+// together writes lines, and what is logged, so that no other line comes
+// between.
 func (j journal) together(write func(lines io.Writer, log *slog.Logger)) {
 	var b bytes.Buffer
 	write(&b, slog.New(j.how.handler(&b, j.terminal)))
@@ -68,7 +69,8 @@ func (j journal) together(write func(lines io.Writer, log *slog.Logger)) {
 // close waits until everything is written.
 func (j journal) close() { j.lines.Close() }
 
-// handler writes lines with which no client can pretend anything: values are quoted where they could be taken for more than a value.
+// handler writes lines with which no client can pretend anything: values are
+// quoted where they could be taken for more than a value.
 func (l logging) handler(out io.Writer, terminal bool) slog.Handler {
 	options := slog.HandlerOptions{Level: l.level}
 	switch {
@@ -101,7 +103,8 @@ func forPeople(out io.Writer, level slog.Level, colours bool) slog.Handler {
 	})
 }
 
-// harmless shows control characters as escapes: what is logged may come from anybody, and a terminal would obey it.
+// harmless shows control characters as escapes, because anyone may have chosen
+// what is logged, and a terminal would obey them.
 func harmless(_ []string, a slog.Attr) slog.Attr {
 	switch value := a.Value.Any().(type) {
 	case string:
@@ -117,7 +120,8 @@ func harmless(_ []string, a slog.Attr) slog.Attr {
 // escapes does not write \x1b, which tint turns back into the character.
 var escapes = strings.NewReplacer("\n", `\n`, "\t", `\t`, `\x1b`, `\u001b`)
 
-// harmlessLines writes characters that mislead as escapes, where package slog leaves them as they are: within quotes.
+// harmlessLines writes characters that mislead as escapes, where package slog
+// leaves them as they are: within quotes.
 type harmlessLines struct{ out io.Writer }
 
 func (h harmlessLines) Write(line []byte) (int, error) {
@@ -125,7 +129,8 @@ func (h harmlessLines) Write(line []byte) (int, error) {
 	return len(line), err
 }
 
-// misleads reports whether a character within a line could make a person see another one.
+// misleads reports whether a character within a line could make a person see
+// another one.
 func misleads(r rune) bool { return r != '\n' && endsLine(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // readable has durations written as 1m30s, and not in nanoseconds.

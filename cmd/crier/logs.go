@@ -39,7 +39,8 @@ few seconds after what they tell of.`,
 	return cmd
 }
 
-// logLine writes the line as it is for programs, and with its time, and harmless, for people.
+// logLine writes the line as it is for programs, and with its time, and
+// harmless, for people.
 func (s *stack) logLine(line deploy.Line) error {
 	text := line.Text
 	if s.screen != nil {

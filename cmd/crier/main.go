@@ -1,4 +1,5 @@
-// Crier is a broadcast backend with nothing to manage: whatever one client says, every other client hears.
+// Crier is a broadcast backend with nothing to manage: every message goes to
+// all connected clients, including the sender.
 //
 // Each command is in a file of its own.
 package main
@@ -24,7 +25,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program: it returns the exit code, 0 or 1.
+// run is the whole program. It returns the exit code, 0 or 1.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -38,8 +39,10 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	return 0
 }
 
-// untilStopped returns a context that is done when somebody wants the program to end: with ctrl-C, politely, or by closing the
-// terminal, unless it was started to survive that, as nohup does. A second time ends the program at once.
+// untilStopped returns a context that is done when the user or the system asks
+// the program to end: with ctrl-C, with SIGTERM, or by closing the terminal,
+// unless the program was started to survive that, as with nohup. A second
+// signal ends the program at once.
 func untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -54,13 +57,13 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "crier",
 		Short: "A broadcast backend with nothing to manage",
-		Long: `crier is a broadcast backend with nothing to manage: whatever one client says,
-every other client hears, over a plain WebSocket.
+		Long: `crier is a broadcast backend with nothing to manage: every message goes to all
+connected clients, including the sender, over a plain WebSocket.
 
 Every flag of every command can also be set in the environment: --admin-key is
-CRIER_ADMIN_KEY. A variable CRIER_… that is no command's flag is refused.`,
+CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.`,
 		Example: `  crier serve                       # in one terminal
-  crier connect                     # in two others: say something
+  crier connect                     # in two others: type something
   crier publish hello everyone      # from a script`,
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,

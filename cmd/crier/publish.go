@@ -20,7 +20,7 @@ import (
 
 const publishTimeout = 30 * time.Second
 
-// publish says one message to a server without a WebSocket.
+// publish sends one message to a server, without a WebSocket.
 type publish struct {
 	streams
 	url    string
@@ -33,13 +33,13 @@ func newPublish() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "publish [MESSAGE...|-]",
 		Short: "Publish one message to everyone, or to topics",
-		Long: `Publish one message to every connection of a server, or to those that hear a topic.
+		Long: `Publish one message to every connection of a server, or to those in a topic.
 
-The arguments, joined by spaces, are the message. Without any, or with -, it is
-read from the standard input, less the newline at its end; an empty input is
-refused. Nothing is printed when the server takes the message; when not, the
-server's reason is, and the exit code is 1. A server that has an admin key wants
-it: at a terminal you are asked for it if you did not give it.`,
+The message is the arguments, joined by spaces. Without arguments, or with -, it
+is read from the standard input, without the newline at its end; an empty input
+is refused. Nothing is printed when the server accepts the message. Otherwise the
+server's reason is printed, and the exit code is 1. If the server has an admin
+key, it is required: in a terminal you are asked for it if you did not give it.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
   date | crier publish
@@ -53,8 +53,8 @@ it: at a terminal you are asked for it if you did not give it.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// will do)")
-	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` and not to everyone (repeatable)")
+	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// works, too)")
+	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` instead of to everyone (repeatable)")
 	p.key.flags(f, "the server's admin key")
 	return cmd
 }
@@ -128,7 +128,8 @@ func (p *publish) askForKey(ctx context.Context, host string) (string, error) {
 	return checkedKey(key)
 }
 
-// publishClient follows no redirect: a POST becomes a GET on the way, and an empty success.
+// publishClient follows no redirect: a POST becomes a GET on the way, and an
+// empty success.
 var publishClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
@@ -144,7 +145,8 @@ func (p *publish) message(args []string) ([]byte, error) {
 	if len(message) == 0 {
 		return nil, errors.New("there is no message: the input is empty")
 	}
-	// As the shell does with $(…): the newline ends the line, it is not of the message.
+	// As the shell does with $(…): the newline ends the line, it is not of the
+	// message.
 	if line, ended := bytes.CutSuffix(message, []byte("\n")); ended {
 		message = bytes.TrimSuffix(line, []byte("\r"))
 	}

@@ -7,18 +7,20 @@ import (
 	"time"
 )
 
-// A queue writes lines from a goroutine of its own, so that nobody who logs waits for whoever reads the log: an event loop that
-// waited would stop all of its connections. Lines that do not fit are dropped, and counted in a line where they are missing.
+// A queue writes lines from a goroutine of its own, so that logging never waits
+// for a slow reader of the log. An event loop that waited would stop all of its
+// connections. Lines that do not fit are dropped; a line in their place says
+// how many.
 type queue struct {
 	out    io.Writer
 	notice func(lines int) []byte // the line that says how many were dropped
-	news   chan struct{}          // has room for one: there is something to write, or it is the end
+	news   chan struct{}          // a buffered signal: there is something to write, or the queue is closed
 	done   chan struct{}          // closed when everything is written
 
 	mu      sync.Mutex
 	lines   []byte // to be written. Invariant: len(lines) <= maxQueued
-	dropped int    // lines after those
-	closed  bool   // no more lines are taken
+	dropped int    // lines that were dropped after those
+	closed  bool   // no more lines are accepted
 }
 
 const (
@@ -33,7 +35,7 @@ func newQueue(out io.Writer, notice func(lines int) []byte) *queue {
 	return q
 }
 
-// Write takes lines, or drops them. It never waits and never fails.
+// Write accepts lines or drops them. It never waits and never fails.
 func (q *queue) Write(lines []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,7 +57,8 @@ func (q *queue) wake() {
 	}
 }
 
-// Close waits until all lines are written, but not for long if nobody reads them: then its goroutine is left in its write.
+// Close waits until all lines are written. If they are not read, it gives up
+// after flushTime, and the goroutine stays in its write.
 func (q *queue) Close() {
 	q.mu.Lock()
 	q.closed = true
@@ -78,7 +81,7 @@ func (q *queue) run() {
 		q.dropped, ended = 0, q.closed
 		q.mu.Unlock()
 		if len(batch) > 0 {
-			q.out.Write(batch) // if it fails there is nobody to be told
+			q.out.Write(batch) // if it fails, there is no other place to report it
 		}
 		if dropped > 0 {
 			q.out.Write(q.notice(dropped))

@@ -12,8 +12,8 @@ import (
 	"crier/deploy"
 )
 
-// A report shows a person what goes on at AWS: on a terminal as a list of resources that changes as they do, elsewhere as
-// a line for each event.
+// A report shows a person what goes on at AWS: on a terminal as a list of
+// resources that changes as they do, elsewhere as a line for each event.
 type report struct {
 	out    io.Writer
 	look   look
@@ -112,7 +112,8 @@ func (r *report) note(p deploy.Progress) {
 	r.rows, r.since = append(r.rows, p), append(r.since, p.Time)
 }
 
-// draw writes the list over itself. A row is cut where the screen ends: the cursor goes up by rows, not by what they wrap to.
+// draw writes the list over itself. A row is cut where the screen ends: the
+// cursor goes up by rows, not by what they wrap to.
 func (r *report) draw() {
 	width, height, err := term.GetSize(int(r.screen.Fd()))
 	if err != nil || width < 2 || height < 2 { // some do not know how large they are

@@ -31,18 +31,18 @@ func newServe() *cobra.Command {
 		Short: "Serve every app to WebSockets, until ctrl-C",
 		Long: `Serve all of crier's apps to WebSockets, until ctrl-C, SIGTERM or SIGHUP.
 
-When it stops no new client gets in, and those that are there are told to go, one
-after the other over the time of --drain, so that they do not all come back at once. A
+When it stops, it accepts no new clients. It disconnects the others one after the
+other over the time of --drain, so that they do not all reconnect at once. A
 second ctrl-C ends the server at once.
 
 Programs on this machine may use the management API (/publish, /topics,
-/@connections). With an admin key everybody who has the key may, and nobody
-else: give the server one before others can reach it.`,
+/@connections). With an admin key, only those who have the key may use it: set
+one before other machines can reach the server.`,
 		Example: `  crier serve
   crier serve --listen :8080 --admin-key-file key      # for other machines, too
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
-  crier serve --idle-timeout 10m                       # close who is silent, as API Gateway does
+  crier serve --idle-timeout 10m                       # disconnect idle clients, as API Gateway does
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,21 +65,21 @@ else: give the server one before others can reach it.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
-	key.flags(f, "who manages the server must have this key (Authorization: Bearer KEY)")
-	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, beside those of this machine (repeatable; * is all, null is pages from files)")
+	key.flags(f, "the management API requires this key (Authorization: Bearer KEY)")
+	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
 	f.Var((*size)(&config.Backlog), "backlog", "`SIZE` of the messages kept for the slowest reader of a topic")
 	f.Var((*size)(&config.Memory), "memory", "`SIZE` of everything kept for clients: messages, posts, parts of messages; by default a quarter of what the process may have, at most 256MiB")
 	f.Lookup("memory").DefValue = "" // it depends on the machine, and help must not
-	f.Var(&slow, "slow", "`close|skip`: close readers that fall behind, or skip what they have yet to read and tell them how many messages they missed")
-	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for `DURATION`, and close it after twice as long; 0 never")
-	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "close a client whose message takes longer than `DURATION` from its first byte to its last; 0 never")
-	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "close a client after `DURATION` without a message in either direction; 0 never")
-	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, send the clients away over `DURATION`")
+	f.Var(&slow, "slow", "`close|skip`: disconnect readers that fall behind, or skip what they have not read and tell them how many messages they missed")
+	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for `DURATION`, and disconnect it after twice as long; 0 means never")
+	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "disconnect a client whose message takes longer than `DURATION` from its first byte to its last; 0 means never")
+	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "disconnect a client after `DURATION` without a message in either direction; 0 means never")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
 	id.flags(f)
-	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for pages of your own, is there in any case")
-	f.StringVar(&o.file, "gateway", "", "serve the API that `FILE` describes, too: your own handlers, see crier gateway --help")
+	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for your own pages, is served in any case")
+	f.StringVar(&o.file, "gateway", "", "also serve the API that `FILE` describes, with your own handlers: see crier gateway --help")
 	l.addFlags(f)
 	return cmd
 }
@@ -119,19 +119,20 @@ func (o *onOff) Set(value string) error {
 	return nil
 }
 
-// identity is how the server shows who it is.
+// identity says which certificate the server uses.
 type identity struct {
 	cert, key string   // files
 	domains   []string // to get certificates for
 }
 
 func (id *identity) flags(f *pflag.FlagSet) {
-	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); a new one counts when the file changes")
+	f.StringVar(&id.cert, "tls-cert", "", "serve wss and https only, with the certificate in `FILE` (PEM); it is read again when the file changes")
 	f.StringVar(&id.key, "tls-key", "", "the key of --tls-cert, in `FILE` (PEM)")
-	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); its port 443 must lead here")
+	f.StringSliceVar(&id.domains, "domain", nil, "serve wss and https only, with a certificate that Let's Encrypt signs for `NAME` (repeatable); port 443 of this name must lead here")
 }
 
-// show has the server show it, if it has one, and returns what is to be done once the server listens.
+// show gives the server its certificate, if it has one. It returns what must be
+// done once the server listens.
 func (id identity) show(ctx context.Context, config *serve.Config) (listening func() error, err error) {
 	listening = func() error { return nil }
 	config.Domains = id.domains
@@ -139,7 +140,7 @@ func (id identity) show(ctx context.Context, config *serve.Config) (listening fu
 	case (id.cert == "") != (id.key == ""):
 		return nil, errors.New("--tls-cert and --tls-key go together")
 	case id.cert != "" && len(id.domains) > 0:
-		return nil, errors.New("--tls-cert is for a certificate of your own, --domain gets one: there can be one of the two")
+		return nil, errors.New("--tls-cert is for your own certificate, --domain gets one: use one of the two")
 	case id.cert != "":
 		config.TLS, err = certs.FromFiles(id.cert, id.key, config.Log)
 	case len(id.domains) > 0:
@@ -153,7 +154,8 @@ func (id identity) show(ctx context.Context, config *serve.Config) (listening fu
 	return listening, err
 }
 
-// url returns the server's address: as it was asked for by name, or else as it knows itself.
+// url returns the server's address: the domain, if there is one, or the address
+// that the server itself knows.
 func (id identity) url(s *serve.Server) string {
 	if len(id.domains) > 0 {
 		return "wss://" + id.domains[0]
@@ -161,7 +163,8 @@ func (id identity) url(s *serve.Server) string {
 	return s.URL()
 }
 
-// serveBeside serves the built-in apps, and the API beside them if there is one.
+// serveBeside serves the built-in apps, and the API beside them if there is
+// one.
 func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, log journal, out io.Writer) error {
 	if o.file != "" {
 		opened, _, err := o.open(ctx, log, out)
@@ -197,7 +200,7 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 	return nil
 }
 
-// banner tells a person what is served and what to do next.
+// banner tells the user what is served and what to do next.
 func banner(url string, mounts []gateway.Mount, page bool) string {
 	var b strings.Builder
 	b.WriteString("crier serves\n\n")

@@ -41,7 +41,7 @@ func (t *teller) report(r api.Report) {
 	})
 }
 
-// show writes an event and its answer, if somebody got the event.
+// show writes an event and its answer, if an integration got the event.
 func (t *teller) show(out io.Writer, event, answer string, r api.Report) {
 	if r.Event == nil {
 		return
@@ -62,7 +62,8 @@ func (t *teller) json(text []byte) []byte {
 
 // status logs what became of an event: as a warning, unless it is well.
 func status(log *slog.Logger, r api.Report) {
-	// The route is no message: a client chooses it, and could log what only we should.
+	// The route is no message: a client chooses it, and could log what only we
+	// should.
 	attributes := []any{"route", r.Route, "connection", r.Connection, "ms", float64(r.Took.Microseconds()) / 1000}
 	if r.Status != 0 {
 		attributes = append(attributes, "status", r.Status)

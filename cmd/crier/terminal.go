@@ -48,7 +48,7 @@ func asTerminal(stream any) *os.File {
 	return nil
 }
 
-// look is how messages are written for whoever reads them.
+// look is how messages are shown to the user.
 type look struct {
 	terminal bool   // a message must not take over the terminal
 	colour   bool   // only ever on a terminal
@@ -95,7 +95,8 @@ func (l look) message(data []byte, binary bool) []byte {
 	if l.json && l.colour && json.Valid(data) {
 		text = colouredJSON(text)
 	}
-	// The further lines stand further in, so that none of them can pass for another message.
+	// The further lines stand further in, so that none of them can pass for
+	// another message.
 	text = strings.ReplaceAll(text, "\n", "\n  ")
 	return fmt.Appendf(nil, "%s%s\n", l.paint(green, l.mark), text)
 }
@@ -116,8 +117,9 @@ func (l look) paint(colour, text string) string {
 	return colour + text + plain
 }
 
-// printable shows every control character but tab and newline as an escape. So are the characters
-// that reverse the direction of text, with which a message can be made to read as another one.
+// printable shows every control character but tab and newline as an escape. So
+// are the characters that reverse the direction of text, with which a message
+// can be made to read as another one.
 func printable(text string) string {
 	var b strings.Builder
 	for len(text) > 0 {
@@ -158,7 +160,8 @@ func hexed(data []byte) string {
 	return strings.TrimRight(fmt.Sprintf("(binary, %d %s) % x%s", len(data), unit, shown, more), " ")
 }
 
-// indented leaves what is not JSON as it is, and the digits of numbers in any case.
+// indented leaves what is not JSON as it is, and the digits of numbers in any
+// case.
 func indented(data []byte) []byte {
 	var b bytes.Buffer
 	if json.Indent(&b, data, "", "  ") != nil {
@@ -202,7 +205,8 @@ func openPrompt(s streams) (*prompt, error) {
 		io.Writer
 	}{keys{s.in}, s.out}, "> ")
 	p.resize()
-	// Without it the tabs of a pasted text are taken for the Tab key and dropped.
+	// Without it the tabs of a pasted text are taken for the Tab key and
+	// dropped.
 	p.SetBracketedPasteMode(true)
 	return p, nil
 }
@@ -248,8 +252,9 @@ func (p *prompt) resize() {
 	}
 }
 
-// keys ends at Ctrl-C, wherever it is. The line editor would take one after the Esc key for a part
-// of an escape sequence, and one in a paste that never ended for text: there would be no way out.
+// keys ends at Ctrl-C, wherever it is. The line editor would take one after the
+// Esc key for a part of an escape sequence, and one in a paste that never ended
+// for text: there would be no way out.
 type keys struct{ io.Reader }
 
 func (k keys) Read(p []byte) (int, error) {
@@ -258,7 +263,8 @@ func (k keys) Read(p []byte) (int, error) {
 		n, err = i, io.EOF
 	}
 	if err != nil {
-		// Only the editor knows over how many rows of the screen the unfinished line goes.
+		// Only the editor knows over how many rows of the screen the unfinished
+		// line goes.
 		n += copy(p[n:], eraseLine)
 	}
 	return n, err

@@ -7,8 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// printUsage prints how a command is used, wrapped for a terminal of 80 columns.
-// No command has aliases, groups, or flags that its subcommands inherit.
+// printUsage prints how a command is used, wrapped for a terminal of 80
+// columns. No command has aliases, groups, or flags that its subcommands
+// inherit.
 //
 // It is a function because cobra's other way to change this is a template: the
 // linker cannot know which methods a template calls, so it keeps all exported

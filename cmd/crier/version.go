@@ -24,7 +24,8 @@ func newVersion() *cobra.Command {
 // release is what packaging/release has built.
 var release string
 
-// version is the release, or what the go command wrote into the binary: a tag, or the commit it was built from.
+// version is the release, or what the go command wrote into the binary: a tag,
+// or the commit it was built from.
 func version() string {
 	if release != "" {
 		return release
