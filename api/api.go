@@ -34,11 +34,11 @@ type Options struct {
 	// meaning is clear.
 	Strict bool
 	// Door is an address of this machine where the management API is, with TLS
-	// and without. Functions that ask for it by its alias are led there, or
-	// nowhere if Door is empty.
+	// and without. The API's name at AWS leads functions there, or nowhere if
+	// Door is empty.
 	Door string
-	// Files is the directory for the files that lead functions. If it is empty,
-	// they are not led.
+	// Files is the directory for the files that make this name lead there. If
+	// it is empty, the name is not redirected.
 	Files string
 	// Watch makes functions reload when their files change.
 	Watch bool

@@ -13,8 +13,8 @@ import (
 
 // A loop serves all connections of one shard on one goroutine. It reads from
 // the sockets that have something, takes the shard's turn, and writes to every
-// connection that has news. Except for the inbox, its state belongs to that
-// goroutine alone.
+// connection that has news. Except for the inbox and the atomic fields, its
+// state belongs to that goroutine alone.
 //
 //	wait ─▶ adopt new sockets ─▶ read ─▶ the shard's turn ─▶ flush ─▶ resume held input ─▶ timers
 //	 ▲                                                                                       │

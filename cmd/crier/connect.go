@@ -98,7 +98,7 @@ was lost may be lost, too.`,
 func (c *connect) run(ctx context.Context) error {
 	switch {
 	case c.json && c.raw:
-		return errors.New("--json and --raw: use one of the two")
+		return errors.New("--json and --raw: there can be one of the two")
 	case c.raw && c.screen != nil:
 		return errors.New("--raw is for pipes and files: a message could take over the terminal")
 	}

@@ -140,7 +140,7 @@ func (id identity) show(ctx context.Context, config *serve.Config) (listening fu
 	case (id.cert == "") != (id.key == ""):
 		return nil, errors.New("--tls-cert and --tls-key go together")
 	case id.cert != "" && len(id.domains) > 0:
-		return nil, errors.New("--tls-cert is for your own certificate, --domain gets one: use one of the two")
+		return nil, errors.New("--tls-cert is for a certificate of your own, --domain gets one: there can be one of the two")
 	case id.cert != "":
 		config.TLS, err = certs.FromFiles(id.cert, id.key, config.Log)
 	case len(id.domains) > 0:
