@@ -48,7 +48,7 @@ unit:
 	go test -count=1 ./...
 
 race:
-	go test -count=1 -race -short ./hub ./transport ./gateway ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./cmd/crier ./internal/wiretest
+	go test -count=1 -race -short ./hub ./transport ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./cmd/crier ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
 FUZZ ?= 4s

@@ -15,6 +15,6 @@
 // # What it does not do
 //
 // It has no connections and no sockets. Handlers post to connections through
-// the management API (package gateway). They run in package lambda, or are
+// the management API (package door). They run in package lambda, or are
 // reached over HTTP.
 package api

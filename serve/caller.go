@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"crier/api"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/transport"
 	"crier/ws"
@@ -38,7 +38,7 @@ type caller struct {
 }
 
 // call asks the handlers about a handshake that has been admitted.
-func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusal) {
+func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	if no := h.calls.enter(id); no != nil {
 		h.sessions.dismiss()
 		return nil, no
@@ -57,18 +57,18 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 	said := h.calls.api.Connect(h.calls.ctx, c.about, api.Handshake{
 		Header: r.Header,
 		Query:  r.URL.Query(),
-		Spell:  gateway.Spell(r),
+		Spell:  door.Spell(r),
 	})
 	if said.Status != http.StatusOK {
 		h.sessions.dismiss()
-		no := gateway.HandlerRefused
+		no := door.HandlerRefused
 		no.Status, no.Body = said.Status, said.Body
 		return nil, &no
 	}
 	c.protocol = said.Protocol
 	if err := h.transport.Open(&s.conn, c, 0); err != nil {
-		h.calls.announce(ending{c.about, gateway.GoingAway.Close()})
-		return nil, &gateway.ShuttingDown
+		h.calls.announce(ending{c.about, door.GoingAway.Close()})
+		return nil, &door.ShuttingDown
 	}
 	// Until now a post got 410, as in API Gateway. From now on a post waits for
 	// the 101, so that a client that has the 101 can be posted to.
@@ -76,10 +76,10 @@ func (h *home) call(r *http.Request, id string) (gateway.Socket, *gateway.Refusa
 	return c, nil
 }
 
-// Protocol implements gateway.Socket.
+// Protocol implements door.Socket.
 func (c *caller) Protocol() string { return c.protocol }
 
-// Serve implements gateway.Socket.
+// Serve implements door.Socket.
 func (c *caller) Serve(nc net.Conn, early []byte) {
 	if life := c.calls.life; life > 0 {
 		c.expiry = time.AfterFunc(life, func() { c.session.conn.Close(errTooOld) })
@@ -87,14 +87,14 @@ func (c *caller) Serve(nc net.Conn, early []byte) {
 	c.session.mount.home.serve(&c.session, nc, early)
 }
 
-// Abandon implements gateway.Socket. The handlers know of the connection
+// Abandon implements door.Socket. The handlers know of the connection
 // already, so they get its $disconnect event.
 func (c *caller) Abandon() { c.session.mount.home.transport.Abandon(&c.session.conn) }
 
 // Message implements transport.Receiver.
 func (c *caller) Message(data []byte, binary bool) error {
 	calls := c.calls
-	if binary && calls.gateway.Limits {
+	if binary && calls.own.Limits {
 		return errBinary
 	}
 	c.session.mount.home.metrics.messages.Add(1)
@@ -167,8 +167,8 @@ func (c *caller) Closed(cause error) {
 // name, as API Gateway's are.
 func (c *caller) Explain(cause error) ws.Close {
 	no := explain(cause)
-	if errors.Is(cause, transport.ErrIdle) && c.calls.gateway.Limits {
-		no = gateway.TooOld // API Gateway gives the same reason for both
+	if errors.Is(cause, transport.ErrIdle) && c.calls.own.Limits {
+		no = door.TooOld // API Gateway gives the same reason for both
 	}
 	no.AWS = true
 	return no.Close()

@@ -9,7 +9,7 @@ import (
 
 	"crier/api"
 	"crier/app"
-	"crier/gateway"
+	"crier/door"
 	"crier/ws"
 )
 
@@ -46,12 +46,12 @@ const callsGrace = 2 * time.Second
 // calls passes events on to the user's own API, and knows which are under way.
 type calls struct {
 	// Set once.
-	home    *home
-	gateway *Gateway
-	api     *api.Live
-	life    time.Duration   // of a connection; 0: unlimited
-	ctx     context.Context // of the events
-	cancel  context.CancelFunc
+	home   *home
+	own    *OwnAPI
+	api    *api.Live
+	life   time.Duration   // of a connection; 0: unlimited
+	ctx    context.Context // of the events
+	cancel context.CancelFunc
 
 	running sync.WaitGroup // handshakes, messages and announcers
 	dropped atomic.Int64   // endings that were not announced because time was over
@@ -71,8 +71,8 @@ type ending struct {
 	how   ws.Close
 }
 
-func newCalls(h *home, g *Gateway) *calls {
-	c := &calls{home: h, gateway: g, api: g.API}
+func newCalls(h *home, g *OwnAPI) *calls {
+	c := &calls{home: h, own: g, api: g.API}
 	if g.Limits {
 		c.life = awsLifetime
 	}
@@ -81,14 +81,14 @@ func newCalls(h *home, g *Gateway) *calls {
 }
 
 // enter takes a place for a handshake. If it returns nil, leave must follow.
-func (c *calls) enter(id string) *gateway.Refusal {
+func (c *calls) enter(id string) *door.Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.ended || c.home.draining.Load():
-		return &gateway.ShuttingDown
+		return &door.ShuttingDown
 	case c.handshakes == maxHandshakes:
-		no := gateway.HandlerRefused
+		no := door.HandlerRefused
 		no.Status, no.Body = http.StatusTooManyRequests, tooMany(id)
 		return &no
 	}
@@ -126,7 +126,7 @@ func (c *calls) done() {
 
 // tooMany returns the answer to a message or handshake beyond the limit.
 func tooMany(id string) []byte {
-	return app.AppendErrorFrame(nil, "Too Many Requests", id, gateway.NewID())
+	return app.AppendErrorFrame(nil, "Too Many Requests", id, door.NewID())
 }
 
 // announce reports an ending to the handlers as soon as there is a place. The

@@ -18,7 +18,7 @@ import (
 
 	"crier/api"
 	wire "crier/client"
-	"crier/gateway"
+	"crier/door"
 	"crier/ws"
 )
 
@@ -106,7 +106,7 @@ func openAPI(t *testing.T, format string, args ...any) *api.Live {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := api.Follow(file, api.Options{NewID: gateway.NewID, Report: func(api.Report) {}, Log: slog.New(slog.DiscardHandler)})
+	own, err := api.Follow(file, api.Options{NewID: door.NewID, Report: func(api.Report) {}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func openOwn(t *testing.T, change func(*Config)) (*Server, *handler) {
 routes: {$connect: web, $disconnect: web, $default: {integration: web, routeResponse: true}, oneway: web, fails: down}
 integrations: {web: {http: %q}, down: {http: "http://127.0.0.1:1/"}}`, h.URL)
 	s := open(t, func(c *Config) {
-		c.Gateway = &Gateway{API: own, Alone: true}
+		c.Own = &OwnAPI{API: own, Alone: true}
 		if change != nil {
 			change(c)
 		}
@@ -373,7 +373,7 @@ func TestLateAnswers(t *testing.T) {
 
 // TestLimits: what API Gateway does not allow, and what it does.
 func TestLimits(t *testing.T) {
-	s, h := openOwn(t, func(c *Config) { c.Gateway.Limits = true })
+	s, h := openOwn(t, func(c *Config) { c.Own.Limits = true })
 	c := dial(t, s, h, "")
 	c.say(strings.Repeat("x", 32<<10))
 	if got := c.hear(); len(got) != len("you said ")+32<<10 {
@@ -430,7 +430,7 @@ func TestBinary(t *testing.T) {
 
 // TestBesideTheApps: the built-in apps are there, too, unless the API is served alone.
 func TestBesideTheApps(t *testing.T) {
-	s, h := openOwn(t, func(c *Config) { c.Gateway.Alone = false })
+	s, h := openOwn(t, func(c *Config) { c.Own.Alone = false })
 	dial(t, s, h, "")
 	conn, _, err := websocket.Dial(context.Background(), s.URL()+"/chat", nil)
 	if err != nil {
@@ -450,7 +450,7 @@ func TestEndTellsHandlers(t *testing.T) {
 	h := newHandler(t)
 	own := openAPI(t, "routes: {$connect: web, $disconnect: web}\nintegrations: {web: {http: %q}}", h.URL)
 	config := Defaults()
-	config.Listen, config.Drain, config.Gateway = "localhost:0", 0, &Gateway{API: own, Alone: true}
+	config.Listen, config.Drain, config.Own = "localhost:0", 0, &OwnAPI{API: own, Alone: true}
 	s, err := Open(config)
 	if err != nil {
 		t.Fatal(err)
@@ -470,7 +470,7 @@ func TestEndTellsHandlers(t *testing.T) {
 	if len(h.events) != 20 {
 		t.Errorf("%d of 20 connections were told of", len(h.events))
 	}
-	if got := h.next(t, "DISCONNECT").Context; got.Code != 1001 || got.Reason != gateway.GoingAway.Say {
+	if got := h.next(t, "DISCONNECT").Context; got.Code != 1001 || got.Reason != door.GoingAway.Say {
 		t.Errorf("got %+v", got)
 	}
 }

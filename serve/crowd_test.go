@@ -124,9 +124,9 @@ func TestTooManyHandshakes(t *testing.T) {
 	}
 }
 
-// A door is a handler of $disconnect that keeps those who leave until it is
+// A gate is a handler of $disconnect that keeps those who leave until it is
 // opened.
-type door struct {
+type gate struct {
 	*httptest.Server
 	open chan struct{}
 
@@ -136,8 +136,8 @@ type door struct {
 	told   map[string]int // of connections that have left
 }
 
-func newDoor(t *testing.T) *door {
-	d := &door{open: make(chan struct{}), told: make(map[string]int)}
+func newDoor(t *testing.T) *gate {
+	d := &gate{open: make(chan struct{}), told: make(map[string]int)}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var ev handlerEvent
 		if err := json.NewDecoder(r.Body).Decode(&ev); err != nil {
@@ -189,7 +189,7 @@ func TestMassDisconnect(t *testing.T) {
 	d := newDoor(t)
 	own := openAPI(t, "routes: {$disconnect: web}\nintegrations: {web: {http: {url: %q, concurrency: 1000}}}", d.URL)
 	s := open(t, func(c *Config) {
-		c.Gateway = &Gateway{API: own, Alone: true}
+		c.Own = &OwnAPI{API: own, Alone: true}
 		c.MaxConnections = clients
 	})
 	before := runtime.NumGoroutine()
@@ -242,7 +242,7 @@ func TestEndWithoutTime(t *testing.T) {
 	own := openAPI(t, "routes: {$disconnect: web}\nintegrations: {web: {http: %q}}", d.URL)
 	var log strings.Builder
 	config := Defaults()
-	config.Listen, config.Drain, config.Gateway = "localhost:0", 0, &Gateway{API: own, Alone: true}
+	config.Listen, config.Drain, config.Own = "localhost:0", 0, &OwnAPI{API: own, Alone: true}
 	config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	s, err := Open(config)
 	if err != nil {

@@ -3,7 +3,7 @@ package serve
 import (
 	"errors"
 
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/transport"
 	"crier/ws"
@@ -21,45 +21,45 @@ const noMemoryEver = "the server's memory is too small for this message"
 
 // explain returns the refusal that a client gets when its connection ends
 // because of cause.
-func explain(cause error) gateway.Refusal {
+func explain(cause error) door.Refusal {
 	var fault ws.Close
 	switch {
 	case errors.Is(cause, hub.ErrBehind):
-		return gateway.FellBehind
+		return door.FellBehind
 	case errors.Is(cause, hub.ErrTooLarge):
-		return gateway.MessageTooBig.Saying(noMemoryEver)
+		return door.MessageTooBig.Saying(noMemoryEver)
 	case errors.Is(cause, transport.ErrFlooded):
-		return gateway.Flooded
+		return door.Flooded
 	case errors.Is(cause, transport.ErrIdle):
-		return gateway.IdleTooLong
+		return door.IdleTooLong
 	case errors.Is(cause, transport.ErrSilent):
-		return gateway.NoPong
+		return door.NoPong
 	case errors.Is(cause, transport.ErrGoingAway):
-		return gateway.GoingAway
+		return door.GoingAway
 	case errors.Is(cause, transport.ErrUnending):
-		return gateway.MessageTimeout
+		return door.MessageTimeout
 	case errors.Is(cause, transport.ErrRestless):
-		return gateway.ControlFlood
+		return door.ControlFlood
 	case errors.Is(cause, transport.ErrNoMemory):
-		return gateway.NoMemory
+		return door.NoMemory
 	case errors.Is(cause, errDeleted):
-		return gateway.ClosedByDelete
+		return door.ClosedByDelete
 	case errors.Is(cause, errTopicRemoved):
-		return gateway.TopicRemoved
+		return door.TopicRemoved
 	case errors.Is(cause, errBinary):
-		return gateway.BinaryRefused
+		return door.BinaryRefused
 	case errors.Is(cause, errTooOld):
-		return gateway.TooOld
+		return door.TooOld
 	case errors.As(cause, &fault) && fault.Code == ws.InvalidPayload:
-		return gateway.InvalidUTF8.Saying(fault.Reason)
+		return door.InvalidUTF8.Saying(fault.Reason)
 	case errors.As(cause, &fault) && fault.Code == ws.TooBig:
-		return gateway.MessageTooBig.Saying(fault.Reason)
+		return door.MessageTooBig.Saying(fault.Reason)
 	case errors.As(cause, &fault) && fault.Code == ws.PolicyViolation:
-		return gateway.EmptyFragments.Saying(fault.Reason)
+		return door.EmptyFragments.Saying(fault.Reason)
 	case errors.As(cause, &fault):
-		return gateway.ProtocolError.Saying(fault.Reason)
+		return door.ProtocolError.Saying(fault.Reason)
 	}
-	return gateway.ProtocolError.Saying(cause.Error())
+	return door.ProtocolError.Saying(cause.Error())
 }
 
 // endName names the way a connection ended, for the metric and the log.

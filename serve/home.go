@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"crier/app"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/transport"
 	"crier/ws"
@@ -20,7 +20,7 @@ type home struct {
 	// Set once.
 	config    Config
 	spare     int // files for connections that speak HTTP
-	lobby     *gateway.Lobby
+	lobby     *door.Lobby
 	hub       *hub.Hub
 	carrier   carrier
 	transport *transport.Transport
@@ -43,7 +43,7 @@ func newHome(config Config) (*home, error) {
 		spare:    spare,
 		sessions: newRegistry(config.MaxConnections),
 		mounts:   slices.Clone(config.mounts()),
-		own:      mount{Mount: gateway.Mount{Name: ownMount}},
+		own:      mount{Mount: door.Mount{Name: ownMount}},
 		seed:     maphash.MakeSeed(),
 	}
 	h.own.home = h
@@ -61,10 +61,10 @@ func newHome(config Config) (*home, error) {
 	h.hub = hub.New(keep)
 	h.carrier = h.hub
 	h.farewells = newFarewells(h)
-	if config.Gateway != nil {
-		h.calls = newCalls(h, config.Gateway)
+	if config.Own != nil {
+		h.calls = newCalls(h, config.Own)
 	}
-	h.lobby = gateway.NewLobby(h.lobbyRoom, config.Log)
+	h.lobby = door.NewLobby(h.lobbyRoom, config.Log)
 	sockets := transport.Config{
 		Hub:        h.hub,
 		MaxMessage: config.MaxMessage,
@@ -72,7 +72,7 @@ func newHome(config Config) (*home, error) {
 		Idle:       config.Idle,
 		Message:    config.MessageTimeout,
 	}
-	if config.Gateway != nil && config.Gateway.Limits {
+	if config.Own != nil && config.Own.Limits {
 		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
 		sockets.Ping, sockets.Idle = 0, awsIdle
 	}
@@ -96,9 +96,9 @@ func (h *home) serve(s *session, nc net.Conn, early []byte) {
 }
 
 // stats returns what /stats reports.
-func (h *home) stats() gateway.Stats {
+func (h *home) stats() door.Stats {
 	hub, transport := h.hub.Stats(), h.transport.Stats()
-	return gateway.Stats{
+	return door.Stats{
 		Now:         time.Now().UnixMilli(),
 		Connections: h.sessions.count(),
 		Topics:      hub.Topics,

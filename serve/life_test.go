@@ -13,7 +13,7 @@ import (
 
 	"crier/app"
 	wire "crier/client"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/ws"
 )
@@ -42,7 +42,7 @@ func (herald) Handle(dst []app.Effect, ev app.Event) []app.Effect {
 func openHerald(t *testing.T, change func(*Config)) *Server {
 	t.Helper()
 	return open(t, func(c *Config) {
-		mount := mount{Mount: gateway.Mount{Path: "/herald", Name: "herald"}, app: herald{}, identifier: app.Claimed{}, fixed: true}
+		mount := mount{Mount: door.Mount{Path: "/herald", Name: "herald"}, app: herald{}, identifier: app.Claimed{}, fixed: true}
 		c.apps = append(slices.Clone(builtins), mount)
 		if change != nil {
 			change(c)
@@ -104,8 +104,8 @@ func TestSymmetricLife(t *testing.T) {
 		hears(t, listener, "-"+user)
 	}
 
-	handshake := func(query string) (gateway.Socket, *gateway.Refusal) {
-		return sockets{s.home}.Connect(httptest.NewRequest("GET", "/herald"+query, nil), gateway.Mount{Name: "herald"}, gateway.NewID())
+	handshake := func(query string) (door.Socket, *door.Refusal) {
+		return sockets{s.home}.Connect(httptest.NewRequest("GET", "/herald"+query, nil), door.Mount{Name: "herald"}, door.NewID())
 	}
 	socket, no := handshake("?user=abandon")
 	if no != nil {

@@ -6,7 +6,7 @@ import (
 	"net"
 	"syscall"
 
-	"crier/gateway"
+	"crier/door"
 )
 
 // listen opens the listeners of an address. localhost has an IPv4 and an IPv6
@@ -46,11 +46,11 @@ func listen(address string) ([]net.Listener, error) {
 // door makes a listener lead into the lobby, and speak TLS if it should.
 func (h *home) door(l net.Listener) net.Listener {
 	c := &h.config
-	door := gateway.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: h.lobby}
-	if g := c.Gateway; g != nil && (c.TLS == nil || l == g.Door) {
-		door.TLS, door.Only = g.TLS, false
+	listener := door.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: h.lobby}
+	if g := c.Own; g != nil && (c.TLS == nil || l == g.Door) {
+		listener.TLS, listener.Only = g.TLS, false
 	}
-	return door
+	return listener
 }
 
 // lobbyRoom is how many connections may speak HTTP at present: as many as the

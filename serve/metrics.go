@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"crier/gateway"
+	"crier/door"
 )
 
 // metrics is what /metrics reports. Most numbers are read at each request, from
@@ -34,7 +34,7 @@ func newMetrics(h *home) *metrics {
 	}
 	m.closes.WithLabelValues("client")
 	m.closes.WithLabelValues("lost")
-	for _, no := range gateway.Refusals() {
+	for _, no := range door.Refusals() {
 		if no.Code != 0 {
 			m.closes.WithLabelValues(no.Name)
 		} else {
@@ -44,8 +44,8 @@ func newMetrics(h *home) *metrics {
 	return m
 }
 
-func (m *metrics) closed(reason string)       { m.closes.WithLabelValues(reason).Inc() }
-func (m *metrics) refused(no gateway.Refusal) { m.refusals.WithLabelValues(no.Name).Inc() }
+func (m *metrics) closed(reason string)    { m.closes.WithLabelValues(reason).Inc() }
+func (m *metrics) refused(no door.Refusal) { m.refusals.WithLabelValues(no.Name).Inc() }
 
 func (m *metrics) handler() http.Handler {
 	registry := prometheus.NewRegistry()

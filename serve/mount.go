@@ -7,12 +7,12 @@ import (
 
 	"crier/app"
 	"crier/console"
-	"crier/gateway"
+	"crier/door"
 )
 
 // A mount is an app and where it is served.
 type mount struct {
-	gateway.Mount
+	door.Mount
 	app        app.App
 	identifier app.Identifier // finds out who a client is
 	fixed      bool           // a client's topics are set by its address
@@ -22,17 +22,17 @@ type mount struct {
 // builtins are the apps that a server serves, in the order in which they are
 // listed.
 var builtins = []mount{
-	{gateway.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
-	{gateway.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
-	{gateway.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true, nil},
-	{gateway.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false, nil},
-	{gateway.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true, nil},
+	{door.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
+	{door.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
+	{door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true, nil},
+	{door.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false, nil},
+	{door.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true, nil},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which they are
 // listed.
-func Apps() []gateway.Mount {
-	list := make([]gateway.Mount, len(builtins))
+func Apps() []door.Mount {
+	list := make([]door.Mount, len(builtins))
 	for i, b := range builtins {
 		list[i] = b.Mount
 	}
@@ -44,14 +44,14 @@ const ownMount = "gateway"
 
 // Mounts returns what a server with that configuration serves, in the order in
 // which it is listed.
-func (c Config) Mounts() (list []gateway.Mount) {
-	if c.Gateway == nil || !c.Gateway.Alone {
+func (c Config) Mounts() (list []door.Mount) {
+	if c.Own == nil || !c.Own.Alone {
 		for _, m := range c.mounts() {
 			list = append(list, m.Mount)
 		}
 	}
-	if c.Gateway != nil {
-		list = append(list, gateway.Mount{Path: "/" + c.Gateway.API.Stage(), Name: ownMount, Help: "your own handlers"})
+	if c.Own != nil {
+		list = append(list, door.Mount{Path: "/" + c.Own.API.Stage(), Name: ownMount, Help: "your own handlers"})
 	}
 	return list
 }
@@ -78,7 +78,7 @@ func (h *home) mountNamed(name string) *mount { return h.mountsNamed(name)[0] }
 
 // newHTTP returns the server for everything that begins as HTTP.
 func (h *home) newHTTP() *http.Server {
-	doors := gateway.New(h.doors())
+	doors := door.New(h.doors())
 	server := &http.Server{
 		Handler:           h.handler(doors),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -86,7 +86,7 @@ func (h *home) newHTTP() *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ConnContext:       gateway.ConnContext,
+		ConnContext:       door.ConnContext,
 		ConnState:         h.lobby.ConnState,
 		ErrorLog:          slog.NewLogLogger(h.config.Log.Handler(), slog.LevelDebug),
 	}
@@ -95,8 +95,8 @@ func (h *home) newHTTP() *http.Server {
 }
 
 // doors returns the gateway's configuration.
-func (h *home) doors() gateway.Config {
-	config := gateway.Config{
+func (h *home) doors() door.Config {
+	config := door.Config{
 		Mounts:       h.config.Mounts(),
 		Sockets:      sockets{h},
 		Connections:  connections{h},
@@ -111,8 +111,8 @@ func (h *home) doors() gateway.Config {
 		Refused:      h.metrics.refused,
 	}
 	if h.calls != nil {
-		own := h.calls.gateway
-		config.Credentials = gateway.Credentials{AccessKey: own.AccessKey, SecretKey: own.SecretKey}
+		own := h.calls.own
+		config.Credentials = door.Credentials{AccessKey: own.AccessKey, SecretKey: own.SecretKey}
 		config.Signed = own.Signed
 		config.Aliases = own.Aliases
 		if own.Alone {
@@ -122,7 +122,7 @@ func (h *home) doors() gateway.Config {
 	return config
 }
 
-func (h *home) handler(doors *gateway.Gateway) http.Handler {
+func (h *home) handler(doors *door.Door) http.Handler {
 	metrics := h.metrics.handler()
 	page := console.New(h.config.Console)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"crier/app"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/transport"
 	"crier/ws"
@@ -50,7 +50,7 @@ type player struct{ session session }
 //	   └─ farewells.add      if there is no room for it now
 
 // join asks an app about a handshake that has been admitted.
-func (h *home) join(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	p, no := h.newPlayer(r, at, id)
 	if no != nil {
 		h.sessions.dismiss()
@@ -59,9 +59,9 @@ func (h *home) join(r *http.Request, at gateway.Mount, id string) (gateway.Socke
 	return p, nil
 }
 
-func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player, *gateway.Refusal) {
-	rejected := func(sentence string) (*player, *gateway.Refusal) {
-		no := gateway.Rejected.Saying(sentence)
+func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *door.Refusal) {
+	rejected := func(sentence string) (*player, *door.Refusal) {
+		no := door.Rejected.Saying(sentence)
 		return nil, &no
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -96,11 +96,11 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 		}
 	}
 	if err := h.transport.Open(&s.conn, p, maphash.String(h.seed, near)); err != nil {
-		return nil, &gateway.ShuttingDown
+		return nil, &door.ShuttingDown
 	}
 	if err := p.apply(mem); err != nil {
 		h.transport.Forget(&s.conn)
-		return nil, &gateway.Busy
+		return nil, &door.Busy
 	}
 	s.arrived = true
 	h.sessions.add(s)
@@ -108,13 +108,13 @@ func (h *home) newPlayer(r *http.Request, at gateway.Mount, id string) (*player,
 	return p, nil
 }
 
-// Protocol implements gateway.Socket: the apps have no subprotocols.
+// Protocol implements door.Socket: the apps have no subprotocols.
 func (p *player) Protocol() string { return "" }
 
-// Serve implements gateway.Socket.
+// Serve implements door.Socket.
 func (p *player) Serve(nc net.Conn, early []byte) { p.session.mount.home.serve(&p.session, nc, early) }
 
-// Abandon implements gateway.Socket.
+// Abandon implements door.Socket.
 func (p *player) Abandon() { p.session.mount.home.transport.Abandon(&p.session.conn) }
 
 // Message implements transport.Receiver.
@@ -228,7 +228,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 	case app.PostMembers:
 		return p.postMembers(e.Topic)
 	case app.Reject:
-		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), gateway.NewID()))
+		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), door.NewID()))
 	}
 	return nil
 }

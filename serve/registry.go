@@ -10,7 +10,7 @@ import (
 	"unsafe"
 
 	"crier/app"
-	"crier/gateway"
+	"crier/door"
 	"crier/transport"
 )
 
@@ -47,7 +47,7 @@ func (s *session) open(r *http.Request, m *mount, id string) {
 	s.connected = time.Now().UnixMilli()
 }
 
-// A key is a connection's id, in the form that gateway.NewID gives it. It is an
+// A key is a connection's id, in the form that door.NewID gives it. It is an
 // array and not a string, because a string would be a separate object for each
 // connection.
 type key [16]byte
@@ -74,8 +74,8 @@ func (s *session) sourceIP() string {
 }
 
 // info returns what the management API reports about the session.
-func (s *session) info() gateway.Info {
-	i := gateway.Info{
+func (s *session) info() door.Info {
+	i := door.Info{
 		ID:         strings.Clone(s.id()),
 		App:        s.mount.Name,
 		Topics:     s.conn.Member.Topics(nil),

@@ -8,18 +8,18 @@ import (
 	"unicode/utf8"
 
 	"crier/app"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 )
 
-// sockets implements gateway.Sockets: it decides about handshakes.
+// sockets implements door.Sockets: it decides about handshakes.
 type sockets struct{ home *home }
 
-// Connect implements gateway.Sockets.
-func (s sockets) Connect(r *http.Request, at gateway.Mount, id string) (gateway.Socket, *gateway.Refusal) {
+// Connect implements door.Sockets.
+func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	switch h := s.home; {
 	case !h.sessions.admit():
-		return nil, &gateway.TooManyConnections
+		return nil, &door.TooManyConnections
 	case at.Name == ownMount:
 		return h.call(r, id)
 	default:
@@ -27,35 +27,35 @@ func (s sockets) Connect(r *http.Request, at gateway.Mount, id string) (gateway.
 	}
 }
 
-// connections implements gateway.Connections: it finds connections by their
+// connections implements door.Connections: it finds connections by their
 // ids.
 type connections struct{ home *home }
 
-// Post implements gateway.Connections.
-func (c connections) Post(id string, data []byte) *gateway.Refusal {
+// Post implements door.Connections.
+func (c connections) Post(id string, data []byte) *door.Refusal {
 	s := c.home.sessions.find(keyOf(id))
 	if s == nil {
-		return &gateway.Gone
+		return &door.Gone
 	}
 	switch err := s.conn.Member.Post(frameOf(data)); {
 	case errors.Is(err, hub.ErrFull):
-		return &gateway.Full
+		return &door.Full
 	case err != nil:
-		return &gateway.Gone
+		return &door.Gone
 	}
 	return nil
 }
 
-// Info implements gateway.Connections.
-func (c connections) Info(id string) (gateway.Info, bool) {
+// Info implements door.Connections.
+func (c connections) Info(id string) (door.Info, bool) {
 	s := c.home.sessions.find(keyOf(id))
 	if s == nil {
-		return gateway.Info{}, false
+		return door.Info{}, false
 	}
 	return s.info(), true
 }
 
-// Close implements gateway.Connections. The connection cannot be found any more
+// Close implements door.Connections. The connection cannot be found any more
 // while it is closing.
 func (c connections) Close(id string) bool {
 	s := c.home.sessions.remove(keyOf(id))
@@ -66,11 +66,11 @@ func (c connections) Close(id string) bool {
 	return true
 }
 
-// topics implements gateway.Topics.
+// topics implements door.Topics.
 type topics struct{ home *home }
 
-// Connections implements gateway.Topics.
-func (t topics) Connections(appName string, topic *string) []gateway.Info {
+// Connections implements door.Topics.
+func (t topics) Connections(appName string, topic *string) []door.Info {
 	var list []*session
 	if topic == nil {
 		list = t.home.sessions.of(appName)
@@ -79,7 +79,7 @@ func (t topics) Connections(appName string, topic *string) []gateway.Info {
 			list = append(list, t.home.members(m, *topic)...)
 		}
 	}
-	infos := make([]gateway.Info, len(list))
+	infos := make([]door.Info, len(list))
 	for i, s := range list {
 		infos[i] = s.info()
 	}
@@ -95,18 +95,18 @@ func (h *home) members(m *mount, topic string) (list []*session) {
 	return list
 }
 
-// Topics implements gateway.Topics.
-func (t topics) Topics(appName string) []gateway.Topic {
-	var list []gateway.Topic
+// Topics implements door.Topics.
+func (t topics) Topics(appName string) []door.Topic {
+	var list []door.Topic
 	for name, members := range t.home.hub.Topics {
 		if appName == "" || name.App == appName {
-			list = append(list, gateway.Topic{App: name.App, Topic: name.Name, Members: members})
+			list = append(list, door.Topic{App: name.App, Topic: name.Name, Members: members})
 		}
 	}
 	return list
 }
 
-// Remove implements gateway.Topics.
+// Remove implements door.Topics.
 func (t topics) Remove(appName, topic string) int {
 	removed := 0
 	for _, m := range t.home.mountsNamed(appName) {
@@ -127,16 +127,16 @@ func (t topics) Remove(appName, topic string) int {
 // publishTimeout is how long a publish over HTTP waits for readers to catch up.
 const publishTimeout = 5 * time.Second
 
-// Publish implements gateway.Topics. It publishes data like a client of the
+// Publish implements door.Topics. It publishes data like a client of the
 // broadcast app that connects with the request's query.
-func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Refusal) {
+func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refusal) {
 	h := t.home
 	m := h.mountNamed("broadcast")
 	stranger := &app.Conn{}
 	for _, e := range m.app.Handle(nil, app.Event{Kind: app.Connect, Conn: stranger, Query: r.URL.Query()}) {
 		switch e.Do {
 		case app.Reject:
-			no := gateway.BadQuery.Saying(string(e.Data))
+			no := door.BadQuery.Saying(string(e.Data))
 			return 0, &no
 		case app.Subscribe:
 			stranger.Topics = append(stranger.Topics, e.Topic)
@@ -147,7 +147,7 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Re
 	message := app.Event{Kind: app.Message, Conn: stranger, Now: time.Now().UnixMilli(), Data: data, Binary: !utf8.Valid(data)}
 	for _, e := range m.app.Handle(nil, message) {
 		if e.Do == app.Reject {
-			no := gateway.BadQuery.Saying(string(e.Data))
+			no := door.BadQuery.Saying(string(e.Data))
 			return 0, &no
 		}
 		if e.Topics == nil {
@@ -157,10 +157,10 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *gateway.Re
 		p := new(scratch).publication(m.Name, &e)
 		switch err := h.publish(p, ctx); {
 		case errors.Is(err, hub.ErrTooLarge):
-			no := gateway.TooLarge.Saying(noMemoryEver)
+			no := door.TooLarge.Saying(noMemoryEver)
 			return 0, &no
 		case err != nil:
-			return 0, &gateway.Busy
+			return 0, &door.Busy
 		}
 		heard = h.hub.Audience(p.Topics)
 	}

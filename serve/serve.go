@@ -86,15 +86,15 @@ type Config struct {
 	// TLS makes the server speak wss and https only. Nil means ws and http.
 	TLS *tls.Config
 	// Gateway is an API of the user's own. Nil means none.
-	Gateway *Gateway
+	Own *OwnAPI
 	// Log receives the log. Nil is refused.
 	Log *slog.Logger
 
 	apps []mount // for tests; nil: the built-in ones
 }
 
-// A Gateway says how to serve an API of the user's own.
-type Gateway struct {
+// An OwnAPI says how to serve an API of the user's own.
+type OwnAPI struct {
 	API *api.Live
 	// Alone leaves the built-in apps out.
 	Alone bool
@@ -184,8 +184,8 @@ func Open(config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Gateway != nil && config.Gateway.Door != nil {
-		listeners = append(listeners, config.Gateway.Door)
+	if config.Own != nil && config.Own.Door != nil {
+		listeners = append(listeners, config.Own.Door)
 	}
 	h, err := newHome(config)
 	if err != nil {

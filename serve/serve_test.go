@@ -17,7 +17,7 @@ import (
 	"github.com/coder/websocket"
 
 	"crier/api"
-	"crier/gateway"
+	"crier/door"
 	"crier/hub"
 	"crier/internal/wiretest"
 	"crier/transport"
@@ -226,22 +226,22 @@ func TestDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	door, err := net.Listen("tcp", "127.0.0.1:0")
+	ours, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, func(c *Config) {
 		c.TLS = &tls.Config{Certificates: others.TLS.Certificates, MinVersion: tls.VersionTLS13}
-		c.Gateway = &Gateway{API: own, TLS: &tls.Config{Certificates: certified.TLS.Certificates, MaxVersion: tls.VersionTLS12}, Door: door, Aliases: []string{"example.com"}}
+		c.Own = &OwnAPI{API: own, TLS: &tls.Config{Certificates: certified.TLS.Certificates, MaxVersion: tls.VersionTLS12}, Door: ours, Aliases: []string{"example.com"}}
 	})
 	client := certified.Client()
 	client.Transport.(*http.Transport).TLSClientConfig.ServerName = "example.com" // as the certificate has it
 	for url, want := range map[string]struct{ status, version int }{
-		"http://" + door.Addr().String():                          {200, 0},
-		"https://" + door.Addr().String():                         {200, tls.VersionTLS12},
+		"http://" + ours.Addr().String():                          {200, 0},
+		"https://" + ours.Addr().String():                         {200, tls.VersionTLS12},
 		"https" + strings.TrimPrefix(s.URL(), "wss"):              {200, tls.VersionTLS13},
 		"http" + strings.TrimPrefix(s.URL(), "wss"):               {400, 0},
-		"https://" + door.Addr().String() + "/dev/@connections/x": {400, tls.VersionTLS12},
+		"https://" + ours.Addr().String() + "/dev/@connections/x": {400, tls.VersionTLS12},
 	} {
 		path := "/healthz"
 		if strings.Contains(url, "@") {
@@ -298,7 +298,7 @@ func TestEveryEndIsExplained(t *testing.T) {
 		}
 		explained[no.Name] = true
 	}
-	for _, no := range gateway.Refusals() {
+	for _, no := range door.Refusals() {
 		if no.Code != 0 && !explained[no.Name] {
 			t.Errorf("nothing ends with %s", no.Name)
 		}

@@ -62,7 +62,7 @@ const howToDynamoDB = `; any of these helps:
 
 // open starts the DynamoDB, if it is wanted, and tells the functions where it
 // is. If it is not wanted, and the functions lack one, their author is told.
-func (s *tableStore) open(ctx context.Context, g *serve.Gateway, file *api.File, log journal, options *api.Options) error {
+func (s *tableStore) open(ctx context.Context, g *serve.OwnAPI, file *api.File, log journal, options *api.Options) error {
 	if s == nil || !s.wanted {
 		remindOfDynamoDB(file, log, options)
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"crier/api"
-	"crier/gateway"
+	"crier/door"
 	"crier/localca"
 	"crier/serve"
 )
@@ -108,7 +108,7 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 	}
 	defer opened.API.Close()
 	opened.Alone = true
-	config.Gateway = opened
+	config.Own = opened
 	s, err := serve.Open(config)
 	if err != nil {
 		return fmt.Errorf("gateway: %w", orAnotherPort(err))
@@ -124,7 +124,7 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 }
 
 // open starts the API that the command line names. Who calls it must close it.
-func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gateway, *api.File, error) {
+func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.OwnAPI, *api.File, error) {
 	if (o.accessKey == "") != (o.secretKey == "") {
 		return nil, nil, errors.New("--access-key and --secret-key go together")
 	}
@@ -132,7 +132,7 @@ func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gatew
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &serve.Gateway{
+	g := &serve.OwnAPI{
 		Limits:    o.limits,
 		Signed:    o.accessKey != "",
 		AccessKey: cmp.Or(o.accessKey, "crier"+strings.ToUpper(rand.Text()[:15])),
@@ -160,7 +160,7 @@ func (o own) open(ctx context.Context, log journal, out io.Writer) (*serve.Gatew
 
 // options returns how the functions run: trusting the certificate of this
 // machine, with keys that it accepts.
-func (o own) options(g *serve.Gateway, file *api.File, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
+func (o own) options(g *serve.OwnAPI, file *api.File, log journal, out io.Writer) (api.Options, *localca.Authority, error) {
 	dir, err := localca.Dir()
 	if err != nil {
 		return api.Options{}, nil, err
@@ -171,7 +171,7 @@ func (o own) options(g *serve.Gateway, file *api.File, log journal, out io.Write
 	}
 	t := newTeller(log, o.events, out)
 	options := api.Options{
-		NewID:     gateway.NewID,
+		NewID:     door.NewID,
 		Variables: append(authority.Variables(), "AWS_ACCESS_KEY_ID="+g.AccessKey, "AWS_SECRET_ACCESS_KEY="+g.SecretKey),
 		Files:     dir,
 		Watch:     o.watch,
@@ -291,7 +291,7 @@ invoked by connections. The exit code is 1 if the handler fails.`,
 			if function != "" && (route != "" || connection != "") {
 				return errors.New("gateway invoke: --function does not go with --route and --connection: its event is about neither")
 			}
-			c := &api.Connection{ID: cmp.Or(connection, gateway.NewID()), Domain: domain, SourceIP: "127.0.0.1", Connected: time.Now()}
+			c := &api.Connection{ID: cmp.Or(connection, door.NewID()), Domain: domain, SourceIP: "127.0.0.1", Connected: time.Now()}
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			answer, err := o.try(ctx, c, route, function, []byte(body), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -350,7 +350,7 @@ func (o own) try(ctx context.Context, c *api.Connection, route, function string,
 	}
 	log := logging{}.open(errOut)
 	defer log.close()
-	g := &serve.Gateway{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
+	g := &serve.OwnAPI{AccessKey: cmp.Or(o.accessKey, "crier"), SecretKey: cmp.Or(o.secretKey, "crier")}
 	options, _, err := o.options(g, file, log, out)
 	if err != nil {
 		return nil, err

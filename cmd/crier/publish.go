@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"crier/client"
-	"crier/gateway"
+	"crier/door"
 )
 
 const publishTimeout = 30 * time.Second
@@ -106,7 +106,7 @@ func post(ctx context.Context, target *url.URL, message []byte, key string) (wan
 		return false, nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == gateway.Unauthorized.Type
+	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == door.Unauthorized.Type
 	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body})
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"crier/certs"
-	"crier/gateway"
+	"crier/door"
 	"crier/localca"
 	"crier/serve"
 )
@@ -172,7 +172,7 @@ func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, 
 			return fmt.Errorf("serve: %w", err)
 		}
 		defer opened.API.Close()
-		config.Gateway = opened
+		config.Own = opened
 	}
 	return serveUntil(ctx, config, id, out)
 }
@@ -201,7 +201,7 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 }
 
 // banner tells the user what is served and what to do next.
-func banner(url string, mounts []gateway.Mount, page bool) string {
+func banner(url string, mounts []door.Mount, page bool) string {
 	var b strings.Builder
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)

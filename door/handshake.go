@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"encoding/base64"
@@ -15,34 +15,34 @@ import (
 const handshakeTimeout = 10 * time.Second
 
 // accept turns a request into a connection, or refuses it.
-func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, m Mount) {
+func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	if no := checkHandshake(w, r, m); no != nil {
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
-	if !g.pages.AtHome(r, Secure(r)) {
-		g.tellOfPage(r)
-		g.refuse(w, r, ForeignOrigin)
+	if !d.pages.AtHome(r, Secure(r)) {
+		d.tellOfPage(r)
+		d.refuse(w, r, ForeignOrigin)
 		return
 	}
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
-		g.refuse(w, r, BadHandshake.Saying("a WebSocket needs HTTP/1.1"))
+		d.refuse(w, r, BadHandshake.Saying("a WebSocket needs HTTP/1.1"))
 		return
 	}
 	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	socket, no := g.config.Sockets.Connect(r, m, NewID())
+	socket, no := d.config.Sockets.Connect(r, m, NewID())
 	if no != nil {
 		if no.Status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
 		}
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
 	nc, early, err := switchProtocols(hijacker, r, socket.Protocol())
 	if err != nil {
-		g.config.Log.Debug("handshake", "remote", r.RemoteAddr, "error", err)
+		d.config.Log.Debug("handshake", "remote", r.RemoteAddr, "error", err)
 		socket.Abandon()
 		return
 	}

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 type methods map[string]http.HandlerFunc
 
 // manage answers a request to the management API, if it is allowed.
-func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {
+func (d *Door) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {
 	w.Header().Set("X-Amzn-Requestid", NewID())
 	handler, ok := m[r.Method]
 	if !ok {
@@ -28,31 +28,31 @@ func (g *Gateway) manage(w http.ResponseWriter, r *http.Request, m methods, q qu
 		}
 		sort.Strings(names)
 		w.Header().Set("Allow", strings.Join(names, ", "))
-		g.refuse(w, r, MethodNotAllowed)
+		d.refuse(w, r, MethodNotAllowed)
 		return
 	}
-	if no := g.authorize(r); no != nil {
+	if no := d.authorize(r); no != nil {
 		if no.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="crier"`)
 		}
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
 	no := q.check(r)
 	if no == nil && slices.Contains(q.names, "app") {
-		no = g.checkApp(r.URL.Query().Get("app"))
+		no = d.checkApp(r.URL.Query().Get("app"))
 	}
 	if no != nil {
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
 	handler(w, r)
 }
 
 // checkApp refuses the name of an unknown app. An empty name means all apps.
-func (g *Gateway) checkApp(name string) *Refusal {
+func (d *Door) checkApp(name string) *Refusal {
 	var names []string
-	for _, m := range g.config.Mounts {
+	for _, m := range d.config.Mounts {
 		names = append(names, m.Name)
 	}
 	if name == "" || slices.Contains(names, name) {
@@ -77,11 +77,11 @@ func segments(r *http.Request) []string {
 // connection returns the methods of one connection, as in API Gateway's
 // management API.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
-func (g *Gateway) connection(id string) methods {
+func (d *Door) connection(id string) methods {
 	checked := func(handler http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if !validID(id) {
-				g.refuse(w, r, InvalidID.Saying(InvalidID.Say+id))
+				d.refuse(w, r, InvalidID.Saying(InvalidID.Say+id))
 				return
 			}
 			handler(w, r)
@@ -89,27 +89,27 @@ func (g *Gateway) connection(id string) methods {
 	}
 	return methods{
 		"POST": checked(func(w http.ResponseWriter, r *http.Request) {
-			data, no := g.body(w, r)
+			data, no := d.body(w, r)
 			if no == nil {
-				no = g.config.Connections.Post(id, data)
+				no = d.config.Connections.Post(id, data)
 			}
 			if no != nil {
-				g.refuse(w, r, *no)
+				d.refuse(w, r, *no)
 				return
 			}
 			w.WriteHeader(http.StatusOK)
 		}),
 		"GET": checked(func(w http.ResponseWriter, r *http.Request) {
-			info, ok := g.config.Connections.Info(id)
+			info, ok := d.config.Connections.Info(id)
 			if !ok {
-				g.refuse(w, r, Gone)
+				d.refuse(w, r, Gone)
 				return
 			}
 			answer(w, describe(info))
 		}),
 		"DELETE": checked(func(w http.ResponseWriter, r *http.Request) {
-			if !g.config.Connections.Close(id) {
-				g.refuse(w, r, Gone)
+			if !d.config.Connections.Close(id) {
+				d.refuse(w, r, Gone)
 				return
 			}
 			w.WriteHeader(http.StatusNoContent)
@@ -118,8 +118,8 @@ func (g *Gateway) connection(id string) methods {
 }
 
 // body reads a message from a request.
-func (g *Gateway) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(g.config.MaxMessage)))
+func (d *Door) body(w http.ResponseWriter, r *http.Request) ([]byte, *Refusal) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(d.config.MaxMessage)))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -170,7 +170,7 @@ type listedConnection struct {
 	connectionInfo
 }
 
-func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
+func (d *Door) listConnections(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	var topic *string
 	if query.Has("topic") {
@@ -179,11 +179,11 @@ func (g *Gateway) listConnections(w http.ResponseWriter, r *http.Request) {
 	}
 	limit, no := limitOf(query)
 	if no != nil {
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
 	list := []listedConnection{}
-	for _, info := range g.config.Topics.Connections(query.Get("app"), topic) {
+	for _, info := range d.config.Topics.Connections(query.Get("app"), topic) {
 		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, describe(info)})
 	}
 	sort.Slice(list, func(i, k int) bool {
@@ -210,14 +210,14 @@ func limitOf(query url.Values) (int, *Refusal) {
 	return n, nil
 }
 
-func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
+func (d *Door) listTopics(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, no := limitOf(query)
 	if no != nil {
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
-	list := append([]Topic{}, g.config.Topics.Topics(query.Get("app"))...)
+	list := append([]Topic{}, d.config.Topics.Topics(query.Get("app"))...)
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
 		if query.Has("limit") && a.Members != b.Members {
@@ -233,12 +233,12 @@ func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
 
 // topic returns the methods of one topic, as on the admin side of the recorded
 // rooms service.
-func (g *Gateway) topic(name string) methods {
+func (d *Door) topic(name string) methods {
 	return methods{
 		"GET": func(w http.ResponseWriter, r *http.Request) {
 			members := []string{}
 			known := make(map[string]bool)
-			for _, info := range g.config.Topics.Connections(r.URL.Query().Get("app"), &name) {
+			for _, info := range d.config.Topics.Connections(r.URL.Query().Get("app"), &name) {
 				who := info.User
 				if who == "" {
 					who = info.ID
@@ -252,19 +252,19 @@ func (g *Gateway) topic(name string) methods {
 			answer(w, members)
 		},
 		"DELETE": func(w http.ResponseWriter, r *http.Request) {
-			answer(w, g.config.Topics.Remove(r.URL.Query().Get("app"), name))
+			answer(w, d.config.Topics.Remove(r.URL.Query().Get("app"), name))
 		},
 	}
 }
 
-func (g *Gateway) publish(w http.ResponseWriter, r *http.Request) {
+func (d *Door) publish(w http.ResponseWriter, r *http.Request) {
 	heard := 0
-	data, no := g.body(w, r)
+	data, no := d.body(w, r)
 	if no == nil {
-		heard, no = g.config.Topics.Publish(r, data)
+		heard, no = d.config.Topics.Publish(r, data)
 	}
 	if no != nil {
-		g.refuse(w, r, *no)
+		d.refuse(w, r, *no)
 		return
 	}
 	answer(w, struct {

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"flag"
@@ -33,7 +33,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		return
 	}
 	if string(old) != want {
-		t.Errorf("%s is out of date; run: go test ./gateway -run Limits -rewrite", limitsFile)
+		t.Errorf("%s is out of date; run: go test ./door -run Limits -rewrite", limitsFile)
 	}
 }
 

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"encoding/json"
@@ -109,10 +109,10 @@ func (r Refusal) Close() ws.Close {
 
 // refuse answers a request: with plain text for people, and in API Gateway's
 // form for its clients.
-func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
-	g.config.Log.Debug("refused", "why", no.Name, "path", r.URL.Path, "remote", r.RemoteAddr)
-	if g.config.Refused != nil {
-		g.config.Refused(no)
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
+	d.config.Log.Debug("refused", "why", no.Name, "path", r.URL.Path, "remote", r.RemoteAddr)
+	if d.config.Refused != nil {
+		d.config.Refused(no)
 	}
 	h := w.Header()
 	if no.Type != "" {

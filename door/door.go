@@ -1,4 +1,4 @@
-// Package gateway is the HTTP side of the server: it turns handshakes into
+// Package door is the HTTP side of the server: it turns handshakes into
 // connections and answers the management API.
 //
 // It decides who may connect (path, handshake, origin, key) and says why not.
@@ -20,7 +20,7 @@
 // It owns no connection once the handshake is done, knows no topic and carries
 // out nothing itself. It leaves that to the implementations of its interfaces
 // [Sockets], [Connections] and [Topics].
-package gateway
+package door
 
 import (
 	"log/slog"
@@ -138,8 +138,8 @@ type Config struct {
 	Refused      func(Refusal) // called for each refusal, to count it; may be nil
 }
 
-// A Gateway is an [http.Handler].
-type Gateway struct {
+// A Door is an [http.Handler].
+type Door struct {
 	config Config
 	mounts map[string]Mount
 	pages  trust.Pages
@@ -151,8 +151,8 @@ type Gateway struct {
 }
 
 // New returns a gateway.
-func New(config Config) *Gateway {
-	g := &Gateway{
+func New(config Config) *Door {
+	d := &Door{
 		config:  config,
 		mounts:  make(map[string]Mount),
 		pages:   trust.NewPages(slices.Concat(trust.Names(), config.Domains), config.AllowOrigins),
@@ -160,20 +160,20 @@ func New(config Config) *Gateway {
 		leaving: make(chan struct{}),
 	}
 	for _, m := range config.Mounts {
-		g.mounts[m.Path] = m
+		d.mounts[m.Path] = m
 	}
-	return g
+	return d
 }
 
 // ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if m, ok := g.mount(r.URL.Path); ok {
-		g.accept(w, r, m)
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m, ok := d.mount(r.URL.Path); ok {
+		d.accept(w, r, m)
 		return
 	}
 	path := segments(r)
-	if no := g.otherStage(r, path); no != nil {
-		g.refuse(w, r, *no)
+	if no := d.otherStage(r, path); no != nil {
+		d.refuse(w, r, *no)
 		return
 	}
 	if len(path) > 1 && path[1] == "@connections" {
@@ -181,22 +181,22 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
-		g.manage(w, r, methods{"GET": g.listConnections}, query{names: []string{"topic", "app", "limit"}})
+		d.manage(w, r, methods{"GET": d.listConnections}, query{names: []string{"topic", "app", "limit"}})
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
-		g.manage(w, r, g.connection(id), query{sdk: true})
+		d.manage(w, r, d.connection(id), query{sdk: true})
 	case len(path) == 1 && path[0] == "publish":
-		g.manage(w, r, methods{"POST": g.publish}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
+		d.manage(w, r, methods{"POST": d.publish}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
-		g.manage(w, r, methods{"GET": g.listTopics}, query{names: []string{"app", "limit"}})
+		d.manage(w, r, methods{"GET": d.listTopics}, query{names: []string{"app", "limit"}})
 	case len(path) == 2 && path[0] == "topics" && !utf8.ValidString(path[1]):
-		g.refuse(w, r, BadQuery.Saying("a topic's name is UTF-8"))
+		d.refuse(w, r, BadQuery.Saying("a topic's name is UTF-8"))
 	case len(path) == 2 && path[0] == "topics":
-		g.manage(w, r, g.topic(path[1]), query{names: []string{"app"}})
+		d.manage(w, r, d.topic(path[1]), query{names: []string{"app"}})
 	case len(path) == 1 && path[0] == "stats":
-		g.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, g.config.Stats()) }}, query{})
+		d.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, d.config.Stats()) }}, query{})
 	default:
-		g.refuse(w, r, NotFound.Saying(g.lost(r)))
+		d.refuse(w, r, NotFound.Saying(d.lost(r)))
 	}
 }
 
@@ -204,8 +204,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Paths of the stage begin with its name, or, as at a custom domain, without
 // it.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-mappings.html
-func (g *Gateway) otherStage(r *http.Request, path []string) *Refusal {
-	switch stage := g.config.Stage; {
+func (d *Door) otherStage(r *http.Request, path []string) *Refusal {
+	switch stage := d.config.Stage; {
 	case stage == "", path[0] == "@connections":
 		return nil
 	case path[0] != stage || len(path) < 2:
@@ -214,19 +214,19 @@ func (g *Gateway) otherStage(r *http.Request, path []string) *Refusal {
 	case r.Method == http.MethodGet && r.Header.Get("Upgrade") == "":
 		return &UpgradeRequired // as API Gateway does
 	}
-	g.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", g.config.Stage)
+	d.config.Log.Info("nothing is served there", "path", r.URL.Path, "stage", d.config.Stage)
 	return &WrongStage
 }
 
 // mount finds the app of a path. A slash at the end makes no difference. With a
 // stage there is only one app, which has the root, too.
-func (g *Gateway) mount(path string) (Mount, bool) {
-	if path == "/" && g.config.Stage != "" {
-		path += g.config.Stage
+func (d *Door) mount(path string) (Mount, bool) {
+	if path == "/" && d.config.Stage != "" {
+		path += d.config.Stage
 	}
-	m, ok := g.mounts[path]
+	m, ok := d.mounts[path]
 	if !ok && len(path) > 1 {
-		m, ok = g.mounts[strings.TrimSuffix(path, "/")]
+		m, ok = d.mounts[strings.TrimSuffix(path, "/")]
 	}
 	return m, ok
 }
@@ -243,14 +243,14 @@ func webSocketURL(r *http.Request, m Mount) string {
 
 // lost returns the answer to a request for an unknown path: a list of the known
 // ones.
-func (g *Gateway) lost(r *http.Request) string {
+func (d *Door) lost(r *http.Request) string {
 	var b strings.Builder
 	b.WriteString("nothing is served at " + r.URL.Path + "\n\nWebSockets:\n")
-	for _, m := range g.config.Mounts {
+	for _, m := range d.config.Mounts {
 		b.WriteString("  " + webSocketURL(r, m) + "\n")
 	}
 	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections  /stats")
-	for _, path := range g.config.Also {
+	for _, path := range d.config.Also {
 		b.WriteString("  " + path)
 	}
 	return b.String()

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package gateway
+package door
 
 // unread returns true: whether there is something to read is not known.
 func unread(uintptr) bool { return true }

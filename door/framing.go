@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"bytes"
@@ -120,7 +120,7 @@ func (h head) hasTwoLengths() bool {
 // Unclear refuses a request whose end is ambiguous, and then returns true. If
 // the beginning of the next request cannot be known, it makes this request the
 // last of its connection.
-func (g *Gateway) Unclear(w http.ResponseWriter, r *http.Request) bool {
+func (d *Door) Unclear(w http.ResponseWriter, r *http.Request) bool {
 	c := doorOf(r)
 	if c == nil || !c.framing.blind {
 		return false
@@ -129,7 +129,7 @@ func (g *Gateway) Unclear(w http.ResponseWriter, r *http.Request) bool {
 	judged := c.framing.judged
 	unclear := judged.hasTwoLengths() || judged == nil && len(r.TransferEncoding) > 0
 	if unclear {
-		g.refuse(w, r, TwoLengths)
+		d.refuse(w, r, TwoLengths)
 	}
 	return unclear
 }

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"crypto/sha256"
@@ -15,20 +15,20 @@ import (
 // authorize accepts requests that have the admin key, and requests that are
 // signed. If there is no admin key, it also accepts programs of this machine,
 // unless they must sign. It returns nil if it accepts the request.
-func (g *Gateway) authorize(r *http.Request) *Refusal {
+func (d *Door) authorize(r *http.Request) *Refusal {
 	if key, ok := bearer(r); ok {
-		return g.checkKey(r, key)
+		return d.checkKey(r, key)
 	}
-	if g.config.Credentials != (Credentials{}) {
-		no := g.config.Credentials.verify(r, time.Now(), g.config.MaxMessage)
-		if no == nil || g.config.Signed {
+	if d.config.Credentials != (Credentials{}) {
+		no := d.config.Credentials.verify(r, time.Now(), d.config.MaxMessage)
+		if no == nil || d.config.Signed {
 			return no
 		}
 	}
-	if g.config.AdminKey != "" {
+	if d.config.AdminKey != "" {
 		return &Unauthorized
 	}
-	if why := trust.FromElsewhere(g.unaliased(r)); why != "" {
+	if why := trust.FromElsewhere(d.unaliased(r)); why != "" {
 		return NoKey.because(why)
 	}
 	if why := trust.FromPage(r, Secure(r)); why != "" {
@@ -40,12 +40,12 @@ func (g *Gateway) authorize(r *http.Request) *Refusal {
 // unaliased changes a request that calls this server by an alias, so that it
 // calls it localhost. No page can be at an alias, because browsers do not trust
 // the certificate.
-func (g *Gateway) unaliased(r *http.Request) *http.Request {
+func (d *Door) unaliased(r *http.Request) *http.Request {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		name = r.Host
 	}
-	if !Secure(r) || !slices.Contains(g.config.Aliases, strings.ToLower(name)) {
+	if !Secure(r) || !slices.Contains(d.config.Aliases, strings.ToLower(name)) {
 		return r
 	}
 	local := *r
@@ -58,12 +58,12 @@ func bearer(r *http.Request) (key string, ok bool) {
 	return strings.TrimSpace(key), strings.EqualFold(scheme, "Bearer")
 }
 
-func (g *Gateway) checkKey(r *http.Request, key string) *Refusal {
+func (d *Door) checkKey(r *http.Request, key string) *Refusal {
 	switch {
-	case g.config.AdminKey == "":
+	case d.config.AdminKey == "":
 		return NoKey.because("it takes no key")
-	case !sameKey(key, g.config.AdminKey):
-		g.holdBack(r)
+	case !sameKey(key, d.config.AdminKey):
+		d.holdBack(r)
 		return &Unauthorized
 	}
 	return nil
@@ -85,10 +85,10 @@ const (
 
 // holdBack waits before a wrong key is answered. A request with the right key
 // never waits, so guessing cannot lock its owners out.
-func (g *Gateway) holdBack(r *http.Request) {
+func (d *Door) holdBack(r *http.Request) {
 	select {
-	case g.guesses <- struct{}{}:
-		defer func() { <-g.guesses }()
+	case d.guesses <- struct{}{}:
+		defer func() { <-d.guesses }()
 	default:
 		return
 	}
@@ -97,9 +97,9 @@ func (g *Gateway) holdBack(r *http.Request) {
 	select {
 	case <-over.C:
 	case <-r.Context().Done():
-	case <-g.leaving:
+	case <-d.leaving:
 	}
 }
 
 // Shutdown ends all waiting for the answers to wrong keys.
-func (g *Gateway) Shutdown() { g.leave.Do(func() { close(g.leaving) }) }
+func (d *Door) Shutdown() { d.leave.Do(func() { close(d.leaving) }) }

@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"net/http"
@@ -9,15 +9,15 @@ import (
 // because browsers do not tell their users why a connection failed.
 const tellEvery = time.Minute
 
-func (g *Gateway) tellOfPage(r *http.Request) {
+func (d *Door) tellOfPage(r *http.Request) {
 	now := time.Now().UnixNano()
-	last := g.told.Load()
-	if now-last < int64(tellEvery) || !g.told.CompareAndSwap(last, now) {
+	last := d.told.Load()
+	if now-last < int64(tellEvery) || !d.told.CompareAndSwap(last, now) {
 		return
 	}
 	hint := "--allow-origin lets it in"
 	if r.Header.Get("Origin") == "null" {
 		hint = "it was opened from a file: open it from a web server, such as python3 -m http.server"
 	}
-	g.config.Log.Warn("refused a page", "origin", r.Header.Get("Origin"), "host", r.Host, "hint", hint)
+	d.config.Log.Warn("refused a page", "origin", r.Header.Get("Origin"), "host", r.Host, "hint", hint)
 }

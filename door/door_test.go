@@ -1,4 +1,4 @@
-package gateway
+package door
 
 import (
 	"bufio"
@@ -89,7 +89,7 @@ func (h *home) Publish(r *http.Request, data []byte) (int, *Refusal) {
 	return 7, h.ask("publish", r.URL.RawQuery, string(data))
 }
 
-func newGateway(h *home) *Gateway {
+func newGateway(h *home) *Door {
 	return New(Config{
 		Mounts:      []Mount{{Path: "/", Name: "broadcast"}, {Path: "/chat", Name: "chat", Help: "a chat", Try: "?a=b"}},
 		Sockets:     h,
@@ -111,7 +111,7 @@ func do(t *testing.T, h *home, request string, headers ...string) (*http.Respons
 	return ask(t, newGateway(h), request, headers...)
 }
 
-func ask(t *testing.T, g *Gateway, request string, headers ...string) (*http.Response, string) {
+func ask(t *testing.T, g *Door, request string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	first, body, _ := strings.Cut(request, "\n")
 	method, target, _ := strings.Cut(first, " ")

@@ -1,0 +1,79 @@
+package hub
+
+// A private is a frame for one member alone. It is either a post, or the
+// member's own copy of what it published. A copy has the same number as the
+// entry in the log.
+type private struct {
+	seq   uint64
+	frame []byte // empty: the member wants no copy
+	place uint32 // a number from Member.places
+	post  bool   // it counts against Config.Posts
+	quiet bool   // it is not counted as a message
+	last  bool   // it is the member's last frame
+}
+
+// size is how much of the budget a private takes, in bytes.
+func (p *private) size() int { return len(p.frame) + privateOverhead }
+
+// privateOverhead is how much a private takes in addition to its frame, in
+// bytes.
+const privateOverhead = 48
+
+// An outbox holds what waits for one member alone. Most members have no such
+// frames most of the time.
+type outbox struct {
+	rest    []byte    // the unwritten end of a frame that was written in part
+	control []private // frames that may overtake messages; ordered by number, like own
+	own     []private
+	posts   int // bytes of posts in control and own
+	copies  int // bytes of copies in own
+}
+
+func (o *outbox) empty() bool { return len(o.rest)+len(o.control)+len(o.own) == 0 }
+
+// size is how much of the budget the frames in the outbox take. It may be a
+// little too high.
+func (o *outbox) size() int {
+	return o.posts + o.copies + (len(o.control)+len(o.own))*privateOverhead
+}
+
+// nothing is the outbox of all members whose outbox is empty. It is never
+// written to.
+var nothing outbox
+
+func (m *Member) placed(p private) private {
+	m.places++
+	p.place = m.places
+	return p
+}
+
+// boxed returns m's outbox for writing. It requires the shard to be locked.
+func (m *Member) boxed() *outbox {
+	if m.out == &nothing {
+		s := m.shard
+		if n := len(s.boxes); n > 0 {
+			m.out, s.boxes = s.boxes[n-1], s.boxes[:n-1]
+		} else {
+			m.out = new(outbox)
+		}
+	}
+	return m.out
+}
+
+// maxOwn is how many frames the lists of an outbox may have room for if it is
+// kept for the next member.
+const maxOwn = 64
+
+// unbox gives the outbox back if it is empty. It requires the shard to be
+// locked.
+func (m *Member) unbox() {
+	if m.out == &nothing || !m.out.empty() {
+		return
+	}
+	s := m.shard
+	if cap(m.out.own) <= maxOwn && cap(m.out.control) <= maxOwn && len(s.boxes) < maxBoxes {
+		m.out.rest = nil
+		s.boxes = append(s.boxes, m.out)
+	}
+	m.out = &nothing
+}
