@@ -72,10 +72,10 @@ type AuthorizerConfig struct {
 }
 
 const (
-	// DefaultTimeout is how long an integration may take. It is a little more
+	// defaultTimeout is how long an integration may take. It is a little more
 	// than API Gateway waits, so that with its limits the answer is API
 	// Gateway's.
-	DefaultTimeout = 30 * time.Second
+	defaultTimeout = 30 * time.Second
 	maxTimeout     = 15 * time.Minute // Lambda's own
 
 	defaultMemory      = 128
@@ -205,7 +205,7 @@ func (v value) integration(name, dir string) (c IntegrationConfig) {
 }
 
 func (v value) lambda(dir string) *LambdaConfig {
-	c := &LambdaConfig{Memory: defaultMemory, Timeout: DefaultTimeout, Concurrency: defaultConcurrency}
+	c := &LambdaConfig{Memory: defaultMemory, Timeout: defaultTimeout, Concurrency: defaultConcurrency}
 	within := func(path string) string {
 		if path == "" || filepath.IsAbs(path) {
 			return path
@@ -256,7 +256,7 @@ func (v value) handler() string {
 }
 
 func (v value) endpoint() *EndpointConfig {
-	c := &EndpointConfig{Timeout: DefaultTimeout, Concurrency: defaultRequests}
+	c := &EndpointConfig{Timeout: defaultTimeout, Concurrency: defaultRequests}
 	if v.isText() {
 		c.URL = v.url()
 		return c

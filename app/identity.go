@@ -25,23 +25,23 @@ type Identifier interface {
 // names that clients claim, for other apps none.
 func IdentifierOf(a App) Identifier {
 	if _, ok := a.(Rooms); ok {
-		return Claimed{}
+		return claimed{}
 	}
-	return Nameless{}
+	return nameless{}
 }
 
-// Nameless is the Identifier that gives no connection a name.
-type Nameless struct{}
+// nameless is the Identifier that gives no connection a name.
+type nameless struct{}
 
 // Identify implements Identifier.
-func (Nameless) Identify(url.Values, http.Header) (Identity, string) { return Identity{}, "" }
+func (nameless) Identify(url.Values, http.Header) (Identity, string) { return Identity{}, "" }
 
-// Claimed is the Identifier that believes the names that clients claim: ?user=
+// claimed is the Identifier that believes the names that clients claim: ?user=
 // or the header X-WhoAmI.
-type Claimed struct{}
+type claimed struct{}
 
 // Identify implements Identifier.
-func (Claimed) Identify(query url.Values, header http.Header) (id Identity, wrong string) {
+func (claimed) Identify(query url.Values, header http.Header) (id Identity, wrong string) {
 	user := query.Get("user")
 	if user == "" {
 		user = header.Get("X-WhoAmI")

@@ -31,7 +31,7 @@ func (d *Door) authorize(r *http.Request) *Refusal {
 	if why := trust.FromElsewhere(d.unaliased(r)); why != "" {
 		return NoKey.because(why)
 	}
-	if why := trust.FromPage(r, Secure(r)); why != "" {
+	if why := trust.FromPage(r, secure(r)); why != "" {
 		return ForeignPage.because(why)
 	}
 	return nil
@@ -45,7 +45,7 @@ func (d *Door) unaliased(r *http.Request) *http.Request {
 	if err != nil {
 		name = r.Host
 	}
-	if !Secure(r) || !slices.Contains(d.config.Aliases, strings.ToLower(name)) {
+	if !secure(r) || !slices.Contains(d.config.Aliases, strings.ToLower(name)) {
 		return r
 	}
 	local := *r

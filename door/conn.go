@@ -179,7 +179,7 @@ func (c *firstByte) Read(p []byte) (int, error) {
 type doorKey struct{}
 
 // ConnContext is for [http.Server]. It attaches the connection to its requests,
-// for [Secure] and [Spell].
+// for secure and [Spell].
 func ConnContext(ctx context.Context, nc net.Conn) context.Context {
 	return context.WithValue(ctx, doorKey{}, nc)
 }
@@ -191,8 +191,8 @@ func doorOf(r *http.Request) *doorConn {
 	return c
 }
 
-// Secure reports whether a request came over TLS.
-func Secure(r *http.Request) bool {
+// secure reports whether a request came over TLS.
+func secure(r *http.Request) bool {
 	c := doorOf(r)
 	return c != nil && c.secure
 }

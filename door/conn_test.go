@@ -43,7 +43,7 @@ func newDoor(t *testing.T, only bool, handler http.HandlerFunc) (address string,
 func TestTLSAndPlain(t *testing.T) {
 	address, trust := newDoor(t, false, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%v %s", Secure(r), body)
+		fmt.Fprintf(w, "%v %s", secure(r), body)
 	})
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
 	defer client.CloseIdleConnections()
@@ -81,7 +81,7 @@ func TestNotHTTP(t *testing.T) {
 
 // TestOnlyTLS: who does not speak TLS where there is nothing else is told, once.
 func TestOnlyTLS(t *testing.T) {
-	address, trust := newDoor(t, true, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, Secure(r)) })
+	address, trust := newDoor(t, true, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, secure(r)) })
 	for _, request := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 10_000), "G", "\r\n\r\n",

@@ -235,7 +235,7 @@ func (d *Door) mount(path string) (Mount, bool) {
 // sent to.
 func webSocketURL(r *http.Request, m Mount) string {
 	scheme := "ws"
-	if Secure(r) || r.Header.Get("X-Forwarded-Proto") == "https" {
+	if secure(r) || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "wss"
 	}
 	return scheme + "://" + r.Host + m.Path + m.Try

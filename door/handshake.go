@@ -20,7 +20,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		d.refuse(w, r, *no)
 		return
 	}
-	if !d.pages.AtHome(r, Secure(r)) {
+	if !d.pages.AtHome(r, secure(r)) {
 		d.tellOfPage(r)
 		d.refuse(w, r, ForeignOrigin)
 		return

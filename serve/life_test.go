@@ -42,7 +42,7 @@ func (herald) Handle(dst []app.Effect, ev app.Event) []app.Effect {
 func openHerald(t *testing.T, change func(*Config)) *Server {
 	t.Helper()
 	return open(t, func(c *Config) {
-		mount := mount{Mount: door.Mount{Path: "/herald", Name: "herald"}, app: herald{}, identifier: app.Claimed{}, fixed: true}
+		mount := mount{Mount: door.Mount{Path: "/herald", Name: "herald"}, app: herald{}, identifier: app.IdentifierOf(app.Rooms{}), fixed: true}
 		c.apps = append(slices.Clone(builtins), mount)
 		if change != nil {
 			change(c)

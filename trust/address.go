@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Loopback reports whether a host name or address always means this machine,
+// isLoopback reports whether a host name or address always means this machine,
 // wherever it is resolved.
-func Loopback(host string) bool {
+func isLoopback(host string) bool {
 	host = plain(host)
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

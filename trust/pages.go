@@ -63,12 +63,12 @@ func (p Pages) AtHome(r *http.Request, secure bool) bool {
 	}
 	page, asked := plain(origin.Hostname()), plain(hostname(r.Host))
 	switch {
-	case Loopback(page) || slices.Contains(p.names, page):
+	case isLoopback(page) || slices.Contains(p.names, page):
 		return true
 	case isAddress(page):
 		return sameAddress(page, asked)
 	}
-	return page == asked && (secure || Proxied(r.Header) != "" || cameToPublic(r))
+	return page == asked && (secure || proxyHeader(r.Header) != "" || cameToPublic(r))
 }
 
 func isAddress(host string) bool {

@@ -36,14 +36,14 @@ import (
 func FromElsewhere(r *http.Request) string {
 	peer, _, err := net.SplitHostPort(r.RemoteAddr)
 	switch {
-	case err != nil || !Loopback(peer):
+	case err != nil || !isLoopback(peer):
 		return "it does not come from this machine"
-	case !Loopback(hostname(r.Host)):
+	case !isLoopback(hostname(r.Host)):
 		return "it is for the host " + quoted(r.Host) + ", not for localhost"
 	case !r.ProtoAtLeast(1, 1): // as nginx did by default before version 1.29.7
 		return "it is an HTTP/1.0 request, as some proxies send them"
 	}
-	if name := Proxied(r.Header); name != "" {
+	if name := proxyHeader(r.Header); name != "" {
 		return "it came through a proxy: it has the header " + name
 	}
 	return ""
@@ -59,7 +59,7 @@ func FromPage(r *http.Request, secure bool) string {
 		own = "https://" + r.Host
 	}
 	for _, origin := range r.Header["Origin"] {
-		if !strings.EqualFold(origin, own) || !Loopback(hostname(r.Host)) {
+		if !strings.EqualFold(origin, own) || !isLoopback(hostname(r.Host)) {
 			return "it comes from a page of " + quoted(origin)
 		}
 	}
@@ -73,10 +73,10 @@ func FromPage(r *http.Request, secure bool) string {
 	return ""
 }
 
-// Proxied returns the name of a header that proxies add to requests to name the
+// proxyHeader returns the name of a header that proxies add to requests to name the
 // client, or "" if there is none. The value of the header does not matter,
 // because the proxy's clients choose it.
-func Proxied(h http.Header) (name string) {
+func proxyHeader(h http.Header) (name string) {
 	for header := range h {
 		if addedByProxies(header) && (name == "" || header < name) {
 			name = header

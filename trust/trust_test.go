@@ -101,14 +101,14 @@ func TestProxied(t *testing.T) {
 	} {
 		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_")} {
 			for _, lines := range [][]string{{spelling + ":"}, {spelling + ": 127.0.0.1"}, {spelling + ":", spelling + ": 203.0.113.7"}, {"X-Other: 1", spelling + ": \t"}} {
-				if Proxied(received(t, lines...).Header) == "" || FromElsewhere(received(t, lines...)) == "" {
+				if proxyHeader(received(t, lines...).Header) == "" || FromElsewhere(received(t, lines...)) == "" {
 					t.Errorf("%q is taken for a program's own request", lines)
 				}
 			}
 		}
 	}
 	h := http.Header{"X-Forwarded-For": nil, "Via": {"x"}, "Accept": {"*/*"}}
-	if name := Proxied(h); name != "Via" {
+	if name := proxyHeader(h); name != "Via" {
 		t.Errorf("it names %q, want the first in the alphabet", name)
 	}
 }

@@ -69,7 +69,7 @@ routes:
   bootstrap: bootstrap
   talker: talker
 integrations:
-  node: {lambda: {handler: index.handler, timeout: 700ms}}
+  node: {lambda: {handler: index.handler, timeout: 2s}}
   broken: {lambda: broken.handler}
   bootstrap: {lambda: {bootstrap: bootstrap}}
   talker: {lambda: {bootstrap: talker}}
@@ -78,7 +78,7 @@ integrations:
 	good := g.dial("")
 	for _, test := range []struct{ message, frame, cause string }{
 		{"throw", failed, "TypeError: thrown on purpose"},
-		{"hang", failed, "Sandbox.Timedout: Task timed out after 0.70 seconds"},
+		{"hang", failed, "Sandbox.Timedout: Task timed out after 2.00 seconds"},
 		{"loop", failed, "Sandbox.Timedout"},
 		{"exit", failed, "Runtime.ExitError: the process ended with exit status 7"},
 		{"die", failed, "signal: killed"},
