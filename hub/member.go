@@ -63,12 +63,10 @@ type Member struct {
 	shard *Shard // set by Join
 
 	// Guarded by shard.mu.
-	conn   Conn              // nil before Join and after Leave
-	first  cursor            // of the first subscription only, because most members have just one
-	more   []*cursor         // of the other subscriptions
-	byName map[Topic]*cursor // the cursors without an end; nil while they are few
-	news   []*cursor         // cursors with something to read
-	out    *outbox           // never nil after Join; use boxed() to write to it
+	conn  Conn      // nil before Join and after Leave
+	first cursor    // of the first subscription only, because most members have just one
+	news  []*cursor // cursors with something to read
+	out   *outbox   // never nil after Join; use boxed() to write to it
 
 	got    uint64 // the number of the last message it was given; it was given all before, too
 	missed int32  // messages that it missed and has not been told of
@@ -80,6 +78,9 @@ type Member struct {
 	behind   bool // a log does not hold what it needs, or the member was expelled
 	stuck    bool // its socket did not take all of the last batch
 	expelled bool // counted in Hub.expelled
+
+	more   []*cursor         // of the other subscriptions
+	byName map[Topic]*cursor // the cursors without an end; nil while they are few
 }
 
 // Join makes m a member in shard s. It is in no topic yet. m must not have

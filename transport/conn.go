@@ -14,27 +14,28 @@ import (
 //
 // Times are those of Transport.now.
 type Conn struct {
-	Member hub.Member
-
-	// The fields that every delivery needs are together in one cache line.
+	// The fields that every delivery needs are together in one cache line, and
+	// those of the Member in the next two.
 	mu     sync.Mutex
-	driver driver       // nil before it has a socket
-	full   atomic.Bool  // the socket takes no more for now
-	pinged atomic.Bool  // the client was pinged, and nothing has come from it since
-	heard  atomic.Int64 // when something last came from it
-	active atomic.Int64 // when a message was last received or written
+	driver driver               // nil before it has a socket
+	rare   atomic.Pointer[rare] // nil until it is needed
+	full   atomic.Bool          // the socket takes no more for now
+	pinged atomic.Bool          // the client was pinged, and nothing has come from it since
+	heard  atomic.Int64         // when something last came from it
+	active atomic.Int64         // when a message was last received or written
+
+	transport *Transport // set by Open
+
+	Member hub.Member
 
 	// Owned by the goroutine that reads.
 	decoder  ws.Decoder
 	controls uint32 // frames without content, in the second below
 	second   uint32
 
-	rare atomic.Pointer[rare] // nil until it is needed
-
 	// Set by Open.
-	transport *Transport
-	receiver  Receiver
-	place     int32 // of its worker
+	receiver Receiver
+	place    int32 // of its worker
 
 	killed bool // before it had a socket; guarded by mu
 
