@@ -53,15 +53,14 @@ type calls struct {
 	ctx    context.Context // of the events
 	cancel context.CancelFunc
 
-	running sync.WaitGroup // handshakes, messages and announcers
-	dropped atomic.Int64   // endings that were not announced because time was over
+	running sync.WaitGroup // handshakes and messages
+	endings queue[ending]  // to be reported to the handlers
+	dropped atomic.Int64   // endings that were not reported because time was over
 
 	mu         sync.Mutex
-	ended      bool     // no handshake may begin any more
-	handshakes int      // being handled. Invariant: <= maxHandshakes
-	messages   int      // being handled. Invariant: <= maxCalls
-	endings    []ending // to be announced, the oldest first. Invariant: empty, or announcers > 0
-	announcers int      // goroutines. Invariant: <= maxEndings
+	ended      bool // no handshake may begin any more
+	handshakes int  // being handled. Invariant: <= maxHandshakes
+	messages   int  // being handled. Invariant: <= maxCalls
 }
 
 // An ending is the end of a connection that the handlers have accepted. It
@@ -77,6 +76,7 @@ func newCalls(h *home, g *OwnAPI) *calls {
 		c.life = awsLifetime
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.endings.do, c.endings.max = c.report, maxEndings
 	return c
 }
 
@@ -133,46 +133,15 @@ func tooMany(id string) []byte {
 // connection is dismissed when they have handled it, so there are never more
 // endings than admitted connections. After end, only a handshake may call
 // announce.
-func (c *calls) announce(e ending) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.endings = append(c.endings, e)
-	if c.announcers < maxEndings {
-		c.announcers++
-		c.running.Add(1)
-		go c.announceAll() // end waits for it
-	}
-}
+func (c *calls) announce(e ending) { c.endings.add(e) }
 
-// announceAll announces endings until there are none.
-func (c *calls) announceAll() {
-	defer c.running.Done()
-	for {
-		e, ok := c.nextEnding()
-		if !ok {
-			return
-		}
-		if c.ctx.Err() == nil {
-			c.api.Disconnect(c.ctx, e.about, e.how.Code, e.how.Reason)
-		} else {
-			c.dropped.Add(1)
-		}
-		c.home.sessions.dismiss()
+func (c *calls) report(e ending) {
+	if c.ctx.Err() == nil {
+		c.api.Disconnect(c.ctx, e.about, e.how.Code, e.how.Reason)
+	} else {
+		c.dropped.Add(1)
 	}
-}
-
-// nextEnding returns false if there is no ending; the announcer must then end.
-func (c *calls) nextEnding() (e ending, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.endings) == 0 {
-		c.endings = nil // frees the memory that many endings took
-		c.announcers--
-		return ending{}, false
-	}
-	e, c.endings[0] = c.endings[0], ending{}
-	c.endings = c.endings[1:]
-	return e, true
+	c.home.sessions.dismiss()
 }
 
 // end waits until all events are handled. After callsGrace the remaining ones
@@ -182,7 +151,8 @@ func (c *calls) end() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
-	c.running.Wait()
+	c.running.Wait() // handshakes may still announce an ending
+	c.endings.wait()
 	c.cancel()
 	if n := c.dropped.Load(); n > 0 {
 		c.home.config.Log.Warn("there was no time to hand over all $disconnect events", "dropped", n)

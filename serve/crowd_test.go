@@ -34,6 +34,13 @@ func (c *calls) peek(look func()) {
 	look()
 }
 
+// peek runs a function that looks at a queue.
+func (q *queue[T]) peek(look func(waiting []T, workers int)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	look(q.waiting, q.workers)
+}
+
 // knock sends a handshake and does not wait for the answer.
 func knock(t *testing.T, s *Server, query string) net.Conn {
 	t.Helper()
@@ -176,7 +183,7 @@ func crowd(t *testing.T, s *Server, clients int) {
 		nc.Close()
 	}
 	await(t, "not all ends are noticed", func() (gone bool) {
-		s.home.calls.peek(func() { gone = len(s.home.calls.endings)+s.home.calls.announcers == clients })
+		s.home.calls.endings.peek(func(waiting []ending, workers int) { gone = len(waiting)+workers == clients })
 		return gone && len(topics{s.home}.Connections("", nil)) == 0
 	})
 }
@@ -213,9 +220,9 @@ func TestMassDisconnect(t *testing.T) {
 		defer s.home.sessions.mu.Unlock()
 		return s.home.sessions.admitted == 0
 	})
-	s.home.calls.peek(func() {
-		if s.home.calls.announcers != 0 || s.home.calls.endings != nil {
-			t.Errorf("left are %d announcers and %d endings", s.home.calls.announcers, len(s.home.calls.endings))
+	s.home.calls.endings.peek(func(waiting []ending, workers int) {
+		if workers != 0 || waiting != nil {
+			t.Errorf("left are %d announcers and %d endings", workers, len(waiting))
 		}
 	})
 	d.mu.Lock()
@@ -264,9 +271,11 @@ func TestEndWithoutTime(t *testing.T) {
 	if !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %s:\n%s", want, log.String())
 	}
-	if s.home.sessions.admitted != 0 || s.home.calls.announcers != 0 || s.home.calls.endings != nil {
-		t.Errorf("left are %d connections, %d announcers and %d endings",
-			s.home.sessions.admitted, s.home.calls.announcers, len(s.home.calls.endings))
-	}
+	s.home.calls.endings.peek(func(waiting []ending, workers int) {
+		if s.home.sessions.admitted != 0 || workers != 0 || waiting != nil {
+			t.Errorf("left are %d connections, %d announcers and %d endings",
+				s.home.sessions.admitted, workers, len(waiting))
+		}
+	})
 	checkHub(t, s)
 }

@@ -183,8 +183,8 @@ func TestFarewellsEnd(t *testing.T) {
 	if took := time.Since(start); took < farewellGrace || took > farewellGrace+10*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if s.home.farewells.dropped != 2 || s.home.sessions.admitted != 0 {
-		t.Errorf("%d were dropped, %d sessions are left", s.home.farewells.dropped, s.home.sessions.admitted)
+	if dropped := s.home.farewells.dropped.Load(); dropped != 2 || s.home.sessions.admitted != 0 {
+		t.Errorf("%d were dropped, %d sessions are left", dropped, s.home.sessions.admitted)
 	}
 	checkHub(t, s)
 }

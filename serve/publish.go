@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -110,61 +111,31 @@ func frameOf(data []byte) []byte {
 // wait. The client's place stays taken until then, so there are never more
 // clients in farewells than places.
 type farewells struct {
-	home   *home // set once
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu      sync.Mutex
-	waiting [][]hub.Publication // one element for each client, the oldest first. Invariant: empty, or running
-	running bool
-	idle    *sync.Cond // signals that run has ended
-	dropped int
+	home    *home // set once
+	ctx     context.Context
+	cancel  context.CancelFunc
+	clients queue[[]hub.Publication] // what is published for each
+	dropped atomic.Int64
 }
 
 func newFarewells(h *home) *farewells {
 	f := &farewells{home: h}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.idle = sync.NewCond(&f.mu)
+	f.clients.do, f.clients.max = f.publish, 1 // in order
 	return f
 }
 
 // add publishes a client's farewells as soon as there is room, and then
 // dismisses the client.
-func (f *farewells) add(list []hub.Publication) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting = append(f.waiting, list)
-	if !f.running {
-		f.running = true
-		go f.run() // end waits for run
-	}
-}
+func (f *farewells) add(list []hub.Publication) { f.clients.add(list) }
 
-// run publishes farewells until none wait.
-func (f *farewells) run() {
-	for {
-		f.mu.Lock()
-		if len(f.waiting) == 0 {
-			f.waiting, f.running = nil, false
-			f.idle.Broadcast()
-			f.mu.Unlock()
-			return
+func (f *farewells) publish(list []hub.Publication) {
+	for _, p := range list {
+		if f.home.publish(p, f.ctx) != nil {
+			f.dropped.Add(1)
 		}
-		list := f.waiting[0]
-		f.waiting[0] = nil
-		f.waiting = f.waiting[1:]
-		f.mu.Unlock()
-		dropped := 0
-		for _, p := range list {
-			if f.home.publish(p, f.ctx) != nil {
-				dropped++
-			}
-		}
-		f.mu.Lock()
-		f.dropped += dropped
-		f.mu.Unlock()
-		f.home.sessions.dismiss()
 	}
+	f.home.sessions.dismiss()
 }
 
 // farewellGrace is how much time is left for farewells when the last client has
@@ -175,13 +146,9 @@ const farewellGrace = time.Second
 // rest.
 func (f *farewells) end() {
 	defer time.AfterFunc(farewellGrace, f.cancel).Stop()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for f.running {
-		f.idle.Wait()
-	}
+	f.clients.wait()
 	f.cancel()
-	if f.dropped > 0 {
-		f.home.config.Log.Warn("there was no room to say that all clients have left", "dropped", f.dropped)
+	if n := f.dropped.Load(); n > 0 {
+		f.home.config.Log.Warn("there was no room to say that all clients have left", "dropped", n)
 	}
 }
