@@ -37,6 +37,7 @@ const (
 	notice                   // says how many messages were missed
 	controlFrame             // of outbox.control
 	ownFrame                 // of outbox.own
+	seriesPart               // of a series in outbox.own
 	run                      // frames of a log
 )
 
@@ -48,10 +49,10 @@ type piece struct {
 	message bool   // of ownFrame: it is a message
 	copy    bool   // of ownFrame: it is a copy of what the member published
 	bytes   uint32 // its length
-	place   uint32 // of controlFrame and ownFrame
-	missed  uint32 // of a notice: the number of missed messages that it reports
+	place   uint32 // of controlFrame, ownFrame and seriesPart
+	count   uint32 // of a notice: the missed messages that it reports; of seriesPart: its messages
 
-	seq      uint64  // of ownFrame and run: the number of the last message
+	seq      uint64  // of ownFrame, run and the last seriesPart: the number of the last message
 	cursor   *cursor // of a run
 	chunk    *chunk  // of a run: the chunk that holds it
 	from, to uint32  // of a run: chunk.index[from:to] are its entries
@@ -94,7 +95,7 @@ func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 		switch {
 		case m.stage == leaving:
 			m.dropButLast()
-		case m.shard.hub.config.Skipped == nil:
+		case !m.skips():
 			return Batch{}, ErrBehind
 		default:
 			m.skip()
@@ -108,7 +109,7 @@ func (m *Member) Pending(mem *Memory, max int) (Batch, error) {
 		return b.batch(), nil
 	}
 	if m.missed > 0 {
-		b.add(m.shard.hub.config.Skipped(int(m.missed)), &piece{kind: notice, missed: uint32(m.missed)})
+		b.add(m.shard.hub.config.Skipped(int(m.missed)), &piece{kind: notice, count: uint32(m.missed)})
 	}
 	left := m.out.control
 	if m.stuck {
@@ -230,7 +231,7 @@ func (m *Member) give(p *piece) (messages int) {
 	m.got = max(m.got, p.seq)
 	switch p.kind {
 	case notice:
-		m.missed = max(m.missed-int32(p.missed), 0)
+		m.missed = max(m.missed-int32(p.count), 0)
 	case controlFrame:
 		m.out.control = m.taken(m.out.control, p.place)
 	case ownFrame:
@@ -245,6 +246,9 @@ func (m *Member) give(p *piece) (messages int) {
 		if p.message {
 			messages = 1
 		}
+	case seriesPart:
+		m.takePart(p.place)
+		messages = int(p.count)
 	case run:
 		messages = int(p.to - p.from)
 		if c, to := p.cursor, p.chunk.first+uint64(p.to); c.next < to {
@@ -347,7 +351,7 @@ func (m *Member) isBehind() bool {
 func (m *Member) Behind() bool {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	return m.stage == present && m.shard.hub.config.Skipped == nil && m.isBehind()
+	return m.stage == present && !m.skips() && m.isBehind()
 }
 
 // skip drops what m has not read of its topics, including its copies among
@@ -364,7 +368,7 @@ func (m *Member) skip() {
 	if own := m.out.own; len(own) > 0 {
 		kept := make([]private, 0, len(own))
 		for i := range own {
-			if p := own[i]; p.post || p.last || p.seq > cut {
+			if p := own[i]; p.post || p.last || p.series != nil || p.seq > cut {
 				kept = append(kept, p)
 			} else {
 				m.discard(own[i : i+1])
@@ -407,7 +411,7 @@ func (m *Member) expel() {
 	switch {
 	case m.stage == leaving:
 		m.dropButLast()
-	case h.config.Skipped != nil:
+	case m.skips():
 		m.skip()
 	}
 }
@@ -434,17 +438,20 @@ func (m *Member) Unread() int {
 		n += int(c.visible() - c.next)
 	}
 	for i := range m.out.own {
-		if p := &m.out.own[i]; p.post {
+		switch p := &m.out.own[i]; {
+		case p.series != nil:
+			n += p.series.messages
+		case p.post:
 			n++
 		}
 	}
 	return n
 }
 
-// Waiting returns how many bytes wait for m alone: posts, and its copies of
-// what it published.
+// Waiting returns how many bytes wait for m alone: posts, series, and its copies
+// of what it published.
 func (m *Member) Waiting() int {
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	return m.out.posts + m.out.copies
+	return m.out.posts + m.out.copies + m.out.series
 }

@@ -73,7 +73,7 @@ func BenchmarkManyTopics(b *testing.B) {
 			s := newShard(h)
 			list := make([]Topic, topics)
 			for i := range list {
-				list[i] = Topic{"app", fmt.Sprint("topic ", i)}
+				list[i] = Topic{App: "app", Name: fmt.Sprint("topic ", i)}
 				sinks(s, 10, list[i])
 			}
 			b.ReportAllocs()
@@ -94,13 +94,13 @@ func BenchmarkSubscribe(b *testing.B) {
 			s := newShard(h)
 			m := sinks(s, 1)[0]
 			for i := range topics - 1 {
-				m.Subscribe(Topic{"app", fmt.Sprint(i)})
+				m.Subscribe(Topic{App: "app", Name: fmt.Sprint(i)})
 			}
-			sinks(s, 10, Topic{"app", "busy"})
+			sinks(s, 10, Topic{App: "app", Name: "busy"})
 			b.ReportAllocs()
 			for b.Loop() {
-				m.Subscribe(Topic{"app", "busy"})
-				m.Unsubscribe(Topic{"app", "busy"})
+				m.Subscribe(Topic{App: "app", Name: "busy"})
+				m.Unsubscribe(Topic{App: "app", Name: "busy"})
 				settle(s)
 			}
 		})

@@ -89,7 +89,7 @@ func TestWhoeverAsksForMorePays(t *testing.T) {
 	for i := range 4 {
 		r := join(s, fmt.Sprint("hog ", i))
 		for k := range 100 {
-			r.Subscribe(Topic{"app", fmt.Sprint(i, " ", k)})
+			r.Subscribe(Topic{App: "app", Name: fmt.Sprint(i, " ", k)})
 		}
 		hogs = append(hogs, r)
 	}

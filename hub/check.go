@@ -24,7 +24,7 @@ func (h *Hub) Check() error {
 }
 
 func (h *Hub) checkMemory(topics []*topic) error {
-	bytes, spent := 0, 0
+	bytes, spent, listed := 0, 0, 0
 	for _, t := range topics {
 		if err := t.check(); err != nil {
 			return fmt.Errorf("topic %v: %w", t.name, err)
@@ -33,6 +33,14 @@ func (h *Hub) checkMemory(topics []*topic) error {
 		if t.spent {
 			spent++
 		}
+		if t.history != nil {
+			if err := t.history.check(); err != nil {
+				return fmt.Errorf("topic %v: %w", t.name, err)
+			}
+		}
+		if len(t.groups) > 0 && !t.name.Aside {
+			listed++
+		}
 	}
 	for t := h.spentFirst; t != nil; t = t.spentNext {
 		spent--
@@ -40,6 +48,8 @@ func (h *Hub) checkMemory(topics []*topic) error {
 	switch {
 	case bytes != h.logBytes:
 		return fmt.Errorf("the logs have %d bytes, and %d are counted", bytes, h.logBytes)
+	case listed != h.listed:
+		return fmt.Errorf("%d topics have members, and %d are counted", listed, h.listed)
 	case spent != 0:
 		return fmt.Errorf("the list of spent topics is off by %d", spent)
 	}
@@ -60,9 +70,9 @@ func (t *topic) check() error {
 		return fmt.Errorf("the log has %d bytes, and %d are counted", size, t.log.size)
 	case size > 0 && next != t.log.head:
 		return fmt.Errorf("the log ends with entry %d, and its head is %d", next, t.log.head)
-	case len(t.groups) == 0:
+	case len(t.groups) == 0 && t.history == nil:
 		return fmt.Errorf("there are no members")
-	case t.spent != (size > 0 && t.tail() == t.log.head):
+	case t.spent != (size > 0 && t.needed() == t.log.head):
 		return fmt.Errorf("spent is %v with tail %d and head %d", t.spent, t.tail(), t.log.head)
 	}
 	for _, g := range t.groups {
@@ -103,10 +113,12 @@ func (s *Shard) check(t *topic) error {
 
 // wrong reports whether the counts of an outbox are not those of its frames.
 func (o *outbox) wrong() bool {
-	posts, copies := 0, 0
+	posts, copies, series := 0, 0, 0
 	for _, list := range [][]private{o.control, o.own} {
 		for i := range list {
 			switch p := &list[i]; {
+			case p.series != nil:
+				series += p.size()
 			case p.post:
 				posts += len(p.frame)
 			case !p.last:
@@ -114,5 +126,24 @@ func (o *outbox) wrong() bool {
 			}
 		}
 	}
-	return posts != o.posts || copies != o.copies
+	return posts != o.posts || copies != o.copies || series != o.series
+}
+
+// check checks the counts of a history against the log.
+func (hist *history) check() error {
+	messages, bytes, v := 0, 0, hist.topic.log.view()
+	for ord := v.tail(); ord < v.head; ord++ {
+		c, i := v.find(ord)
+		if c.index[i].kept && hist.messages > 0 && ord >= hist.first {
+			messages++
+			bytes += int(c.index[i].end) - c.start(i)
+		}
+	}
+	switch {
+	case messages != hist.messages || bytes != hist.bytes:
+		return fmt.Errorf("the history has %d messages of %d bytes, and %d of %d are counted", messages, bytes, hist.messages, hist.bytes)
+	case hist.listed != (messages > 0) || hist.listed && hist.class != classOf(hist.topic.log.size):
+		return fmt.Errorf("the history of %d messages is listed: %v, in class %d", messages, hist.listed, hist.class)
+	}
+	return nil
 }

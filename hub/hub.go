@@ -7,7 +7,12 @@ import (
 )
 
 // A Topic names an audience. App separates the topics of different apps.
-type Topic struct{ App, Name string }
+type Topic struct {
+	App, Name string
+	// Aside is for a second topic beside the one of that name. It is neither
+	// listed nor counted.
+	Aside bool
+}
 
 // Config sets how much a hub keeps, in bytes, and what happens to readers that
 // are too slow. Negative values are not checked; each field says what they do.
@@ -71,6 +76,7 @@ type Hub struct {
 	seq    uint64 // the number of the last publish or post
 	mark   uint64 // the number of the last publish that was tried
 	topics map[Topic]*topic
+	listed int // topics that have members and are not aside
 	shards []*Shard
 	due    []*Shard // woken as soon as mu is unlocked
 
@@ -82,10 +88,13 @@ type Hub struct {
 	weighed  int // value of dropped when members were last compared by what they hold
 	expelled int // members that must give up what they hold, but have not yet
 
-	// Topics whose logs no member needs any more, in the order in which they
+	// Topics whose logs nobody needs any more, in the order in which they
 	// became so. Each keeps its last chunk for its next frame, unless another
 	// log needs the memory.
 	spentFirst, spentLast *topic
+
+	histories [historyClasses]*history // lists of those that hold memory, by the size of their log
+	retained  int                      // bytes that Hold took
 }
 
 // New returns a hub without shards. [Hub.NewShard] adds one.
@@ -119,6 +128,15 @@ type Publication struct {
 	Echo Echo
 	// Copy is what From gets instead of Frame if Echo is EchoCopy.
 	Copy []byte
+	// Keep says that topics with a history keep the message there. See
+	// [Hub.Retain].
+	Keep bool
+	// NumberAt and CopyNumberAt are where in Frame and in Copy the message's
+	// number is to be written, in the form of [AppendNumber]. There must be
+	// NumberDigits bytes at these places. Zero means that it is not written.
+	NumberAt, CopyNumberAt int
+	// Number is where Publish stores the message's number. It may be nil.
+	Number *uint64
 }
 
 // An Echo says what the sender of a message receives of it.
@@ -140,13 +158,15 @@ const (
 //	   │  ├─ Hub.append      as below; returns the number of the message
 //	   │  └─ starve          if refused: be woken when there is memory
 //	   └─ Hub.append         the hub is locked
-//	      ├─ audience        the topics that have members, each once
+//	      ├─ audience        the topics that exist, each once
 //	      ├─ makeRoomIn      a chunk with room in each log, or an error
 //	      ├─ refuse          if ErrBusy: be woken when there is room
-//	      ├─ log.append      copies the frame into the chunk
+//	      ├─ write           copies the frame into the chunk
+//	      │  └─ keep         if it is for the topic's history
 //	      └─ announce        notes the shards that have something to read
 
-// Publish appends a frame to the log of each topic that has members.
+// Publish appends a frame to the log of each topic that has members or a
+// history.
 //
 // It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After
 // ErrBusy the shard of p.From is woken when it is worth trying again.
@@ -209,13 +229,33 @@ func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64,
 	}
 	h.seq++
 	for _, t := range audience {
-		t.log.append(h.seq, p.Frame)
+		h.write(t, p)
 		h.announce(t)
+	}
+	if p.Number != nil {
+		*p.Number = h.seq
 	}
 	return h.seq, nil
 }
 
-// audience appends to dst each topic that has members, without duplicates. It
+// write appends p's frame to t's log, with the number of the last publish. It
+// requires room for it, and h.mu.
+func (h *Hub) write(t *topic, p *Publication) {
+	keep := p.Keep && t.history != nil
+	if len(t.groups) == 0 && !keep {
+		h.noteSpent(t)
+		return
+	}
+	frame := t.log.append(h.seq, p.Frame)
+	if p.NumberAt > 0 {
+		putNumber(frame[p.NumberAt:], h.seq)
+	}
+	if keep {
+		h.keep(t, len(frame))
+	}
+}
+
+// audience appends to dst each topic that exists, without duplicates. It
 // requires h.mu.
 func (h *Hub) audience(dst []*topic, names []Topic, known []*topic) []*topic {
 	h.mark++

@@ -72,7 +72,7 @@ func join(s *Shard, name string, topics ...string) *reader {
 	r := &reader{name: name}
 	s.Join(&r.Member, r)
 	for _, t := range topics {
-		r.Subscribe(Topic{"app", t})
+		r.Subscribe(Topic{App: "app", Name: t})
 	}
 	return r
 }
@@ -80,7 +80,7 @@ func join(s *Shard, name string, topics ...string) *reader {
 func names(topics ...string) []Topic {
 	var ts []Topic
 	for _, t := range topics {
-		ts = append(ts, Topic{"app", t})
+		ts = append(ts, Topic{App: "app", Name: t})
 	}
 	return ts
 }
@@ -188,9 +188,9 @@ func TestNobodyIsHere(t *testing.T) {
 func TestSubscribedMeanwhile(t *testing.T) {
 	s := newScene(t)
 	s.publish(nil, "[1]", "same", "a")
-	s.bob.Unsubscribe(Topic{"app", "a"})
+	s.bob.Unsubscribe(Topic{App: "app", Name: "a"})
 	s.publish(nil, "[2]", "same", "a")
-	s.bob.Subscribe(Topic{"app", "a"})
+	s.bob.Subscribe(Topic{App: "app", Name: "a"})
 	s.publish(nil, "[3]", "same", "a")
 	s.bob.want(t, "what was published while it was subscribed", "[1][3]")
 	s.ann.want(t, "it was subscribed all the time", "[1][2][3]")

@@ -12,7 +12,7 @@ type Stats struct {
 // Stats returns the current numbers.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
-	st := Stats{Topics: len(h.topics), LogBytes: h.logBytes, Memory: h.logBytes + int(h.private.used.Load()+h.reserved.used.Load())}
+	st := Stats{Topics: h.listed, LogBytes: h.logBytes, Memory: h.logBytes + int(h.private.used.Load()+h.reserved.used.Load())}
 	shards := h.shards
 	h.mu.Unlock()
 	for _, s := range shards {
@@ -34,7 +34,7 @@ func (h *Hub) Topics(yield func(name Topic, members int) bool) {
 	h.mu.Lock()
 	rows := make([]row, 0, len(h.topics))
 	for name, t := range h.topics {
-		if t.members > 0 {
+		if t.members > 0 && !name.Aside {
 			rows = append(rows, row{name, t.members})
 		}
 	}

@@ -19,8 +19,9 @@ const (
 // An entry says where a frame ends in its chunk, and which number it has in the
 // order of the hub.
 type entry struct {
-	seq uint64
-	end uint32
+	seq  uint64
+	end  uint32
+	kept bool // for the topic's history
 }
 
 // A chunk is a part of a log: frames back to back, ready to be written. Bytes
@@ -60,7 +61,8 @@ func (c *chunk) start(i int) int {
 	return int(c.index[i-1].end)
 }
 
-// A log holds the frames of one topic that some member may still need. An entry
+// A log holds the frames of one topic that some member may still need, and
+// those of the topic's history. An entry
 // is identified by its ordinal: the first frame ever published has 0. Guarded
 // by Hub.mu.
 type log struct {
@@ -82,13 +84,14 @@ func (l *log) room(size int) *chunk {
 }
 
 // nextCapacity returns how large the chunk after the last one should be, with
-// room for size bytes. A log that holds a backlog doubles its chunks, up to
-// limit. A log that is read as fast as it is written keeps them small.
-func (l *log) nextCapacity(size, limit int) int {
+// room for size bytes. A log with a backlog, which begins at tail, doubles its
+// chunks, up to limit. A log that is read as fast as it is written keeps them
+// small.
+func (l *log) nextCapacity(size, limit int, tail uint64) int {
 	capacity := minChunk
 	if n := len(l.chunks); n > 0 {
 		capacity = len(l.chunks[n-1].buf)
-		if n > 1 {
+		if n > 1 && l.chunks[n-2].end() > tail {
 			capacity *= 2
 		}
 	}
@@ -104,14 +107,17 @@ func (l *log) sizeFrom(ord uint64) int {
 	return size
 }
 
-// append appends a frame. It requires room for it.
-func (l *log) append(seq uint64, frame []byte) {
+// append appends a copy of a frame, and returns the copy. It requires room for
+// it.
+func (l *log) append(seq uint64, frame []byte) []byte {
 	c := l.chunks[len(l.chunks)-1]
-	copy(c.buf[c.used:], frame)
+	start := c.used
+	copy(c.buf[start:], frame)
 	c.used += len(frame)
-	c.index[c.n] = entry{seq, uint32(c.used)}
+	c.index[c.n] = entry{seq: seq, end: uint32(c.used)}
 	c.n++
 	l.head++
+	return c.buf[start:c.used:c.used]
 }
 
 func (l *log) view() view { return view{l.chunks, l.head} }

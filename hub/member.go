@@ -78,6 +78,7 @@ type Member struct {
 	behind   bool // a log does not hold what it needs, or the member was expelled
 	stuck    bool // its socket did not take all of the last batch
 	expelled bool // counted in Hub.expelled
+	exact    bool // it is told ErrBehind rather than Config.Skipped
 
 	more   []*cursor         // of the other subscriptions
 	byName map[Topic]*cursor // the cursors without an end; nil while they are few
@@ -93,6 +94,18 @@ func (s *Shard) Join(m *Member, conn Conn) {
 	m.stage = present
 	s.mu.Unlock()
 }
+
+// Exact makes Pending return ErrBehind to m also with [Config].Skipped: it must
+// not miss a message in silence, nor with a notice.
+func (m *Member) Exact() {
+	m.shard.mu.Lock()
+	defer m.shard.mu.Unlock()
+	m.exact = true
+}
+
+// skips reports whether m continues with the newest message when it falls
+// behind.
+func (m *Member) skips() bool { return m.shard.hub.config.Skipped != nil && !m.exact }
 
 // Leave ends the membership at once and drops what is pending.
 func (m *Member) Leave() {
@@ -137,6 +150,8 @@ func (m *Member) discard(list []private) {
 		p := &list[i]
 		n += p.size()
 		switch {
+		case p.series != nil:
+			m.out.series -= p.size()
 		case p.post:
 			m.out.posts -= len(p.frame)
 		case !p.last:
@@ -211,11 +226,11 @@ func (m *Member) Topics(dst []string) []string {
 	}
 	m.shard.mu.Lock()
 	defer m.shard.mu.Unlock()
-	if c := &m.first; c.group != nil && c.until == forever {
+	if c := &m.first; c.group != nil && c.until == forever && !c.group.topic.name.Aside {
 		dst = append(dst, c.group.topic.name.Name)
 	}
 	for _, c := range m.more {
-		if c.until == forever {
+		if c.until == forever && !c.group.topic.name.Aside {
 			dst = append(dst, c.group.topic.name.Name)
 		}
 	}
@@ -318,6 +333,9 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		return due, err
 	}
 	echo.seq = seq
+	if p.CopyNumberAt > 0 && p.Echo == EchoCopy {
+		putNumber(echo.frame[p.CopyNumberAt:], seq)
+	}
 	out := m.boxed()
 	out.copies += echo.size()
 	out.own = append(out.own, m.placed(echo))
@@ -400,12 +418,53 @@ func (m *Member) Finish(frame []byte, drop bool) {
 	s.wake()
 }
 
+// PostAll posts a series of frames, with nothing in between. They do not count
+// against [Config].Posts. If before is not nil, PostAll calls it when there is
+// memory for the frames; if it returns an error, PostAll posts nothing and
+// returns that error.
+//
+// PostAll returns ErrBusy if there is no memory now. m's shard is then woken
+// when it is worth trying again. It returns ErrTooLarge if there never is, and
+// ErrGone if m is gone, in that case perhaps after it has called before.
+func (m *Member) PostAll(frames *Series, before func() error) error {
+	frames.loosen()
+	s, p := m.shard, private{series: frames}
+	n := p.size()
+	if int64(n) > s.hub.private.limit {
+		return ErrTooLarge
+	}
+	if !s.hub.private.take(n) {
+		var buf [wakeable]*Shard
+		wake(s.hub.starve(m, n, buf[:0]))
+		return ErrBusy
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			s.hub.giveBack(n)
+			return err
+		}
+	}
+	s.mu.Lock()
+	if m.stage != present {
+		s.mu.Unlock()
+		s.hub.giveBack(n)
+		return ErrGone
+	}
+	m.append(p)
+	s.mu.Unlock()
+	s.wake()
+	return nil
+}
+
 // append adds a frame to those for m alone. It requires the shard to be locked.
 func (m *Member) append(p private) {
 	s := m.shard
 	out := m.boxed()
 	if p.post {
 		out.posts += len(p.frame)
+	}
+	if p.series != nil {
+		out.series += p.size()
 	}
 	s.hub.mu.Lock()
 	s.hub.seq++

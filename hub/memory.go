@@ -134,10 +134,10 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 		return nil
 	}
 	limit := min(maxChunk, h.config.Backlog/8)
-	capacity := l.nextCapacity(size, limit)
+	capacity := t.nextCapacity(size, limit)
 	if h.free() < footprint(capacity) {
 		h.dropRead(t)
-		capacity = l.nextCapacity(size, limit)
+		capacity = t.nextCapacity(size, limit)
 	}
 	need := footprint(capacity)
 	if ahead := l.sizeFrom(t.offered()); ahead > 0 && ahead+need > h.config.Backlog/2 {
@@ -151,11 +151,20 @@ func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
 	for old < len(l.chunks) && l.size-freed+need > h.config.Backlog {
 		older()
 	}
-	if !h.makeSpace(need - freed) {
+	short := func() bool { return h.free()+freed < need }
+	h.dropSpent(need - freed)
+	for short() && h.forgetLargest(t.log.size) {
+	}
+	for tail := t.tail(); short() && old < len(l.chunks) && l.chunks[old].end() <= tail; {
+		older() // its own history
+	}
+	for short() && h.forgetLargest(0) {
+	}
+	if short() {
 		if h.expelHeaviest(h.logLimit / 8) {
 			return ErrBusy
 		}
-		for offered := t.offered(); h.free()+freed < need; older() { // the topic's own slow readers pay
+		for offered := t.offered(); short(); older() { // the topic's own slow readers pay
 			if l.size-freed <= maxChunk { // it has very little
 				h.expelHeaviest(0)
 				return ErrBusy
@@ -182,6 +191,7 @@ func (h *Hub) add(t *topic, c *chunk) {
 	l.chunks = append(l.chunks, c)
 	l.size += c.footprint()
 	h.logBytes += c.footprint()
+	h.classify(t)
 }
 
 // drop removes the oldest chunk of t's log and wakes what waits for memory.
@@ -194,42 +204,44 @@ func (h *Hub) drop(t *topic) {
 func (h *Hub) remove(t *topic) {
 	l := &t.log
 	n := l.chunks[0].footprint()
+	if t.history != nil {
+		t.history.dropBefore(l.chunks[0].end())
+		defer h.classify(t)
+	}
 	l.chunks = append([]*chunk(nil), l.chunks[1:]...)
 	l.size -= n
 	h.logBytes -= n
 	h.dropped += n
 }
 
-// dropRead removes the chunks that every member has read. It wakes nothing: no
-// publisher waits for this memory, because whichever needs it can remove the
-// chunks itself (see makeSpace).
+// dropRead removes the chunks that nobody needs. It wakes nothing: no publisher
+// waits for this memory, because whichever needs it can remove the chunks
+// itself (see dropSpent).
 func (h *Hub) dropRead(t *topic) {
-	tail := t.tail()
-	for len(t.log.chunks) > 0 && t.log.chunks[0].end() <= tail {
+	needed := t.needed()
+	for len(t.log.chunks) > 0 && t.log.chunks[0].end() <= needed {
 		h.remove(t)
 	}
 }
 
-// trim drops the chunks that every member has read, except the last one: the
-// next frame may fit there.
+// trim drops the chunks that nobody needs, except the last one: the next frame
+// may fit there.
 func (h *Hub) trim(t *topic) {
-	tail := t.tail()
-	for len(t.log.chunks) > 1 && t.log.chunks[1].first <= tail {
+	needed := t.needed()
+	for len(t.log.chunks) > 1 && t.log.chunks[1].first <= needed {
 		h.drop(t)
 	}
 	h.noteSpent(t)
 }
 
-// makeSpace makes sure that n bytes are free for a log. If they are not, it
-// removes chunks that every member has read. It reports whether n bytes are
-// free now.
-func (h *Hub) makeSpace(n int) bool {
+// dropSpent removes chunks that nobody needs until n bytes are free for a log,
+// or there are no such chunks.
+func (h *Hub) dropSpent(n int) {
 	for h.free() < n && h.spentFirst != nil {
 		first := h.spentFirst
 		h.unspend(first)
 		h.dropRead(first)
 	}
-	return h.free() >= n
 }
 
 // expelHeaviest makes the member that holds most of the logs' memory give it
@@ -255,7 +267,7 @@ func (h *Hub) expelHeaviest(least int) bool {
 }
 
 // free is how many bytes the logs may still take.
-func (h *Hub) free() int { return h.logLimit - h.logBytes }
+func (h *Hub) free() int { return h.logLimit - h.logBytes - h.retained }
 
 // heaviest returns the member that holds most of the logs' memory, and how many
 // bytes it holds. A member holds only what it has been offered and has not
@@ -281,13 +293,13 @@ func (h *Hub) heaviest() (m *Member, holds int) {
 	return m, holds
 }
 
-// noteSpent puts t into the list of topics whose chunks no member needs, if
-// that is the case.
+// noteSpent puts t into the list of topics whose chunks nobody needs, if that
+// is the case.
 func (h *Hub) noteSpent(t *topic) {
 	if t.spent || len(t.log.chunks) == 0 {
 		return
 	}
-	if t.tail() < t.log.head {
+	if t.needed() < t.log.head {
 		return
 	}
 	t.spent = true

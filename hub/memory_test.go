@@ -16,7 +16,7 @@ type collector struct {
 
 // note notes the newest chunk of a topic.
 func (c *collector) note(name string) {
-	chunks := c.hub.topics[Topic{"app", name}].log.chunks
+	chunks := c.hub.topics[Topic{App: "app", Name: name}].log.chunks
 	c.chunks = append(c.chunks, weak.Make(chunks[len(chunks)-1]))
 }
 

@@ -26,6 +26,12 @@ func (m *Member) merge(b *batcher, control []private, max int) (left []private) 
 		case next == nextControl:
 			b.addControl(control[:1])
 			control = control[1:]
+		case next == nextOwn && own[0].series != nil:
+			if !b.addSeries(&own[0], max) {
+				return control
+			}
+			got = own[0].seq
+			own = own[1:]
 		case next == nextOwn:
 			p := &own[0]
 			own = own[1:]

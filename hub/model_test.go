@@ -124,12 +124,12 @@ func (w *world) do(choice int) {
 	topic := modelTopics[w.rnd.IntN(len(modelTopics))]
 	switch choice {
 	case 0, 1:
-		if m.Subscribe(Topic{"app", topic}) != (!m.topics[topic] && !m.finished && !m.gone) {
+		if m.Subscribe(Topic{App: "app", Name: topic}) != (!m.topics[topic] && !m.finished && !m.gone) {
 			w.Errorf("Subscribe disagrees with the model")
 		}
 		m.topics[topic] = true
 	case 2:
-		m.Unsubscribe(Topic{"app", topic})
+		m.Unsubscribe(Topic{App: "app", Name: topic})
 		delete(m.topics, topic)
 	case 3, 4:
 		w.post(m, w.rnd.IntN(4) == 0)

@@ -2,18 +2,24 @@ package hub
 
 // A private is a frame for one member alone. It is either a post, or the
 // member's own copy of what it published. A copy has the same number as the
-// entry in the log.
+// entry in the log. A private can also be a series of frames.
 type private struct {
-	seq   uint64
-	frame []byte // empty: the member wants no copy
-	place uint32 // a number from Member.places
-	post  bool   // it counts against Config.Posts
-	quiet bool   // it is not counted as a message
-	last  bool   // it is the member's last frame
+	seq    uint64
+	frame  []byte // empty: the member wants no copy, or it is a series
+	series *Series
+	place  uint32 // a number from Member.places
+	post   bool   // it counts against Config.Posts
+	quiet  bool   // it is not counted as a message
+	last   bool   // it is the member's last frame
 }
 
 // size is how much of the budget a private takes, in bytes.
-func (p *private) size() int { return len(p.frame) + privateOverhead }
+func (p *private) size() int {
+	if p.series != nil {
+		return p.series.size() + privateOverhead
+	}
+	return len(p.frame) + privateOverhead
+}
 
 // privateOverhead is how much a private takes in addition to its frame, in
 // bytes.
@@ -27,6 +33,7 @@ type outbox struct {
 	own     []private
 	posts   int // bytes of posts in control and own
 	copies  int // bytes of copies in own
+	series  int // bytes of series in own
 }
 
 func (o *outbox) empty() bool { return len(o.rest)+len(o.control)+len(o.own) == 0 }
@@ -34,7 +41,7 @@ func (o *outbox) empty() bool { return len(o.rest)+len(o.control)+len(o.own) == 
 // size is how much of the budget the frames in the outbox take. It may be a
 // little too high.
 func (o *outbox) size() int {
-	return o.posts + o.copies + (len(o.control)+len(o.own))*privateOverhead
+	return o.posts + o.copies + o.series + (len(o.control)+len(o.own))*privateOverhead
 }
 
 // nothing is the outbox of all members whose outbox is empty. It is never

@@ -1,5 +1,7 @@
 package hub
 
+import "math/bits"
+
 // A topic is a log and the members that read it, grouped by shard. Guarded by
 // Hub.mu.
 type topic struct {
@@ -8,10 +10,11 @@ type topic struct {
 	groups  []*group // one for each shard that has members
 	members int      // number of subscribed members
 	mark    uint64   // Hub.mark of the last publish that found the topic
+	history *history // nil: it keeps nothing that everybody has read
 
-	// Links of Hub.spentFirst. Invariant: a topic is in that list if its
-	// log has chunks and every member has read all of them. The topics that
-	// a publish is working on are the exception.
+	// Links of Hub.spentFirst. Invariant: a topic is in that list if its log
+	// has chunks, every member has read all of them, and nothing in them is
+	// history. The topics that a publish is working on are the exception.
 	spent                bool
 	spentPrev, spentNext *topic
 }
@@ -64,6 +67,30 @@ func (t *topic) tail() uint64 {
 	return ord
 }
 
+// needed is the ordinal of the first entry that a member may still need, or
+// that is history.
+func (t *topic) needed() uint64 {
+	ord := t.tail()
+	if t.history != nil && t.history.messages > 0 {
+		ord = min(ord, t.history.first)
+	}
+	return ord
+}
+
+// nextCapacity returns how large the next chunk of t's log should be, with room
+// for size bytes. A history is divided among at least four chunks, so that not
+// much more is kept than it may have.
+func (t *topic) nextCapacity(size, limit int) int {
+	capacity := t.log.nextCapacity(size, limit, t.tail())
+	if t.history == nil || t.history.bytes/4 < capacity {
+		return capacity
+	}
+	return min(1<<(bits.Len(uint(t.history.bytes/4))-1), limit, maxHistoryChunk)
+}
+
+// maxHistoryChunk is the largest chunk that is made for a history's sake.
+const maxHistoryChunk = 16 << 10
+
 // attach makes c, a new cursor, m's cursor in the topic of that name. It
 // requires m's shard and the hub to be locked.
 func (h *Hub) attach(c *cursor, m *Member, name Topic) {
@@ -74,6 +101,9 @@ func (h *Hub) attach(c *cursor, m *Member, name Topic) {
 	}
 	g := t.group(m.shard)
 	if g == nil {
+		if len(t.groups) == 0 && !name.Aside {
+			h.listed++
+		}
 		head := t.log.head
 		g = &group{topic: t, shard: m.shard, view: view{head: head}, offered: head, seen: head, tail: head}
 		t.groups = append(t.groups, g)
@@ -112,11 +142,19 @@ func (h *Hub) detach(c *cursor) {
 			break
 		}
 	}
+	if len(t.groups) == 0 && !t.name.Aside {
+		h.listed--
+	}
 	h.reconsider() // publishers need not wait for this shard any more
-	if len(t.groups) > 0 {
+	if len(t.groups) > 0 || t.history != nil {
 		h.trim(t)
 		return
 	}
+	h.removeTopic(t)
+}
+
+// removeTopic removes a topic that has neither members nor a history.
+func (h *Hub) removeTopic(t *topic) {
 	h.unspend(t)
 	for len(t.log.chunks) > 0 {
 		h.drop(t)

@@ -26,6 +26,9 @@ type frame struct {
 	// me is where in out the word false of the _me stamp begins, once
 	// stamped[keyMe].
 	me int
+	// open says that the message gets neither stamps nor a closing brace.
+	// members is then whether it has members.
+	open, members bool
 }
 
 // json writes data if it is JSON. If it is not, f is of no further use.
@@ -128,6 +131,10 @@ func (f *frame) openName() {
 // finish writes the stamps that are still missing and the closing brace.
 // Members says whether there is something to set them apart from.
 func (f *frame) finish(members bool) {
+	if f.open {
+		f.members = members
+		return
+	}
 	for k := range numKeys {
 		if f.stamped[k] || k == keyTopic && f.Topic == "" {
 			continue
