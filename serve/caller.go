@@ -23,7 +23,7 @@ var (
 // A caller is a client of the user's own API. It passes events on to the
 // handlers.
 type caller struct {
-	session session
+	connection connection
 
 	// Set once.
 	calls    *calls
@@ -31,7 +31,7 @@ type caller struct {
 	protocol string
 	expiry   *time.Timer // closes the connection when its lifetime is over; nil if that is unlimited
 
-	// Guarded by session.mu.
+	// Guarded by connection.mu.
 	asked   int         // messages that the handlers have not answered
 	leaving error       // why the connection ends after the last answer; nil while it is open
 	grace   *time.Timer // ends the wait for answers; nil if leaving is nil
@@ -40,12 +40,12 @@ type caller struct {
 // call asks the handlers about a handshake that has been admitted.
 func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	if no := h.calls.enter(id); no != nil {
-		h.sessions.dismiss()
+		h.connections.dismiss()
 		return nil, no
 	}
 	defer h.calls.leave()
 	c := &caller{calls: h.calls}
-	s := &c.session
+	s := &c.connection
 	s.open(r, &h.own, id)
 	c.about = &api.Connection{
 		ID:        id,
@@ -60,7 +60,7 @@ func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 		Spell:  door.Spell(r),
 	})
 	if said.Status != http.StatusOK {
-		h.sessions.dismiss()
+		h.connections.dismiss()
 		no := door.HandlerRefused
 		no.Status, no.Body = said.Status, said.Body
 		return nil, &no
@@ -72,7 +72,7 @@ func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	}
 	// Until now a post got 410, as in API Gateway. From now on a post waits for
 	// the 101, so that a client that has the 101 can be posted to.
-	h.sessions.add(s)
+	h.connections.add(s)
 	return c, nil
 }
 
@@ -82,14 +82,14 @@ func (c *caller) Protocol() string { return c.protocol }
 // Serve implements door.Socket.
 func (c *caller) Serve(nc net.Conn, early []byte) {
 	if life := c.calls.life; life > 0 {
-		c.expiry = time.AfterFunc(life, func() { c.session.conn.Close(errTooOld) })
+		c.expiry = time.AfterFunc(life, func() { c.connection.conn.Close(errTooOld) })
 	}
-	c.session.mount.home.serve(&c.session, nc, early)
+	c.connection.mount.home.serve(&c.connection, nc, early)
 }
 
 // Abandon implements door.Socket. The handlers know of the connection
 // already, so they get its $disconnect event.
-func (c *caller) Abandon() { c.session.mount.home.transport.Abandon(&c.session.conn) }
+func (c *caller) Abandon() { c.connection.mount.home.transport.Abandon(&c.connection.conn) }
 
 // Message implements transport.Receiver.
 func (c *caller) Message(data []byte, binary bool) error {
@@ -97,17 +97,17 @@ func (c *caller) Message(data []byte, binary bool) error {
 	if binary && calls.own.Limits {
 		return errBinary
 	}
-	c.session.mount.home.metrics.messages.Add(1)
+	c.connection.mount.home.metrics.messages.Add(1)
 	if !calls.take(c.about) {
-		c.session.mount.home.config.Log.Debug("too many messages are with the handlers",
+		c.connection.mount.home.config.Log.Debug("too many messages are with the handlers",
 			"connection", c.about.ID, "pending", c.about.Pending())
 		c.post(tooMany(c.about.ID))
 		return nil
 	}
 	reply := calls.api.Message(c.about, data, binary)
-	c.session.mu.Lock()
+	c.connection.mu.Lock()
 	c.asked++
-	c.session.mu.Unlock()
+	c.connection.mu.Unlock()
 	go func() { // calls.end waits for it
 		defer calls.done()
 		c.post(reply(calls.ctx))
@@ -118,31 +118,31 @@ func (c *caller) Message(data []byte, binary bool) error {
 
 // answered notes that the handlers are done with a message.
 func (c *caller) answered() {
-	c.session.mu.Lock()
-	defer c.session.mu.Unlock()
+	c.connection.mu.Lock()
+	defer c.connection.mu.Unlock()
 	if c.asked--; c.asked == 0 && c.leaving != nil {
-		c.session.conn.Close(c.leaving)
+		c.connection.conn.Close(c.leaving)
 	}
 }
 
 // Leaving implements transport.Receiver. The answers to the client's messages
 // are sent before the close frame.
 func (c *caller) Leaving(cause error) bool {
-	c.session.mu.Lock()
-	defer c.session.mu.Unlock()
+	c.connection.mu.Lock()
+	defer c.connection.mu.Unlock()
 	if c.asked == 0 {
 		return false
 	}
 	c.leaving = cause
-	c.grace = time.AfterFunc(answersGrace, func() { c.session.conn.Close(cause) })
+	c.grace = time.AfterFunc(answersGrace, func() { c.connection.conn.Close(cause) })
 	return true
 }
 
 // post sends data to the client, if it is not nil. If too much waits for the
 // client already, data is lost and the client is disconnected.
 func (c *caller) post(data []byte) {
-	if data != nil && errors.Is(c.session.conn.Member.Post(frameOf(data)), hub.ErrFull) {
-		c.session.conn.Close(transport.ErrFlooded)
+	if data != nil && errors.Is(c.connection.conn.Member.Post(frameOf(data)), hub.ErrFull) {
+		c.connection.conn.Close(transport.ErrFlooded)
 	}
 }
 
@@ -151,15 +151,15 @@ func (c *caller) Closed(cause error) {
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
-	c.session.mu.Lock()
+	c.connection.mu.Lock()
 	if c.leaving != nil {
 		c.grace.Stop()
 		if errors.Is(cause, transport.ErrLost) {
 			cause = c.leaving // the client did not wait for the answers
 		}
 	}
-	c.session.mu.Unlock()
-	c.session.ended(cause)
+	c.connection.mu.Unlock()
+	c.connection.ended(cause)
 	c.calls.announce(ending{c.about, c.goodbye(cause)})
 }
 

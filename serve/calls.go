@@ -141,7 +141,7 @@ func (c *calls) report(e ending) {
 	} else {
 		c.dropped.Add(1)
 	}
-	c.home.sessions.dismiss()
+	c.home.connections.dismiss()
 }
 
 // end waits until all events are handled. After callsGrace the remaining ones

@@ -303,11 +303,11 @@ func TestLastAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Goodbye(ws.Close{Code: 4321})
-		caller := s.home.sessions.find(keyOf(id)).conn.Receiver().(*caller)
+		caller := s.home.connections.find(keyOf(id)).conn.Receiver().(*caller)
 		for deadline, leaving := time.Now().Add(patience), false; !leaving; runtime.Gosched() {
-			caller.session.mu.Lock()
+			caller.connection.mu.Lock()
 			leaving = caller.leaving != nil
-			caller.session.mu.Unlock()
+			caller.connection.mu.Unlock()
 			if time.Now().After(deadline) {
 				t.Fatal("the close frame does not arrive")
 			}
@@ -437,7 +437,7 @@ func TestBesideTheApps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
-	if got := fmt.Sprint(s.home.sessions.count()); got != "map[chat:1 gateway:1]" {
+	if got := fmt.Sprint(s.home.connections.count()); got != "map[chat:1 gateway:1]" {
 		t.Errorf("open: %s", got)
 	}
 	if got := len(topics{s.home}.Connections("", nil)); got != 2 {

@@ -216,9 +216,9 @@ func TestMassDisconnect(t *testing.T) {
 	}
 	close(d.open)
 	await(t, "not all ends are handled", func() bool {
-		s.home.sessions.mu.Lock()
-		defer s.home.sessions.mu.Unlock()
-		return s.home.sessions.admitted == 0
+		s.home.connections.mu.Lock()
+		defer s.home.connections.mu.Unlock()
+		return s.home.connections.admitted == 0
 	})
 	s.home.calls.endings.peek(func(waiting []ending, workers int) {
 		if workers != 0 || waiting != nil {
@@ -272,9 +272,9 @@ func TestEndWithoutTime(t *testing.T) {
 		t.Errorf("the log lacks %s:\n%s", want, log.String())
 	}
 	s.home.calls.endings.peek(func(waiting []ending, workers int) {
-		if s.home.sessions.admitted != 0 || workers != 0 || waiting != nil {
+		if s.home.connections.admitted != 0 || workers != 0 || waiting != nil {
 			t.Errorf("left are %d connections, %d announcers and %d endings",
-				s.home.sessions.admitted, workers, len(waiting))
+				s.home.connections.admitted, workers, len(waiting))
 		}
 	})
 	checkHub(t, s)

@@ -18,19 +18,19 @@ import (
 // to reach them.
 type home struct {
 	// Set once.
-	config    Config
-	spare     int // files for connections that speak HTTP
-	lobby     *door.Lobby
-	hub       *hub.Hub
-	carrier   carrier
-	transport *transport.Transport
-	sessions  *registry
-	mounts    []mount
-	own       mount  // of calls
-	calls     *calls // of the user's own API; nil: there is none
-	farewells *farewells
-	metrics   *metrics
-	seed      maphash.Seed // for where sessions are placed
+	config      Config
+	spare       int // files for connections that speak HTTP
+	lobby       *door.Lobby
+	hub         *hub.Hub
+	carrier     carrier
+	transport   *transport.Transport
+	connections *registry
+	mounts      []mount
+	own         mount  // of calls
+	calls       *calls // of the user's own API; nil: there is none
+	farewells   *farewells
+	metrics     *metrics
+	seed        maphash.Seed // for where connections are placed
 
 	draining   atomic.Bool
 	handshakes atomic.Uint64 // that succeeded
@@ -39,12 +39,12 @@ type home struct {
 func newHome(config Config) (*home, error) {
 	spare := config.fit(files())
 	h := &home{
-		config:   config,
-		spare:    spare,
-		sessions: newRegistry(config.MaxConnections),
-		mounts:   slices.Clone(config.mounts()),
-		own:      mount{Mount: door.Mount{Name: ownMount}},
-		seed:     maphash.MakeSeed(),
+		config:      config,
+		spare:       spare,
+		connections: newRegistry(config.MaxConnections),
+		mounts:      slices.Clone(config.mounts()),
+		own:         mount{Mount: door.Mount{Name: ownMount}},
+		seed:        maphash.MakeSeed(),
 	}
 	h.own.home = h
 	for i := range h.mounts {
@@ -89,8 +89,8 @@ func skipped(messages int) []byte {
 	return ws.AppendFrame(nil, ws.Text, app.AppendSkipped(nil, messages, time.Now().UnixMilli()))
 }
 
-// serve gives a session its socket. Its client has the 101.
-func (h *home) serve(s *session, nc net.Conn, early []byte) {
+// serve gives a connection its socket. Its client has the 101.
+func (h *home) serve(s *connection, nc net.Conn, early []byte) {
 	h.handshakes.Add(1)
 	h.transport.Serve(&s.conn, nc, early)
 }
@@ -100,7 +100,7 @@ func (h *home) stats() door.Stats {
 	hub, transport := h.hub.Stats(), h.transport.Stats()
 	return door.Stats{
 		Now:         time.Now().UnixMilli(),
-		Connections: h.sessions.count(),
+		Connections: h.connections.count(),
 		Topics:      hub.Topics,
 		Messages:    h.metrics.messages.Load(),
 		Deliveries:  hub.Delivered,

@@ -70,7 +70,7 @@ func hears(t *testing.T, c *wire.Conn, want ...string) {
 	}
 }
 
-// idOf returns the id of the herald's session of a user.
+// idOf returns the id of the herald's connection of a user.
 func idOf(t *testing.T, s *Server, user string) string {
 	t.Helper()
 	for _, info := range (topics{s.home}).Connections("herald", nil) {
@@ -123,7 +123,7 @@ func TestSymmetricLife(t *testing.T) {
 	last.Goodbye(ws.Close{})
 	last.Next()
 	hears(t, listener, "-last")
-	await(t, "sessions are left", func() bool { return s.home.sessions.free() == s.home.sessions.max-1 })
+	await(t, "connections are left", func() bool { return s.home.connections.free() == s.home.connections.max-1 })
 }
 
 // fickle is a carrier that has no room for a while.
@@ -164,7 +164,7 @@ func TestFarewellsWait(t *testing.T) {
 	<-full.tries
 	close(full.full)
 	hears(t, listener, "-ann", "-ben")
-	await(t, "sessions are left", func() bool { return s.home.sessions.free() == s.home.sessions.max-1 })
+	await(t, "connections are left", func() bool { return s.home.connections.free() == s.home.connections.max-1 })
 }
 
 // TestFarewellsEnd: what there is no room for when a server ends is dropped.
@@ -176,15 +176,15 @@ func TestFarewellsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.home.carrier = &fickle{carrier: s.home.carrier, full: make(chan struct{}), tries: make(chan struct{}, 10)}
-	s.home.sessions.admit()
+	s.home.connections.admit()
 	s.home.farewells.add([]hub.Publication{{}, {}})
 	start := time.Now()
 	s.Close()
 	if took := time.Since(start); took < farewellGrace || took > farewellGrace+10*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if dropped := s.home.farewells.dropped.Load(); dropped != 2 || s.home.sessions.admitted != 0 {
-		t.Errorf("%d were dropped, %d sessions are left", dropped, s.home.sessions.admitted)
+	if dropped := s.home.farewells.dropped.Load(); dropped != 2 || s.home.connections.admitted != 0 {
+		t.Errorf("%d were dropped, %d connections are left", dropped, s.home.connections.admitted)
 	}
 	checkHub(t, s)
 }
@@ -209,7 +209,7 @@ func TestOneDoor(t *testing.T) {
 		t.Errorf("%d heard it, %v", heard, no)
 	}
 	ann.HangUp()
-	await(t, "somebody is left", func() bool { return s.home.sessions.free() == s.home.sessions.max-1 })
+	await(t, "somebody is left", func() bool { return s.home.connections.free() == s.home.connections.max-1 })
 	if got := strings.Join(counted.said, " "); !strings.Contains(got, "+ann") || len(counted.said) != 4 {
 		t.Errorf("said %q", got)
 	}

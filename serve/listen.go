@@ -55,7 +55,7 @@ func (h *home) door(l net.Listener) net.Listener {
 
 // lobbyRoom is how many connections may speak HTTP at present: as many as the
 // process's files allow, apart from WebSockets and its own files.
-func (h *home) lobbyRoom() int { return min(h.sessions.free()+h.spare, mostWaiting) }
+func (h *home) lobbyRoom() int { return min(h.connections.free()+h.spare, mostWaiting) }
 
 const (
 	// mostWaiting is how many connections may speak HTTP at most: as many

@@ -78,7 +78,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter := func(desc *prometheus.Desc, v uint64) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
 	}
-	open := m.home.sessions.count()
+	open := m.home.connections.count()
 	for _, mount := range m.home.config.Mounts() {
 		gauge(connectionsDesc, float64(open[mount.Name]), mount.Name)
 	}

@@ -27,7 +27,7 @@ import (
 //
 // A handshake that is refused, by the app or because there is no room, has no
 // effects.
-type player struct{ session session }
+type player struct{ connection connection }
 
 // The call tree of a player. The gateway calls join, the transport the rest.
 //
@@ -37,7 +37,7 @@ type player struct{ session session }
 //	   ├─ ask                the app's Handle(Connect): what should happen
 //	   ├─ Transport.Open     the client becomes a member of the hub
 //	   ├─ apply              subscribes it, posts to it
-//	   └─ sessions.add       others can find it by its id
+//	   └─ connections.add       others can find it by its id
 //	Message                  a complete message of the client
 //	├─ ask                   Handle(Message)
 //	└─ apply, do             each effect, in order
@@ -45,7 +45,7 @@ type player struct{ session session }
 //	   ├─ Subscribe, Unsubscribe
 //	   └─ post, postMembers  frames for this client alone
 //	Closed                   the connection has ended
-//	├─ session.ended         others cannot find it any more
+//	├─ connection.ended         others cannot find it any more
 //	└─ sayFarewell           Handle(Disconnect): what the others get
 //	   └─ farewells.add      if there is no room for it now
 
@@ -53,7 +53,7 @@ type player struct{ session session }
 func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	p, no := h.newPlayer(r, at, id)
 	if no != nil {
-		h.sessions.dismiss()
+		h.connections.dismiss()
 		return nil, no
 	}
 	return p, nil
@@ -74,7 +74,7 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 		return rejected(wrong)
 	}
 	p := new(player)
-	s := &p.session
+	s := &p.connection
 	s.open(r, m, id)
 	if identity != (app.Identity{}) {
 		s.identity = &identity
@@ -103,7 +103,7 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 		return nil, &door.Busy
 	}
 	s.arrived = true
-	h.sessions.add(s)
+	h.connections.add(s)
 	h.config.Log.Debug("connected", "connection", id, "app", m.Name, "remote", r.RemoteAddr)
 	return p, nil
 }
@@ -112,16 +112,18 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 func (p *player) Protocol() string { return "" }
 
 // Serve implements door.Socket.
-func (p *player) Serve(nc net.Conn, early []byte) { p.session.mount.home.serve(&p.session, nc, early) }
+func (p *player) Serve(nc net.Conn, early []byte) {
+	p.connection.mount.home.serve(&p.connection, nc, early)
+}
 
 // Abandon implements door.Socket.
-func (p *player) Abandon() { p.session.mount.home.transport.Abandon(&p.session.conn) }
+func (p *player) Abandon() { p.connection.mount.home.transport.Abandon(&p.connection.conn) }
 
 // Message implements transport.Receiver.
 func (p *player) Message(data []byte, binary bool) error {
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
-	s := &p.session
+	s := &p.connection
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.ask(mem, app.Event{Kind: app.Message, Data: data, Binary: binary})
@@ -143,20 +145,20 @@ func (p *player) Explain(cause error) ws.Close { return explain(cause).Close() }
 
 // Closed implements transport.Receiver.
 func (p *player) Closed(cause error) {
-	s := &p.session
+	s := &p.connection
 	s.ended(cause)
 	if !p.sayFarewell() {
-		s.mount.home.sessions.dismiss()
+		s.mount.home.connections.dismiss()
 	}
 }
 
 // sayFarewell carries out what the app wants when a client has left: it may
 // publish to the clients that remain. It returns true if some of that has to
-// wait; farewells then dismisses the session.
+// wait; farewells then dismisses the connection.
 func (p *player) sayFarewell() (waits bool) {
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
-	s := &p.session
+	s := &p.connection
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.arrived {
@@ -187,9 +189,9 @@ func (p *player) sayFarewell() (waits bool) {
 }
 
 // ask asks the app about an event and puts the effects into m. It requires the
-// session to be locked.
+// connection to be locked.
 func (p *player) ask(m *scratch, ev app.Event) {
-	s := &p.session
+	s := &p.connection
 	m.names = s.conn.Member.Topics(m.names[:0])
 	m.conn = app.Conn{ID: s.id(), Topics: m.names, Silent: s.silent}
 	if s.identity != nil {
@@ -202,7 +204,7 @@ func (p *player) ask(m *scratch, ev app.Event) {
 
 // apply carries out the effects in m. It returns nil, hub.ErrBusy, or another
 // error of the hub or of a post, such as hub.ErrFull. After hub.ErrBusy nothing
-// has happened yet. It requires the session to be locked.
+// has happened yet. It requires the connection to be locked.
 func (p *player) apply(m *scratch) error {
 	for i := range m.effects {
 		if err := p.do(m, &m.effects[i]); err != nil {
@@ -213,7 +215,7 @@ func (p *player) apply(m *scratch) error {
 }
 
 func (p *player) do(m *scratch, e *app.Effect) error {
-	s := &p.session
+	s := &p.connection
 	switch e.Do {
 	case app.Publish:
 		publication := m.publication(s.mount.Name, e)
@@ -235,7 +237,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 
 // post sends a message to the client alone.
 func (p *player) post(data []byte) error {
-	err := p.session.conn.Member.Post(frameOf(data))
+	err := p.connection.conn.Member.Post(frameOf(data))
 	if errors.Is(err, hub.ErrGone) {
 		return nil // it is leaving, so the message does not matter any more
 	}
@@ -251,7 +253,7 @@ const (
 )
 
 func (p *player) postMembers(topic string) error {
-	s := &p.session
+	s := &p.connection
 	list := s.mount.home.memberList(s.mount.Name, topic)
 	if s.listed += int32(len(list)); s.listed >= listBurst {
 		s.conn.Hold(time.Duration(s.listed) * time.Second / listRate)
@@ -269,7 +271,7 @@ func (h *home) memberList(appName, topic string) []byte {
 			more = true
 			return false
 		}
-		ids = append(ids, playerOf(conn).session.id())
+		ids = append(ids, playerOf(conn).connection.id())
 		return true
 	})
 	return app.AppendMembers(nil, ids, more)

@@ -135,7 +135,7 @@ func (f *farewells) publish(list []hub.Publication) {
 			f.dropped.Add(1)
 		}
 	}
-	f.home.sessions.dismiss()
+	f.home.connections.dismiss()
 }
 
 // farewellGrace is how much time is left for farewells when the last client has

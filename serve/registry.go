@@ -14,9 +14,9 @@ import (
 	"crier/transport"
 )
 
-// A session is the connection of one client, with what is known about it. It
+// A connection is the WebSocket of one client, with what is known about it. It
 // belongs to a player or a caller, which handles its messages.
-type session struct {
+type connection struct {
 	conn transport.Conn
 
 	// Set once.
@@ -27,7 +27,7 @@ type session struct {
 	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
 
-	// mu makes sure that the events of a session are handled one at a time.
+	// mu makes sure that the events of a connection are handled one at a time.
 	// Lock order: mu before the hub's locks.
 	mu sync.Mutex
 
@@ -38,7 +38,7 @@ type session struct {
 }
 
 // open notes what a handshake tells about its client.
-func (s *session) open(r *http.Request, m *mount, id string) {
+func (s *connection) open(r *http.Request, m *mount, id string) {
 	s.mount, s.key = m, keyOf(id)
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		s.address = from.Addr().As16()
@@ -61,20 +61,20 @@ func keyOf(id string) (k key) {
 	return k
 }
 
-// id returns the session's id. The string shares the memory of the key, which
+// id returns the connection's id. The string shares the memory of the key, which
 // never changes. As long as the string is in use, so is the memory of the
-// session.
-func (s *session) id() string { return unsafe.String(&s.key[0], len(s.key)) }
+// connection.
+func (s *connection) id() string { return unsafe.String(&s.key[0], len(s.key)) }
 
-func (s *session) sourceIP() string {
+func (s *connection) sourceIP() string {
 	if s.address == [16]byte{} {
 		return ""
 	}
 	return netip.AddrFrom16(s.address).Unmap().String()
 }
 
-// info returns what the management API reports about the session.
-func (s *session) info() door.Info {
+// info returns what the management API reports about the connection.
+func (s *connection) info() door.Info {
 	i := door.Info{
 		ID:         strings.Clone(s.id()),
 		App:        s.mount.Name,
@@ -91,28 +91,28 @@ func (s *session) info() door.Info {
 	return i
 }
 
-// ended removes a session from the registry, and counts and logs why it ended.
-func (s *session) ended(cause error) {
-	s.mount.home.sessions.remove(s.key)
+// ended removes a connection from the registry, and counts and logs why it ended.
+func (s *connection) ended(cause error) {
+	s.mount.home.connections.remove(s.key)
 	how := endName(cause)
 	s.mount.home.metrics.closed(how)
 	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)
 }
 
-// A registry finds sessions by their keys and limits their number.
+// A registry finds connections by their keys and limits their number.
 type registry struct {
 	max int // set once
 
 	mu       sync.RWMutex
-	byKey    map[key]*session
-	admitted int // sessions, handshakes under way, and ends not announced yet
+	byKey    map[key]*connection
+	admitted int // connections, handshakes under way, and ends not announced yet
 }
 
 func newRegistry(max int) *registry {
-	return &registry{max: max, byKey: make(map[key]*session)}
+	return &registry{max: max, byKey: make(map[key]*connection)}
 }
 
-// admit takes a place for a session and reports whether there was one. dismiss
+// admit takes a place for a connection and reports whether there was one. dismiss
 // gives it back.
 func (r *registry) admit() bool {
 	r.mu.Lock()
@@ -130,23 +130,23 @@ func (r *registry) dismiss() {
 	r.admitted--
 }
 
-// free is how many more sessions there may be.
+// free is how many more connections there may be.
 func (r *registry) free() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.max - r.admitted
 }
 
-// add makes a session findable.
-func (r *registry) add(s *session) {
+// add makes a connection findable.
+func (r *registry) add(s *connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.byKey[s.key] = s
 }
 
-// remove makes a session unfindable. It returns the session, or nil if there
+// remove makes a connection unfindable. It returns the connection, or nil if there
 // was none.
-func (r *registry) remove(k key) *session {
+func (r *registry) remove(k key) *connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.byKey[k]
@@ -154,15 +154,15 @@ func (r *registry) remove(k key) *session {
 	return s
 }
 
-// find returns the session with that key, or nil.
-func (r *registry) find(k key) *session {
+// find returns the connection with that key, or nil.
+func (r *registry) find(k key) *connection {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byKey[k]
 }
 
-// of returns the sessions of an app; all of them if the name is empty.
-func (r *registry) of(appName string) (list []*session) {
+// of returns the connections of an app; all of them if the name is empty.
+func (r *registry) of(appName string) (list []*connection) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, s := range r.byKey {
@@ -173,7 +173,7 @@ func (r *registry) of(appName string) (list []*session) {
 	return list
 }
 
-// count returns how many sessions each app has.
+// count returns how many connections each app has.
 func (r *registry) count() map[string]int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -18,7 +18,7 @@ type sockets struct{ home *home }
 // Connect implements door.Sockets.
 func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	switch h := s.home; {
-	case !h.sessions.admit():
+	case !h.connections.admit():
 		return nil, &door.TooManyConnections
 	case at.Name == ownMount:
 		return h.call(r, id)
@@ -33,7 +33,7 @@ type connections struct{ home *home }
 
 // Post implements door.Connections.
 func (c connections) Post(id string, data []byte) *door.Refusal {
-	s := c.home.sessions.find(keyOf(id))
+	s := c.home.connections.find(keyOf(id))
 	if s == nil {
 		return &door.Gone
 	}
@@ -48,7 +48,7 @@ func (c connections) Post(id string, data []byte) *door.Refusal {
 
 // Info implements door.Connections.
 func (c connections) Info(id string) (door.Info, bool) {
-	s := c.home.sessions.find(keyOf(id))
+	s := c.home.connections.find(keyOf(id))
 	if s == nil {
 		return door.Info{}, false
 	}
@@ -58,7 +58,7 @@ func (c connections) Info(id string) (door.Info, bool) {
 // Close implements door.Connections. The connection cannot be found any more
 // while it is closing.
 func (c connections) Close(id string) bool {
-	s := c.home.sessions.remove(keyOf(id))
+	s := c.home.connections.remove(keyOf(id))
 	if s == nil {
 		return false
 	}
@@ -71,9 +71,9 @@ type topics struct{ home *home }
 
 // Connections implements door.Topics.
 func (t topics) Connections(appName string, topic *string) []door.Info {
-	var list []*session
+	var list []*connection
 	if topic == nil {
-		list = t.home.sessions.of(appName)
+		list = t.home.connections.of(appName)
 	} else {
 		for _, m := range t.home.mountsNamed(appName) {
 			list = append(list, t.home.members(m, *topic)...)
@@ -86,10 +86,10 @@ func (t topics) Connections(appName string, topic *string) []door.Info {
 	return infos
 }
 
-// members returns the sessions that are subscribed to a topic.
-func (h *home) members(m *mount, topic string) (list []*session) {
+// members returns the connections that are subscribed to a topic.
+func (h *home) members(m *mount, topic string) (list []*connection) {
 	h.hub.Members(hub.Topic{App: m.Name, Name: topic}, func(conn hub.Conn) bool {
-		list = append(list, &playerOf(conn).session)
+		list = append(list, &playerOf(conn).connection)
 		return true
 	})
 	return list
