@@ -1,8 +1,11 @@
 package app
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -28,6 +31,29 @@ func IdentifierOf(a App) Identifier {
 		return claimed{}
 	}
 	return nameless{}
+}
+
+// Identify implements Identifier: it believes the names that clients claim, if
+// they look like names.
+func (Live) Identify(query url.Values, _ http.Header) (id Identity, wrong string) {
+	user := query.Get("user")
+	switch {
+	case len(user) > MaxUser:
+		return Identity{}, "a user's name has at most 64 bytes"
+	case !utf8.ValidString(user):
+		return Identity{}, "a user's name is UTF-8"
+	case strings.ContainsFunc(user, unicode.IsControl):
+		return Identity{}, "a user's name has no control characters"
+	case likeID(user):
+		return Identity{}, "a user's name cannot look like a connection id"
+	}
+	return Identity{User: user}, ""
+}
+
+// likeID reports whether a name has the form of a connection id.
+func likeID(name string) bool {
+	raw, err := base64.URLEncoding.DecodeString(name)
+	return err == nil && len(name) == 16 && len(raw) == 11
 }
 
 // nameless is the Identifier that gives no connection a name.

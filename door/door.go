@@ -23,6 +23,7 @@
 package door
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -42,6 +43,10 @@ type Mount struct {
 	Name string // such as chat
 	Help string // one line for people
 	Try  string // a query with which a first connection works; may be empty
+
+	// Explains says that a page whose handshake is refused is told why, by a
+	// close frame: browsers show pages neither the status nor the sentence.
+	Explains bool
 }
 
 // Sockets accepts connections.
@@ -105,6 +110,34 @@ type Topic struct {
 	Members int    `json:"members"`
 }
 
+// Memory is what topics of live know.
+type Memory interface {
+	// Say publishes a message to a topic. If state is not nil, the message
+	// sets or drops a key.
+	Say(ctx context.Context, topic string, data []byte, state *State) (Said, *Refusal)
+	// Read returns the last messages of a topic; if last is negative, its
+	// state. They are JSON texts without line breaks.
+	Read(topic string, last int) (texts [][]byte)
+	// Forget forgets the messages and the state of a topic. It reports
+	// whether there was such a topic.
+	Forget(topic string) bool
+	// Listen answers a request with what happens in its topics, as
+	// server-sent events, until its client has gone.
+	Listen(w http.ResponseWriter, r *http.Request) *Refusal
+}
+
+// A State is a key that a message sets, or drops.
+type State struct {
+	Key  string
+	Drop bool
+}
+
+// A Said is what became of a message.
+type Said struct {
+	Offset string // empty if it is not kept
+	Heard  int    // connections that get it
+}
+
 // Stats is a snapshot of the whole server. The counters start with the server.
 type Stats struct {
 	Now         int64          `json:"now"`         // milliseconds since 1970
@@ -123,6 +156,7 @@ type Config struct {
 	Sockets     Sockets
 	Connections Connections
 	Topics      Topics
+	Memory      Memory // nil: no mount is Live
 	Stats       func() Stats
 
 	MaxMessage   int         // bytes of a posted or published message
@@ -168,6 +202,9 @@ func New(config Config) *Door {
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m, ok := d.mount(r.URL.Path); ok {
+		if m.Name == Live && d.withoutSocket(w, r) {
+			return
+		}
 		d.accept(w, r, m)
 		return
 	}
@@ -185,8 +222,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
 		d.manage(w, r, d.connection(id), query{sdk: true})
+	case len(path) == 1 && path[0] == "publish" && r.URL.Query().Get("app") == Live:
+		d.manage(w, r, methods{"POST": d.say}, query{names: []string{"app", "topic"}})
 	case len(path) == 1 && path[0] == "publish":
 		d.manage(w, r, methods{"POST": d.publish}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
+	case len(path) >= 3 && path[0] == "topics" && d.config.Memory != nil && d.remembered(w, r, path[1], path[2:]):
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
 		d.manage(w, r, methods{"GET": d.listTopics}, query{names: []string{"app", "limit"}})
 	case len(path) == 2 && path[0] == "topics" && !utf8.ValidString(path[1]):

@@ -2,6 +2,7 @@ package door
 
 import (
 	"encoding/base64"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -33,6 +34,10 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	socket, no := d.config.Sockets.Connect(r, m, NewID())
+	if no != nil && m.Explains && r.Header.Get("Origin") != "" && no.Status < http.StatusInternalServerError {
+		d.explain(hijacker, r, *no)
+		return
+	}
 	if no != nil {
 		if no.Status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
@@ -47,6 +52,29 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		return
 	}
 	socket.Serve(nc, early)
+}
+
+// explained is the code of the close frame for a refusal with that status.
+const explained = 4000
+
+// explainTimeout is how long a page may take to answer that close frame.
+const explainTimeout = time.Second
+
+// explain tells a page why its handshake is refused: it accepts the handshake,
+// and closes the connection.
+func (d *Door) explain(h http.Hijacker, r *http.Request, no Refusal) {
+	d.noteRefusal(r, no)
+	nc, _, err := switchProtocols(h, r, "")
+	if err != nil {
+		return
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(explainTimeout))
+	no.Code = explained + uint16(no.Status)
+	if _, err := nc.Write(ws.AppendClose(nil, no.Close())); err == nil {
+		closeWrite(nc)
+		io.CopyN(io.Discard, nc, maxHead) // closing with unread bytes would discard the close frame
+	}
 }
 
 // checkHandshake follows RFC 6455, section 4.2.1.

@@ -52,6 +52,9 @@ var (
 	TooLarge         = Refusal{Name: "payload-too-large", Status: 413, Say: "the message is larger than the limit", Type: "PayloadTooLargeException", Why: "More than `--max-message` bytes, or than `--memory` can ever hold."}
 	Full             = Refusal{Name: "buffer-full", Status: 429, Say: "the connection's buffer is full", Type: "LimitExceededException", Why: "The connection does not read what is posted to it: 256 KiB, or two of the largest messages, wait."}
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
+	BadMessage       = Refusal{Name: "bad-message", Status: 400, Say: "the message is not understood", Type: "BadRequestException", Why: "A message to live with members that cannot be; the sentence says which."}
+	StateFull        = Refusal{Name: "state-full", Status: 409, Say: "the topic has as much state as it may have", Type: "ConflictException", Why: "A topic of live has `--keys` keys, or `--state-bytes` of state, or there is no memory for more."}
+	OnlyLive         = Refusal{Name: "only-live", Status: 400, Say: "only topics of live have state and messages: ?app=live", Type: "BadRequestException", Why: "A request for what a topic of another app knows."}
 	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "A parameter that the path does not know, such as `?topc=a`, or a value that cannot be, such as a topic's name of more than 256 bytes."}
 )
 
@@ -72,6 +75,8 @@ var (
 	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}
 	BinaryRefused  = Refusal{Name: "binary", Code: ws.UnsupportedData, Say: "binary messages are not supported", Why: "`--aws-limits`: API Gateway takes text only."}
 	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", AWS: true, Why: "`--aws-limits`: the connection is two hours old."}
+	TakenOver      = Refusal{Name: "taken-over", Code: ws.PolicyViolation, Say: "the session goes on with another connection", Why: "In live: another connection has resumed the session."}
+	Kicked         = Refusal{Name: "kicked", Code: ws.NormalClosure, Say: "the session was ended", Why: "In live: DELETE on the management API."}
 	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", AWS: true, Why: "DELETE on the management API."}
 )
 
@@ -80,8 +85,10 @@ func Refusals() []Refusal {
 	return []Refusal{
 		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, TwoLengths, ShuttingDown,
 		Unauthorized, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
+		BadMessage, StateFull, OnlyLive,
 		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
 		IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
+		TakenOver, Kicked,
 	}
 }
 
@@ -107,13 +114,17 @@ func (r Refusal) Close() ws.Close {
 	return ws.Close{Code: r.Code, Reason: r.Name + ": " + r.Say}
 }
 
-// refuse answers a request: with plain text for people, and in API Gateway's
-// form for its clients.
-func (d *Door) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
+func (d *Door) noteRefusal(r *http.Request, no Refusal) {
 	d.config.Log.Debug("refused", "why", no.Name, "path", r.URL.Path, "remote", r.RemoteAddr)
 	if d.config.Refused != nil {
 		d.config.Refused(no)
 	}
+}
+
+// refuse answers a request: with plain text for people, and in API Gateway's
+// form for its clients.
+func (d *Door) refuse(w http.ResponseWriter, r *http.Request, no Refusal) {
+	d.noteRefusal(r, no)
 	h := w.Header()
 	if no.Type != "" {
 		h.Set("X-Amzn-Errortype", no.Type)

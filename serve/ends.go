@@ -9,10 +9,12 @@ import (
 	"crier/ws"
 )
 
-// Why a connection ends when the management API ends it.
+// Why a connection ends when another request ends it.
 var (
 	errDeleted      = errors.New("serve: the connection was deleted")
 	errTopicRemoved = errors.New("serve: the last topic of the connection was removed")
+	errKicked       = errors.New("serve: the session was ended")
+	errTakenOver    = errors.New("serve: the session was resumed by another connection")
 )
 
 // noMemoryEver is the answer to a message that is within the limit by itself,
@@ -46,6 +48,10 @@ func explain(cause error) door.Refusal {
 		return door.ClosedByDelete
 	case errors.Is(cause, errTopicRemoved):
 		return door.TopicRemoved
+	case errors.Is(cause, errKicked):
+		return door.Kicked
+	case errors.Is(cause, errTakenOver):
+		return door.TakenOver
 	case errors.Is(cause, errBinary):
 		return door.BinaryRefused
 	case errors.Is(cause, errTooOld):

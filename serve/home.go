@@ -25,9 +25,12 @@ type home struct {
 	carrier     carrier
 	transport   *transport.Transport
 	connections *registry
+	sessions    *sessions // of live
+	rooms       *rooms    // of live
 	mounts      []mount
 	own         mount  // of calls
 	calls       *calls // of the user's own API; nil: there is none
+	listeners   *listeners
 	farewells   *farewells
 	metrics     *metrics
 	seed        maphash.Seed // for where connections are placed
@@ -60,6 +63,7 @@ func newHome(config Config) (*home, error) {
 	}
 	h.hub = hub.New(keep)
 	h.carrier = h.hub
+	h.sessions, h.rooms, h.listeners = newSessions(h), newRooms(h), newListeners(h)
 	h.farewells = newFarewells(h)
 	if config.Own != nil {
 		h.calls = newCalls(h, config.Own)

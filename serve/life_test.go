@@ -177,7 +177,10 @@ func TestFarewellsEnd(t *testing.T) {
 	}
 	s.home.carrier = &fickle{carrier: s.home.carrier, full: make(chan struct{}), tries: make(chan struct{}, 10)}
 	s.home.connections.admit()
-	s.home.farewells.add([]hub.Publication{{}, {}})
+	s.home.connections.admit()
+	for range 2 {
+		s.home.farewells.add(func() error { return s.home.publish(hub.Publication{}) })
+	}
 	start := time.Now()
 	s.Close()
 	if took := time.Since(start); took < farewellGrace || took > farewellGrace+10*time.Second {

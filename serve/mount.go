@@ -23,6 +23,7 @@ type mount struct {
 // listed.
 var builtins = []mount{
 	{door.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
+	{door.Mount{Path: "/live", Name: liveName, Help: "broadcast that remembers, and knows who is there", Try: "?topic=a&user=ada", Explains: true}, nil, app.Live{}, true, nil},
 	{door.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
 	{door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true, nil},
 	{door.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false, nil},
@@ -101,6 +102,7 @@ func (h *home) doors() door.Config {
 		Sockets:      sockets{h},
 		Connections:  connections{h},
 		Topics:       topics{h},
+		Memory:       memory{h},
 		Stats:        h.stats,
 		MaxMessage:   h.config.MaxMessage,
 		AdminKey:     h.config.AdminKey,

@@ -176,16 +176,27 @@ func (p *player) sayFarewell() (waits bool) {
 		}
 		e.Echo = app.EchoSame
 		publication := mem.publication(s.mount.Name, e)
-		if waiting == nil && !errors.Is(s.mount.home.publish(publication, nil), hub.ErrBusy) {
+		if waiting == nil && !errors.Is(s.mount.home.publish(publication), hub.ErrBusy) {
 			continue
 		}
 		publication.Topics, publication.Frame = slices.Clone(publication.Topics), bytes.Clone(publication.Frame)
 		waiting = append(waiting, publication)
 	}
 	if waiting != nil {
-		s.mount.home.farewells.add(waiting)
+		s.mount.home.farewells.add(func() error { return s.mount.home.publishAll(&waiting) })
 	}
 	return waiting != nil
+}
+
+// publishAll publishes a list, and removes from it what is published.
+func (h *home) publishAll(list *[]hub.Publication) error {
+	for len(*list) > 0 {
+		if err := h.publish((*list)[0]); err != nil {
+			return err
+		}
+		*list = (*list)[1:]
+	}
+	return nil
 }
 
 // ask asks the app about an event and puts the effects into m. It requires the
@@ -220,7 +231,7 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 	case app.Publish:
 		publication := m.publication(s.mount.Name, e)
 		publication.From = &s.conn.Member
-		return s.mount.home.publish(publication, nil)
+		return s.mount.home.publish(publication)
 	case app.Subscribe:
 		s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: strings.Clone(e.Topic)}) // a clone, so that it does not keep the whole query in memory
 	case app.Unsubscribe:
@@ -271,10 +282,20 @@ func (h *home) memberList(appName, topic string) []byte {
 			more = true
 			return false
 		}
-		ids = append(ids, playerOf(conn).connection.id())
+		ids = append(ids, connectionOf(conn).id())
 		return true
 	})
 	return app.AppendMembers(nil, ids, more)
 }
 
-func playerOf(conn hub.Conn) *player { return conn.(*transport.Conn).Receiver().(*player) }
+// connectionOf returns the connection of a member; nil if it is none of a
+// WebSocket.
+func connectionOf(member hub.Conn) *connection {
+	conn, ok := member.(*transport.Conn)
+	if !ok {
+		return nil
+	}
+	return conn.Receiver().(interface{ facts() *connection }).facts()
+}
+
+func (p *player) facts() *connection { return &p.connection }

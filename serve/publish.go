@@ -22,23 +22,22 @@ type carrier interface {
 }
 
 // publish publishes a message. All messages go through it, wherever they come
-// from. If patience is nil, it returns hub.ErrBusy when there is no room.
-// Otherwise it tries again until there is room or patience is done, and then
-// returns the error of patience.
-func (h *home) publish(p hub.Publication, patience context.Context) error {
+// from. It returns hub.ErrBusy when there is no room.
+func (h *home) publish(p hub.Publication) error { return h.carrier.Publish(p) }
+
+// patiently calls try again and again until it does not return hub.ErrBusy, and
+// returns its error. When ctx is done, it returns the error of ctx.
+func (h *home) patiently(ctx context.Context, try func() error) error {
 	for {
-		var retry <-chan struct{}
-		if patience != nil {
-			retry = h.carrier.Retry()
-		}
-		err := h.carrier.Publish(p)
-		if patience == nil || !errors.Is(err, hub.ErrBusy) {
+		retry := h.carrier.Retry()
+		err := try()
+		if !errors.Is(err, hub.ErrBusy) {
 			return err
 		}
 		select {
 		case <-retry:
-		case <-patience.Done():
-			return patience.Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -51,6 +50,7 @@ type scratch struct {
 	topics  []hub.Topic
 	frame   []byte
 	copy    []byte
+	number  uint64
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -106,34 +106,31 @@ func frameOf(data []byte) []byte {
 	return ws.AppendFrame(make([]byte, 0, len(data)+10), opcode(!utf8.Valid(data)), data)
 }
 
-// farewells publishes what apps publish when a client has left, if there was no
-// room for it at that moment. No goroutine of the client remains that could
-// wait. The client's place stays taken until then, so there are never more
-// clients in farewells than places.
+// farewells say that clients have left, if there was no room for it at that
+// moment. No goroutine of the client remains that could wait. The client's place
+// stays taken until then, so there are never more farewells than places.
 type farewells struct {
 	home    *home // set once
 	ctx     context.Context
 	cancel  context.CancelFunc
-	clients queue[[]hub.Publication] // what is published for each
+	waiting queue[func() error]
 	dropped atomic.Int64
 }
 
 func newFarewells(h *home) *farewells {
 	f := &farewells{home: h}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.clients.do, f.clients.max = f.publish, 1 // in order
+	f.waiting.do, f.waiting.max = f.say, 1 // in order
 	return f
 }
 
-// add publishes a client's farewells as soon as there is room, and then
-// dismisses the client.
-func (f *farewells) add(list []hub.Publication) { f.clients.add(list) }
+// add calls try until it does not return hub.ErrBusy, and then dismisses the
+// client.
+func (f *farewells) add(try func() error) { f.waiting.add(try) }
 
-func (f *farewells) publish(list []hub.Publication) {
-	for _, p := range list {
-		if f.home.publish(p, f.ctx) != nil {
-			f.dropped.Add(1)
-		}
+func (f *farewells) say(try func() error) {
+	if f.home.patiently(f.ctx, try) != nil {
+		f.dropped.Add(1)
 	}
 	f.home.connections.dismiss()
 }
@@ -142,11 +139,10 @@ func (f *farewells) publish(list []hub.Publication) {
 // left.
 const farewellGrace = time.Second
 
-// end waits until all farewells are published. After farewellGrace it drops the
-// rest.
+// end waits until all farewells are said. After farewellGrace it drops the rest.
 func (f *farewells) end() {
 	defer time.AfterFunc(farewellGrace, f.cancel).Stop()
-	f.clients.wait()
+	f.waiting.wait()
 	f.cancel()
 	if n := f.dropped.Load(); n > 0 {
 		f.home.config.Log.Warn("there was no room to say that all clients have left", "dropped", n)

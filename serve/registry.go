@@ -93,7 +93,7 @@ func (s *connection) info() door.Info {
 
 // ended removes a connection from the registry, and counts and logs why it ended.
 func (s *connection) ended(cause error) {
-	s.mount.home.connections.remove(s.key)
+	s.mount.home.connections.remove(s)
 	how := endName(cause)
 	s.mount.home.metrics.closed(how)
 	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)
@@ -124,6 +124,13 @@ func (r *registry) admit() bool {
 	return true
 }
 
+// force takes a place even if there is none.
+func (r *registry) force() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.admitted++
+}
+
 func (r *registry) dismiss() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,14 +151,15 @@ func (r *registry) add(s *connection) {
 	r.byKey[s.key] = s
 }
 
-// remove makes a connection unfindable. It returns the connection, or nil if there
-// was none.
-func (r *registry) remove(k key) *connection {
+// remove makes a connection unfindable. It reports whether it could be found.
+func (r *registry) remove(s *connection) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.byKey[k]
-	delete(r.byKey, k)
-	return s
+	if r.byKey[s.key] != s { // in live, another connection may have the key now
+		return false
+	}
+	delete(r.byKey, s.key)
+	return true
 }
 
 // find returns the connection with that key, or nil.

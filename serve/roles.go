@@ -22,6 +22,8 @@ func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket
 		return nil, &door.TooManyConnections
 	case at.Name == ownMount:
 		return h.call(r, id)
+	case at.Name == liveName:
+		return h.visit(r, at, id)
 	default:
 		return h.join(r, at, id)
 	}
@@ -58,8 +60,12 @@ func (c connections) Info(id string) (door.Info, bool) {
 // Close implements door.Connections. The connection cannot be found any more
 // while it is closing.
 func (c connections) Close(id string) bool {
-	s := c.home.connections.remove(keyOf(id))
-	if s == nil {
+	if s := c.home.sessions.ofID(id); s != nil {
+		s.kick(errKicked)
+		return true
+	}
+	s := c.home.connections.find(keyOf(id))
+	if s == nil || !c.home.connections.remove(s) {
 		return false
 	}
 	s.conn.Close(errDeleted)
@@ -89,7 +95,9 @@ func (t topics) Connections(appName string, topic *string) []door.Info {
 // members returns the connections that are subscribed to a topic.
 func (h *home) members(m *mount, topic string) (list []*connection) {
 	h.hub.Members(hub.Topic{App: m.Name, Name: topic}, func(conn hub.Conn) bool {
-		list = append(list, &playerOf(conn).connection)
+		if c := connectionOf(conn); c != nil {
+			list = append(list, c)
+		}
 		return true
 	})
 	return list
@@ -110,6 +118,10 @@ func (t topics) Topics(appName string) []door.Topic {
 func (t topics) Remove(appName, topic string) int {
 	removed := 0
 	for _, m := range t.home.mountsNamed(appName) {
+		if m.Name == liveName {
+			removed += t.home.removeRoom(topic)
+			continue
+		}
 		members := t.home.members(m, topic)
 		for _, s := range members {
 			s.conn.Member.Unsubscribe(hub.Topic{App: m.Name, Name: topic})
@@ -155,7 +167,7 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refus
 		}
 		e.Echo = app.EchoSame // there is no sender that could get a copy
 		p := new(scratch).publication(m.Name, &e)
-		switch err := h.publish(p, ctx); {
+		switch err := h.patiently(ctx, func() error { return h.publish(p) }); {
 		case errors.Is(err, hub.ErrTooLarge):
 			no := door.TooLarge.Saying(noMemoryEver)
 			return 0, &no

@@ -25,12 +25,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"crier/api"
+	"crier/hub"
 	"crier/transport"
 	"crier/trust"
 )
@@ -81,6 +83,22 @@ type Config struct {
 	// Drain is the time over which the clients are disconnected at the end.
 	// Zero means all at once; negative values are refused.
 	Drain time.Duration
+	// Linger is how long a session of live outlives its connection. Zero means
+	// that it does not; negative values are refused.
+	Linger time.Duration
+	// History is how many messages a topic of live keeps, at most HistoryBytes
+	// bytes of them, and none for longer than HistoryAge. Negative values are
+	// refused, and so is a HistoryAge of zero.
+	History      int
+	HistoryBytes int
+	HistoryAge   time.Duration
+	// Keys is how many keys a topic of live may have, and StateBytes how many
+	// bytes of state. Negative values are refused.
+	Keys       int
+	StateBytes int
+	// IdleTopics is how long the state of a topic of live is kept when nobody
+	// is in it. Zero and negative values are refused.
+	IdleTopics time.Duration
 	// Console shows browsers a page at /.
 	Console bool
 	// TLS makes the server speak wss and https only. Nil means ws and http.
@@ -128,6 +146,13 @@ func Defaults() Config {
 		Ping:           30 * time.Second,
 		MessageTimeout: 30 * time.Second,
 		Drain:          5 * time.Second,
+		Linger:         10 * time.Second,
+		History:        100,
+		HistoryBytes:   256 << 10,
+		HistoryAge:     time.Hour,
+		Keys:           1000,
+		StateBytes:     1 << 20,
+		IdleTopics:     24 * time.Hour,
 		Console:        true,
 		Log:            slog.New(slog.DiscardHandler),
 	}
@@ -145,8 +170,12 @@ func (c Config) check() error {
 		return fmt.Errorf("--backlog: %d bytes are too few for messages of %d bytes (--max-message): it must be at least eight times as large", c.Backlog, c.MaxMessage)
 	case c.Backlog > c.Memory/2:
 		return fmt.Errorf("--memory: %d bytes are too few for a backlog of %d bytes (--backlog): it must be at least twice as large", c.Memory, c.Backlog)
-	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0 || c.MessageTimeout < 0:
+	case c.Ping < 0 || c.Idle < 0 || c.Drain < 0 || c.MessageTimeout < 0 || c.Linger < 0:
 		return errors.New("a time must not be negative")
+	case c.History < 0 || c.HistoryBytes < 0 || c.Keys < 0 || c.StateBytes < 0:
+		return errors.New("what a topic keeps must not be negative")
+	case c.HistoryAge <= 0 || c.IdleTopics <= 0:
+		return errors.New("what a topic keeps must be kept for some time")
 	case c.Log == nil:
 		return errors.New("a log is needed")
 	}
@@ -156,6 +185,16 @@ func (c Config) check() error {
 		}
 	}
 	return nil
+}
+
+// messagesKept is how much of its messages a topic of live keeps.
+func (c Config) messagesKept() hub.Retention {
+	return hub.Retention{Messages: c.History, Bytes: c.HistoryBytes}
+}
+
+// joinsKept is how much a topic of live keeps of who has come and left.
+func (c Config) joinsKept() hub.Retention {
+	return hub.Retention{Messages: math.MaxInt, Bytes: c.HistoryBytes}
 }
 
 // maxMaxMessage is the largest MaxMessage. It bounds how much memory one
@@ -231,6 +270,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	tidying, calmed := context.WithCancel(ctx)
 	serving.Go(func() { s.home.tidy(tidying) })
+	serving.Go(func() { s.home.sessions.run(tidying) })
+	serving.Go(func() { s.home.rooms.run(tidying) })
+	serving.Go(s.home.listeners.run)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -256,6 +298,7 @@ func (s *Server) drain() {
 	s.config.Log.Info("going away", "connections", h.transport.Stats().Conns, "drain", s.config.Drain)
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain+2*transport.CloseTimeout)
 	defer cancel()
+	h.listeners.end()
 	h.transport.Shutdown(ctx, s.config.Drain)
 	h.farewells.end()
 	// The door stays open meanwhile, because handlers that learn of the end may

@@ -286,7 +286,7 @@ func TestEveryEndIsExplained(t *testing.T) {
 	explained := make(map[string]bool)
 	for _, cause := range []error{
 		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted, errBinary, errTooOld,
-		transport.ErrUnending, transport.ErrRestless, transport.ErrNoMemory, errTopicRemoved, ws.Close{Code: ws.PolicyViolation, Reason: "x"},
+		transport.ErrUnending, transport.ErrRestless, transport.ErrNoMemory, errTopicRemoved, errTakenOver, errKicked, ws.Close{Code: ws.PolicyViolation, Reason: "x"},
 		ws.Close{Code: ws.ProtocolError, Reason: "x"}, ws.Close{Code: ws.InvalidPayload, Reason: "x"}, ws.Close{Code: ws.TooBig, Reason: "x"},
 	} {
 		no := explain(fmt.Errorf("while testing: %w", cause))
@@ -327,11 +327,11 @@ func TestPublishPatiently(t *testing.T) {
 	s := &home{carrier: h}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	if err := s.publish(p, ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.patiently(ctx, func() error { return s.publish(p) }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	published := make(chan error)
-	go func() { published <- s.publish(p, context.Background()) }()
+	go func() { published <- s.patiently(context.Background(), func() error { return s.publish(p) }) }()
 	for {
 		shard.Turn(100)
 		select {

@@ -85,6 +85,35 @@ func AppendHeader(dst []byte, op Opcode, n int) []byte {
 	return appendHeader(dst, op, n, 0)
 }
 
+// Payload returns the payload of a frame that [AppendFrame] has written.
+func Payload(frame []byte) []byte {
+	switch frame[1] {
+	case length16:
+		return frame[4:]
+	case length64:
+		return frame[10:]
+	}
+	return frame[2:]
+}
+
+// First returns the first of several frames that [AppendFrame] has written.
+func First(frames []byte) []byte {
+	n := len(frames) - len(Payload(frames)) // of the header
+	switch n {
+	case 4:
+		n += int(binary.BigEndian.Uint16(frames[2:]))
+	case 10:
+		n += int(binary.BigEndian.Uint64(frames[2:]))
+	default:
+		n += int(frames[1])
+	}
+	return frames[:n:n]
+}
+
+// IsBinary reports whether a frame that [AppendFrame] has written is a binary
+// message.
+func IsBinary(frame []byte) bool { return Opcode(frame[0]&0x0f) == Binary }
+
 // AppendMaskedFrame appends a whole message as one frame from client to server.
 // The key must come from a strong source of entropy when what is sent is not
 // the client's own choice: it keeps the payload from looking like HTTP to

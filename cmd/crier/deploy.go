@@ -68,6 +68,9 @@ func (a *appName) String() string { return string(*a) }
 func (a *appName) Type() string { return "APP" }
 
 func (a *appName) Set(value string) error {
+	if value == "live" {
+		return errors.New("live is for crier serve, on a laptop or a server; it does not run on AWS yet")
+	}
 	if !slices.Contains(deploy.Apps, value) {
 		return errors.New("must be one of " + strings.Join(deploy.Apps, ", "))
 	}

@@ -131,13 +131,20 @@ func TestDeployFails(t *testing.T) {
 	}
 }
 
-// TestEveryAppCanBeDeployed: what a server serves a stack can serve, and the other way round.
+// TestEveryAppCanBeDeployed: what a server serves a stack can serve, and the
+// other way round, but live, which is refused with a sentence.
 func TestEveryAppCanBeDeployed(t *testing.T) {
 	var served []string
 	for _, m := range serve.Apps() {
-		served = append(served, m.Name)
+		if m.Name != "live" {
+			served = append(served, m.Name)
+		}
 	}
 	if !slices.Equal(served, deploy.Apps) {
 		t.Errorf("a server serves %q, a stack %q", served, deploy.Apps)
+	}
+	_, errOut, code := crier("deploy", "--name", "game", "--app", "live")
+	if code == 0 || !strings.Contains(errOut, "live is for crier serve, on a laptop or a server") {
+		t.Errorf("exit code %d, %q", code, errOut)
 	}
 }

@@ -1,0 +1,131 @@
+package door
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Live is the name of the mount whose topics have a Memory.
+const Live = "live"
+
+// withoutSocket answers requests to live that are not for a WebSocket: POST says
+// something, and GET listens. It returns false if it is another request.
+func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case hasToken(r.Header, "Upgrade", "websocket"):
+		return false
+	case r.Method == http.MethodPost:
+		d.manage(w, r, methods{"POST": d.say}, query{names: []string{"topic"}})
+		return true
+	case r.Method != http.MethodGet || !takesEvents(r):
+		return false
+	}
+	if !d.pages.AtHome(r, secure(r)) {
+		d.tellOfPage(r)
+		d.refuse(w, r, ForeignOrigin)
+		return true
+	}
+	if no := d.config.Memory.Listen(w, r); no != nil {
+		if no.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
+		d.refuse(w, r, *no)
+	}
+	return true
+}
+
+// takesEvents reports whether a client takes server-sent events. Browsers that
+// show a page take anything, too, but it should be a page.
+func takesEvents(r *http.Request) bool {
+	accept := strings.Join(r.Header["Accept"], ",")
+	return accept == "" || strings.Contains(accept, "text/event-stream") ||
+		strings.Contains(accept, "*/*") && !strings.Contains(accept, "text/html")
+}
+
+// say publishes the body of a request to the topic of its query.
+func (d *Door) say(w http.ResponseWriter, r *http.Request) {
+	topics := r.URL.Query()["topic"]
+	if len(topics) != 1 || topics[0] == "" {
+		d.refuse(w, r, BadQuery.Saying("a message goes to one topic: ?topic=something"))
+		return
+	}
+	d.sayTo(w, r, topics[0], nil)
+}
+
+func (d *Door) sayTo(w http.ResponseWriter, r *http.Request, topic string, state *State) {
+	data, no := d.body(w, r)
+	var said Said
+	if no == nil {
+		said, no = d.config.Memory.Say(r.Context(), topic, data, state)
+	}
+	if no != nil {
+		d.refuse(w, r, *no)
+		return
+	}
+	answer(w, struct {
+		OK     bool   `json:"ok"`
+		Offset string `json:"offset,omitempty"`
+		Heard  int    `json:"heard"`
+	}{true, said.Offset, said.Heard})
+}
+
+// remembered answers requests for what a topic of live knows: its messages, its
+// state, and one key. It returns false if the path is none of these.
+func (d *Door) remembered(w http.ResponseWriter, r *http.Request, topic string, path []string) bool {
+	var m methods
+	names := []string{"app"}
+	switch {
+	case len(path) == 1 && path[0] == "messages":
+		names = append(names, "last")
+		m = methods{
+			"GET": func(w http.ResponseWriter, r *http.Request) { d.readMessages(w, r, topic) },
+			"DELETE": func(w http.ResponseWriter, r *http.Request) {
+				answer(w, map[string]bool{"ok": d.config.Memory.Forget(topic)})
+			},
+		}
+	case len(path) == 1 && path[0] == "state":
+		m = methods{"GET": func(w http.ResponseWriter, r *http.Request) { lines(w, d.config.Memory.Read(topic, -1)) }}
+	case len(path) == 2 && path[0] == "state":
+		m = methods{
+			"PUT":    func(w http.ResponseWriter, r *http.Request) { d.sayTo(w, r, topic, &State{Key: path[1]}) },
+			"DELETE": func(w http.ResponseWriter, r *http.Request) { d.sayTo(w, r, topic, &State{Key: path[1], Drop: true}) },
+		}
+	default:
+		return false
+	}
+	if !slices.ContainsFunc([]string{"", Live}, func(name string) bool { return r.URL.Query().Get("app") == name }) {
+		d.refuse(w, r, OnlyLive)
+		return true
+	}
+	if !utf8.ValidString(topic) {
+		d.refuse(w, r, BadQuery.Saying("a topic's name is UTF-8"))
+		return true
+	}
+	d.manage(w, r, m, query{names: names})
+	return true
+}
+
+func (d *Door) readMessages(w http.ResponseWriter, r *http.Request, topic string) {
+	last := 1 << 30
+	if text := r.URL.Query().Get("last"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			d.refuse(w, r, BadQuery.Saying("last is a number of messages, such as ?last=20"))
+			return
+		}
+		last = n
+	}
+	lines(w, d.config.Memory.Read(topic, last))
+}
+
+// lines answers with one JSON text a line.
+func lines(w http.ResponseWriter, texts [][]byte) {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	for _, text := range texts {
+		w.Write(append(text[:len(text):len(text)], '\n'))
+	}
+}

@@ -1,0 +1,273 @@
+package serve
+
+import (
+	"errors"
+	"hash/maphash"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"crier/app"
+	"crier/door"
+	"crier/hub"
+	"crier/transport"
+	"crier/ws"
+)
+
+// liveName is the name of the app that guests are clients of.
+const liveName = "live"
+
+// A guest is a connection of a client of live. What the client is to others is
+// its session.
+type guest struct {
+	connection connection
+	endpoint   endpoint
+	session    *session // set once
+	served     bool     // its client got the 101; guarded by session.mu
+}
+
+// The call tree of a guest. The door calls visit, the transport the rest.
+//
+//	visit                    a handshake that has been admitted
+//	├─ Live.Address          what the client asks for
+//	├─ arrive                a session: the one that is resumed, or a new one
+//	├─ Transport.Open        the client becomes a member of the hub
+//	└─ session.enter         for each topic
+//	   └─ room.enter         the greeting, the replay; the others are told
+//	Message                  a complete message of the client
+//	├─ Live.Message          what it asks for
+//	└─ obey                  carries that out
+//	   ├─ room.say           publishes it, and changes the topic's state
+//	   ├─ session.enter
+//	   └─ session.leave
+//	Closed                   the connection has ended
+//	├─ session.linger        its client may come back
+//	└─ session.end           or not: it leaves its rooms
+//	   └─ farewells.add      if there is no room for that now
+
+// visit asks live about a handshake that has been admitted.
+func (h *home) visit(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
+	g, no := h.newGuest(r, at, id)
+	if no != nil {
+		h.connections.dismiss()
+		return nil, no
+	}
+	return g, nil
+}
+
+func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *door.Refusal) {
+	rejected := func(sentence string) (*guest, *door.Refusal) {
+		no := door.Rejected.Saying(sentence)
+		return nil, &no
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return rejected("the query is not understood: " + err.Error())
+	}
+	m := h.mountNamed(at.Name)
+	identity, wrong := m.identifier.Identify(query, r.Header)
+	if wrong != "" {
+		return rejected(wrong)
+	}
+	s := h.sessions.find(query.Get("resume"))
+	if s != nil && (identity.User == "" || identity.User == s.user) {
+		identity.User = s.user
+	} else {
+		s = nil
+	}
+	address, wrong := app.Live{}.Address(query, identity.User != "")
+	if wrong != "" {
+		return rejected(wrong)
+	}
+	for {
+		g := &guest{session: s}
+		if s == nil {
+			g.session = h.newSession(id, identity.User, &address)
+		}
+		g.endpoint = endpoint{g.session, &g.connection.conn.Member, g.connection.conn.Close, address.Told, s != nil}
+		g.connection.open(r, m, g.session.id)
+		if identity != (app.Identity{}) {
+			g.connection.identity = &identity
+		}
+		no, over := g.arrive(&address)
+		if !over {
+			return g, no
+		}
+		s = nil // it ended just now
+	}
+}
+
+// arrive gives the session its new connection, and lets it into the topics of
+// the address. over is true if the session cannot be resumed any more.
+func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
+	s := g.session
+	h := s.home
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return nil, true
+	}
+	near := maphash.String(h.seed, liveName+"/"+a.Entries[0].Topic)
+	if err := h.transport.Open(&g.connection.conn, g, near); err != nil {
+		return &door.ShuttingDown, false
+	}
+	g.connection.conn.Member.Exact()
+	if old := s.at; old != nil {
+		s.detach()
+		old.close(errTakenOver)
+	}
+	s.at, s.silent, s.until = &g.endpoint, a.Silent, time.Time{}
+	if err := g.enterAll(a); err != nil {
+		h.transport.Forget(&g.connection.conn)
+		if g.endpoint.resumed {
+			s.linger("lost")
+		} else {
+			s.end("lost")
+		}
+		return &door.Busy, false
+	}
+	if s.place { // it has that of the connection now
+		s.place = false
+		h.connections.dismiss()
+	}
+	if !g.endpoint.resumed {
+		h.sessions.add(s)
+	}
+	h.connections.add(&g.connection)
+	h.config.Log.Debug("connected", "connection", s.id, "app", liveName, "resumed", g.endpoint.resumed)
+	return nil, false
+}
+
+// enterAll enters the topics of the address, and then those that the session
+// has joined besides.
+func (g *guest) enterAll(a *app.Address) error {
+	s := g.session
+	asked := make(map[string]bool)
+	for _, e := range a.Entries {
+		asked[e.Topic] = true
+		if err := s.enter(e); err != nil {
+			return err
+		}
+	}
+	for _, topic := range s.topics(nil) {
+		if !asked[topic] {
+			if err := s.enter(app.Entry{Topic: topic, Since: a.Since}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Protocol implements door.Socket.
+func (g *guest) Protocol() string { return "" }
+
+// Serve implements door.Socket.
+func (g *guest) Serve(nc net.Conn, early []byte) {
+	g.session.mu.Lock()
+	g.served = true
+	g.session.mu.Unlock()
+	g.session.home.serve(&g.connection, nc, early)
+}
+
+// Abandon implements door.Socket.
+func (g *guest) Abandon() { g.session.home.transport.Abandon(&g.connection.conn) }
+
+// orders are for reading messages.
+var orders = sync.Pool{New: func() any { return new(app.Order) }}
+
+// Message implements transport.Receiver.
+func (g *guest) Message(data []byte, binary bool) error {
+	mem := scratches.Get().(*scratch)
+	defer mem.free()
+	o := orders.Get().(*app.Order)
+	defer orders.Put(o)
+	s := g.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at != &g.endpoint { // the session goes on without this connection
+		return nil
+	}
+	mem.names = s.topics(mem.names[:0])
+	mem.conn = app.Conn{ID: s.id, Identity: app.Identity{User: s.user}, Topics: mem.names}
+	app.Live{}.Message(o, app.Event{Kind: app.Message, Conn: &mem.conn, Now: time.Now().UnixMilli(), Data: data, Binary: binary})
+	s.said.Add(1)
+	err := g.obey(o, mem)
+	switch {
+	case errors.Is(err, hub.ErrBusy):
+		s.said.Add(^uint64(0))
+		return err
+	case errors.Is(err, hub.ErrFull):
+		err = transport.ErrFlooded
+	case errors.Is(err, hub.ErrGone):
+		err = nil // it is leaving
+	}
+	s.home.metrics.messages.Add(1)
+	return err
+}
+
+// obey carries out what the client asks for. After hub.ErrBusy it must be called
+// again.
+func (g *guest) obey(o *app.Order, mem *scratch) error {
+	s := g.session
+	switch o.Do {
+	case app.Enter:
+		return s.enter(o.Entry)
+	case app.Exit:
+		text, err := s.leave(o.Topic, "left")
+		if err != nil || text == nil {
+			return err
+		}
+		return g.endpoint.post(text)
+	case app.Say, app.Tell:
+		r := s.room(o.Topic)
+		_, err := r.say(&g.endpoint, o, mem)
+		r.unlock()
+		var no *fault
+		if !errors.As(err, &no) {
+			return err
+		}
+		o.Refuse(no.name, no.text)
+	}
+	return g.endpoint.post(o.Frame)
+}
+
+// Leaving implements transport.Receiver: all answers are posted already.
+func (g *guest) Leaving(error) bool { return false }
+
+// Explain implements transport.Receiver.
+func (g *guest) Explain(cause error) ws.Close { return explain(cause).Close() }
+
+// Closed implements transport.Receiver.
+func (g *guest) Closed(cause error) {
+	g.connection.ended(cause)
+	s := g.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at != &g.endpoint { // the session goes on without this connection, or has ended
+		s.home.connections.dismiss()
+		return
+	}
+	s.place = true
+	why, lingers := whyLost(cause)
+	if lingers && (g.served || g.endpoint.resumed) && !s.home.draining.Load() {
+		s.linger(why)
+		return
+	}
+	s.end(why)
+}
+
+func (g *guest) facts() *connection { return &g.connection }
+
+// kick ends the session of a connection, and the connection.
+func (s *session) kick(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.at
+	s.end("kicked")
+	if at != nil {
+		at.close(cause)
+	}
+}
