@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"net/url"
 	"slices"
 	"strconv"
@@ -125,6 +124,14 @@ const (
 	manyTopics  = "a connection is in at most 64 topics"
 )
 
+// The names of errors, besides nobody, too-many-keys and state-full, which only
+// the home can notice.
+const (
+	badMember  = "bad-member"
+	notInTopic = "not-in-topic"
+	noUser     = "no-user"
+)
+
 // A Doing is what a client asks for with one message.
 type Doing uint8
 
@@ -197,7 +204,7 @@ func (Live) Message(o *Order, ev Event) {
 	text, members, twice := stamp.Open(o.buf, ev.Data, liveMembers, values[:])
 	o.buf, o.id = text, values[mID]
 	if twice&once != 0 {
-		o.refuse("bad-member", liveMembers[firstBit(twice&once)]+" may not be there twice")
+		o.refuse(badMember, liveMembers[firstBit(twice&once)]+" may not be there twice")
 		return
 	}
 	if values[mJoin] != nil {
@@ -205,11 +212,7 @@ func (Live) Message(o *Order, ev Event) {
 		return
 	}
 	if values[mLeave] != nil {
-		topic, ok := stamp.String(values[mLeave])
-		o.Do, o.Topic = Exit, topic
-		if !ok || !has(ev.Conn.Topics, topic) {
-			o.refuse("not-in-topic", "only a topic that you are in can be left")
-		}
+		o.leave(ev, values[mLeave])
 		return
 	}
 	if o.read(ev, &values) {
@@ -229,12 +232,12 @@ func (Live) Set(o *Order, ev Event, key string, drop bool) {
 	o.buf = text
 	for i, value := range values[:mUser] {
 		if value != nil && i != mID {
-			o.refuse("bad-member", "a value has no member "+liveMembers[i]+": the address says it all")
+			o.refuse(badMember, "a value has no member "+liveMembers[i]+": the address says it all")
 			return
 		}
 	}
 	if key == "" || len(key) > MaxKey || !utf8.ValidString(key) {
-		o.refuse("bad-member", "a key has 1 to 128 bytes of UTF-8")
+		o.refuse(badMember, "a key has 1 to 128 bytes of UTF-8")
 		return
 	}
 	o.Do, o.Key, o.Drop = Say, Key{Name: key}, drop
@@ -251,11 +254,24 @@ func firstBit(set uint64) (i int) {
 // binary is Message for a binary message.
 func (o *Order) binary(ev Event) {
 	if len(ev.Conn.Topics) != 1 {
-		o.refuse("bad-member", "a binary message names no topic, so its sender must be in one topic only")
+		o.refuse(badMember, "a binary message names no topic, so its sender must be in one topic only")
 		return
 	}
 	o.Do, o.Topic, o.Binary = Say, ev.Conn.Topics[0], true
 	o.Frame, o.Copy = ev.Data, ev.Data
+}
+
+// leave reads a message with the member _leave.
+func (o *Order) leave(ev Event, value []byte) {
+	topic, ok := stamp.String(value)
+	switch {
+	case !ok:
+		o.refuse(badMember, "_leave is the name of a topic")
+	case !has(ev.Conn.Topics, topic):
+		o.refuse(notInTopic, "only a topic that you are in can be left")
+	default:
+		o.Do, o.Topic = Exit, topic
+	}
 }
 
 var joinMembers = []string{"_last", "_since"}
@@ -265,13 +281,13 @@ func (o *Order) join(ev Event, value []byte) {
 	topic, ok := stamp.String(value)
 	switch {
 	case !ok || topic == "":
-		o.refuse("bad-member", "_join is the name of a topic")
+		o.refuse(badMember, "_join is the name of a topic")
 		return
 	case len(topic) > MaxName:
-		o.refuse("bad-member", longTopic)
+		o.refuse(badMember, longTopic)
 		return
 	case !has(ev.Conn.Topics, topic) && len(ev.Conn.Topics) >= MaxEntries:
-		o.refuse("bad-member", manyTopics)
+		o.refuse(badMember, manyTopics)
 		return
 	}
 	var values [2][]byte
@@ -280,14 +296,14 @@ func (o *Order) join(ev Event, value []byte) {
 	if values[0] != nil {
 		n, err := strconv.ParseUint(string(values[0]), 10, 31)
 		if err != nil {
-			o.refuse("bad-member", "_last is a number of messages")
+			o.refuse(badMember, "_last is a number of messages")
 			return
 		}
 		e.Last = int(n)
 	}
 	if values[1] != nil {
 		if e.Since, ok = stamp.String(values[1]); !ok {
-			o.refuse("bad-member", "_since is an offset, a string")
+			o.refuse(badMember, "_since is an offset, a string")
 			return
 		}
 	}
@@ -298,8 +314,8 @@ func (o *Order) join(ev Event, value []byte) {
 // wrong with them, it refuses the message and returns false.
 func (o *Order) read(ev Event, values *[numMembers][]byte) bool {
 	o.Do, o.Keep = Say, true
-	if wrong := o.readTopic(ev, values[mTopic]); wrong != "" {
-		o.refuse("not-in-topic", wrong)
+	if name, wrong := o.readTopic(ev, values[mTopic]); wrong != "" {
+		o.refuse(name, wrong)
 		return false
 	}
 	var tied, own, keep bool
@@ -314,7 +330,7 @@ func (o *Order) read(ev Event, values *[numMembers][]byte) bool {
 		case "true", "false":
 			*flag.to = value == "true"
 		default:
-			o.refuse("bad-member", liveMembers[flag.member]+" is true or false")
+			o.refuse(badMember, liveMembers[flag.member]+" is true or false")
 			return false
 		}
 	}
@@ -336,10 +352,10 @@ func (o *Order) read(ev Event, values *[numMembers][]byte) bool {
 	}
 	switch {
 	case wrong != "":
-		o.refuse("bad-member", wrong)
+		o.refuse(badMember, wrong)
 		return false
 	case own && ev.Conn.Identity.User == "":
-		o.refuse("no-user", "only a user can own state: connect with ?user=")
+		o.refuse(noUser, "only a user can own state: connect with ?user=")
 		return false
 	}
 	if name != "" {
@@ -357,21 +373,22 @@ func (o *Order) read(ev Event, values *[numMembers][]byte) bool {
 
 // readTopic reads the topic of a message. Without the member it is the first of
 // the client's.
-func (o *Order) readTopic(ev Event, value []byte) (wrong string) {
+func (o *Order) readTopic(ev Event, value []byte) (name, wrong string) {
 	topics := ev.Conn.Topics
-	if value == nil {
-		if len(topics) == 0 {
-			return "you are in no topic"
-		}
-		o.Topic = topics[0]
-		return ""
-	}
 	topic, ok := stamp.String(value)
-	if !ok || !has(topics, topic) {
-		return "_topic is one of the topics that you are in"
+	switch {
+	case value == nil && len(topics) == 0:
+		return notInTopic, "you are in no topic"
+	case value == nil:
+		o.Topic = topics[0]
+		return "", ""
+	case !ok:
+		return badMember, "_topic is a text"
+	case !has(topics, topic):
+		return notInTopic, "_topic is one of the topics that you are in"
 	}
 	o.Topic = topic
-	return ""
+	return "", ""
 }
 
 func (o *Order) readKey(values *[numMembers][]byte) (name, wrong string) {
@@ -415,70 +432,3 @@ func (o *Order) Why() (name, text string) { return o.name, o.text }
 // Refuse makes the order of a message that the home cannot carry out an error
 // for its sender.
 func (o *Order) Refuse(name, text string) { o.refuse(name, text) }
-
-// write writes the frame and the copy. The message without its end is
-// o.buf[:open].
-func (o *Order) write(ev Event, open int, members bool) {
-	user, from := ev.Conn.Identity.User, ev.Conn.ID
-	others := o.appendEnd(o.buf, open, members, user, from, false)
-	n := len(others)
-	mine := append(others, o.buf[:open]...)
-	mine = o.appendEnd(mine, open, members, user, from, true)
-	o.buf = mine
-	o.Frame, o.Copy = mine[:n:n], mine[n:]
-	if o.Keep || o.Key != (Key{}) {
-		o.OffsetAt, o.CopyOffsetAt = placeOfOffset(o.Frame), placeOfOffset(o.Copy)
-	}
-}
-
-// appendEnd appends the members that the server writes, and the brace.
-func (o *Order) appendEnd(dst []byte, open int, members bool, user, from string, mine bool) []byte {
-	w := writer{dst, members}
-	switch o.Key.Of {
-	case Tied:
-		w.text("_key", o.Key.Name)
-		w.raw("_tied", "true")
-	case Owned:
-		w.text("_key", o.Key.Name)
-		w.raw("_own", "true")
-	default:
-		if o.Key.Name != "" {
-			w.text("_key", o.Key.Name)
-		}
-	}
-	if o.Drop {
-		w.raw("_drop", "true")
-	}
-	shy := o.Do == Say && !o.Keep && o.Key == (Key{})
-	if shy {
-		w.raw("_keep", "false")
-	}
-	if o.Do == Tell {
-		w.names("_to", o.To)
-	}
-	if mine && o.id != nil {
-		w.raw("_id", string(o.id))
-	}
-	w.text("_topic", o.Topic)
-	if user != "" && !shy {
-		w.text("_user", user)
-	}
-	if from != "" {
-		w.text("_from", from)
-	}
-	if !shy && o.Do == Say {
-		w.text("_offset", noOffset)
-	}
-	w.number("_now", o.now)
-	w.raw("_me", strconv.FormatBool(mine))
-	return w.end()
-}
-
-// noOffset holds the place of an offset.
-const noOffset = "000000000000000"
-
-// placeOfOffset returns where the offset is in a frame of a message: its last member
-// but two.
-func placeOfOffset(frame []byte) int {
-	return bytes.LastIndex(frame, []byte(`,"_offset":"`)) + len(`,"_offset":"`)
-}

@@ -57,6 +57,73 @@ func (w *writer) end() []byte { return append(w.out, '}') }
 // open returns a writer for an object at the end of dst.
 func open(dst []byte) writer { return writer{out: append(dst, '{')} }
 
+// write writes the frame and the copy. The message without its end is
+// o.buf[:open].
+func (o *Order) write(ev Event, open int, members bool) {
+	user, from := ev.Conn.Identity.User, ev.Conn.ID
+	others := o.appendEnd(o.buf, open, members, user, from, false)
+	n := len(others)
+	mine := append(others, o.buf[:open]...)
+	mine = o.appendEnd(mine, open, members, user, from, true)
+	o.buf = mine
+	o.Frame, o.Copy = mine[:n:n], mine[n:]
+	if o.Keep || o.Key != (Key{}) {
+		o.OffsetAt, o.CopyOffsetAt = placeOfOffset(o.Frame), placeOfOffset(o.Copy)
+	}
+}
+
+// appendEnd appends the members that the server writes, and the brace.
+func (o *Order) appendEnd(dst []byte, open int, members bool, user, from string, mine bool) []byte {
+	w := writer{dst, members}
+	switch o.Key.Of {
+	case Tied:
+		w.text("_key", o.Key.Name)
+		w.raw("_tied", "true")
+	case Owned:
+		w.text("_key", o.Key.Name)
+		w.raw("_own", "true")
+	default:
+		if o.Key.Name != "" {
+			w.text("_key", o.Key.Name)
+		}
+	}
+	if o.Drop {
+		w.raw("_drop", "true")
+	}
+	shy := o.Do == Say && !o.Keep && o.Key == (Key{})
+	if shy {
+		w.raw("_keep", "false")
+	}
+	if o.Do == Tell {
+		w.names("_to", o.To)
+	}
+	if mine && o.id != nil {
+		w.raw("_id", string(o.id))
+	}
+	w.text("_topic", o.Topic)
+	if user != "" && !shy {
+		w.text("_user", user)
+	}
+	if from != "" {
+		w.text("_from", from)
+	}
+	if !shy && o.Do == Say {
+		w.text("_offset", noOffset)
+	}
+	w.number("_now", o.now)
+	w.raw("_me", strconv.FormatBool(mine))
+	return w.end()
+}
+
+// noOffset holds the place of an offset.
+const noOffset = "000000000000000"
+
+// placeOfOffset returns where the offset is in a frame of a message: its last member
+// but two.
+func placeOfOffset(frame []byte) int {
+	return bytes.LastIndex(frame, []byte(`,"_offset":"`)) + len(`,"_offset":"`)
+}
+
 // AppendError appends the frame that tells a client why its message was
 // refused. id is the message's _id, as JSON; nil if it has none.
 //
