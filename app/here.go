@@ -54,6 +54,9 @@ func (h *Here) place(g *Guest) int {
 	return i
 }
 
+// Others returns how many connections a user has besides the one that is there.
+func (h *Here) Others(user string) int { return max(h.same[user]-1, 0) }
+
 // Add adds a guest, who must not be there yet. It reports whether the others are
 // to be told.
 func (h *Here) Add(id, user string) (g *Guest, tell bool) {

@@ -150,6 +150,7 @@ type Order struct {
 	Topic  string
 	Entry  Entry
 	To     []string
+	toList bool // To was a list, not a single name
 	Binary bool
 
 	// Frame is what the others get, Copy what the sender gets. OffsetAt and
@@ -416,7 +417,7 @@ func (o *Order) readTo(value []byte) (wrong string) {
 	if !ok || len(names) == 0 {
 		return usage
 	}
-	o.To = append(o.To, names...)
+	o.To, o.toList = append(o.To, names...), true
 	return ""
 }
 

@@ -38,10 +38,10 @@ func (w *writer) number(name string, n int64) {
 	w.out = strconv.AppendInt(w.out, n, 10)
 }
 
-// names writes one name as a text, and several as a list.
-func (w *writer) names(name string, list []string) {
+// names writes names as a list, or the first one as a text.
+func (w *writer) names(name string, list []string, asList bool) {
 	w.name(name)
-	if len(list) == 1 {
+	if !asList {
 		w.out = stamp.AppendString(w.out, list[0])
 		return
 	}
@@ -95,7 +95,7 @@ func (o *Order) appendEnd(dst []byte, open int, members bool, user, from string,
 		w.raw("_keep", "false")
 	}
 	if o.Do == Tell {
-		w.names("_to", o.To)
+		w.names("_to", o.To, o.toList)
 	}
 	if mine && o.id != nil {
 		w.raw("_id", string(o.id))

@@ -84,14 +84,13 @@ func (l *log) room(size int) *chunk {
 }
 
 // nextCapacity returns how large the chunk after the last one should be, with
-// room for size bytes. A log with a backlog, which begins at tail, doubles its
-// chunks, up to limit. A log that is read as fast as it is written keeps them
-// small.
-func (l *log) nextCapacity(size, limit int, tail uint64) int {
+// room for size bytes. A log that holds a backlog doubles its chunks, up to
+// limit. A log that is read as fast as it is written keeps them small.
+func (l *log) nextCapacity(size, limit int) int {
 	capacity := minChunk
 	if n := len(l.chunks); n > 0 {
 		capacity = len(l.chunks[n-1].buf)
-		if n > 1 && l.chunks[n-2].end() > tail {
+		if n > 1 {
 			capacity *= 2
 		}
 	}

@@ -425,7 +425,7 @@ func (m *Member) Finish(frame []byte, drop bool) {
 //
 // PostAll returns ErrBusy if there is no memory now. m's shard is then woken
 // when it is worth trying again. It returns ErrTooLarge if there never is, and
-// ErrGone if m is gone, in that case perhaps after it has called before.
+// ErrGone if m is gone; it has called before then.
 func (m *Member) PostAll(frames *Series, before func() error) error {
 	frames.loosen()
 	s, p := m.shard, private{series: frames}

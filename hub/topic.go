@@ -81,15 +81,19 @@ func (t *topic) needed() uint64 {
 // for size bytes. A history is divided among at least four chunks, so that not
 // much more is kept than it may have.
 func (t *topic) nextCapacity(size, limit int) int {
-	capacity := t.log.nextCapacity(size, limit, t.tail())
-	if t.history == nil || t.history.bytes/4 < capacity {
-		return capacity
+	if t.history == nil || t.log.sizeFrom(t.tail()) > minChunk {
+		return t.log.nextCapacity(size, limit)
 	}
-	return min(1<<(bits.Len(uint(t.history.bytes/4))-1), limit, maxHistoryChunk)
+	capacity := 1 << bits.Len(uint(t.history.bytes/8))
+	return max(min(capacity, maxHistoryChunk, limit), minHistoryChunk, size)
 }
 
-// maxHistoryChunk is the largest chunk that is made for a history's sake.
-const maxHistoryChunk = 16 << 10
+// minHistoryChunk and maxHistoryChunk are how small and how large the chunks of
+// a history are, unless the log has a backlog.
+const (
+	minHistoryChunk = 256
+	maxHistoryChunk = 16 << 10
+)
 
 // attach makes c, a new cursor, m's cursor in the topic of that name. It
 // requires m's shard and the hub to be locked.

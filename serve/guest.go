@@ -183,7 +183,11 @@ func (g *guest) Message(data []byte, binary bool) error {
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
 	o := orders.Get().(*app.Order)
-	defer orders.Put(o)
+	defer func() {
+		if len(data) <= maxScratch {
+			orders.Put(o)
+		}
+	}()
 	s := g.session
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -60,16 +60,18 @@ func (c connections) Info(id string) (door.Info, bool) {
 // Close implements door.Connections. The connection cannot be found any more
 // while it is closing.
 func (c connections) Close(id string) bool {
-	if s := c.home.sessions.ofID(id); s != nil {
-		s.kick(errKicked)
-		return true
-	}
+	session := c.home.sessions.ofID(id)
 	s := c.home.connections.find(keyOf(id))
-	if s == nil || !c.home.connections.remove(s) {
-		return false
+	if s != nil && !c.home.connections.remove(s) {
+		s = nil
 	}
-	s.conn.Close(errDeleted)
-	return true
+	switch {
+	case session != nil: // of live, with or without a connection
+		session.kick(errKicked)
+	case s != nil:
+		s.conn.Close(errDeleted)
+	}
+	return session != nil || s != nil
 }
 
 // topics implements door.Topics.

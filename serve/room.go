@@ -246,11 +246,11 @@ func (r *room) enter(g *endpoint, e app.Entry) error {
 		if !tell {
 			return nil
 		}
-		text, at := app.AppendJoin(nil, came, r.guests.Same(s.user)-1, r.name, now.UnixMilli())
+		text, at := app.AppendJoin(nil, came, r.guests.Others(s.user), r.name, now.UnixMilli())
 		_, err := r.announce(text, at)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, hub.ErrGone) { // a connection that is gone has come, and leaves as others do
 		if came != nil {
 			r.guests.Remove(came)
 		}
@@ -306,9 +306,11 @@ func (r *room) exit(s *session, why string) (text []byte, err error) {
 		in.at.member.Unsubscribe(r.aside[0])
 	}
 	now := time.Now().UnixMilli()
-	for _, k := range r.state.TiedTo(s.id) {
-		if err := r.drop(k, s, now); err != nil {
-			return nil, err
+	if s.tied.Load() > 0 {
+		for _, k := range r.state.TiedTo(s.id) {
+			if err := r.drop(k, s, now); err != nil {
+				return nil, err
+			}
 		}
 	}
 	g := in.guest
@@ -317,7 +319,7 @@ func (r *room) exit(s *session, why string) (text []byte, err error) {
 	}
 	same := r.guests.Same(s.user)
 	if in.guest != nil {
-		same--
+		same = r.guests.Others(s.user)
 	}
 	text, at := app.AppendLeave(nil, g, same, why, r.name, now)
 	number := r.home.hub.Head()
@@ -341,7 +343,7 @@ func (r *room) exit(s *session, why string) (text []byte, err error) {
 func (r *room) tellOwed() error {
 	for len(r.owed) > 0 {
 		g := r.owed[0]
-		text, at := app.AppendJoin(nil, g, r.guests.Same(g.User)-1, r.name, time.Now().UnixMilli())
+		text, at := app.AppendJoin(nil, g, r.guests.Others(g.User), r.name, time.Now().UnixMilli())
 		if _, err := r.publishAside(text, at); err != nil {
 			return err
 		}
@@ -415,7 +417,7 @@ func (e *endpoint) replay(series *hub.Series, ev *event) {
 	}
 	text := ws.Payload(frame)
 	switch {
-	case e.resumed && app.From(text, e.session.id):
+	case (e.resumed || e.session.said.Load() > 0) && app.From(text, e.session.id):
 		if mine := app.AppendMine(nil, text); !e.session.silent && len(mine) != len(text) {
 			series.Add(ws.AppendFrame(nil, ws.Text, mine))
 		}

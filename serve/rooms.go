@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,7 @@ func (rs *rooms) find(name string) *room {
 
 // add adds a room. It requires rs.mu.
 func (rs *rooms) add(name string) *room {
+	name = strings.Clone(name) // so that it does not keep a whole query in memory
 	topic := hub.Topic{App: liveName, Name: name}
 	r := &room{home: rs.home, name: name, lost: rs.lost, epoch: rs.last.Load()}
 	r.topics[0] = topic
@@ -103,6 +105,29 @@ func (rs *rooms) remove(r *room) {
 	delete(rs.byName, r.name)
 }
 
+// close forgets everything, when all clients have left.
+func (rs *rooms) close() {
+	for _, r := range rs.all() {
+		r.mu.Lock()
+		r.state.Clear()
+		r.settle()
+		r.gone = true
+		r.home.hub.Unretain(r.topics[0])
+		r.home.hub.Unretain(r.aside[0])
+		r.mu.Unlock()
+	}
+}
+
+// all returns all rooms.
+func (rs *rooms) all() (list []*room) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, r := range rs.byName {
+		list = append(list, r)
+	}
+	return list
+}
+
 // sweepEvery is how often old things are removed. It is not often, because who
 // enters a room removes them first.
 const sweepEvery = time.Minute
@@ -123,13 +148,7 @@ func (rs *rooms) run(ctx context.Context) {
 
 // sweep removes what is too old, in all rooms.
 func (rs *rooms) sweep(now time.Time) {
-	rs.mu.Lock()
-	list := make([]*room, 0, len(rs.byName))
-	for _, r := range rs.byName {
-		list = append(list, r)
-	}
-	rs.mu.Unlock()
-	for _, r := range list {
+	for _, r := range rs.all() {
 		r.mu.Lock()
 		if r.gone {
 			r.mu.Unlock()

@@ -301,6 +301,7 @@ func (s *Server) drain() {
 	h.listeners.end()
 	h.transport.Shutdown(ctx, s.config.Drain)
 	h.farewells.end()
+	h.rooms.close()
 	// The door stays open meanwhile, because handlers that learn of the end may
 	// post to other connections and ask about them.
 	if h.calls != nil {

@@ -53,8 +53,15 @@ type sessions struct {
 	mu        sync.Mutex // lock order: session.mu before mu
 	byToken   map[string]*session
 	byID      map[string]*session
-	lingering []*session // those that linger, and some that do not any more; the oldest first
+	lingering []lingerer // those that linger, and some that do not any more; the oldest first
 	wake      chan struct{}
+}
+
+// A lingerer is a session that began to linger. If its time is another one now,
+// it was resumed meanwhile.
+type lingerer struct {
+	session *session
+	until   time.Time
 }
 
 func newSessions(h *home) *sessions {
@@ -161,7 +168,7 @@ func (s *session) linger(why string) {
 	s.until = time.Now().Add(s.home.config.Linger)
 	ss := s.home.sessions
 	ss.mu.Lock()
-	ss.lingering = append(ss.lingering, s)
+	ss.lingering = append(ss.lingering, lingerer{s, s.until})
 	ss.mu.Unlock()
 	select {
 	case ss.wake <- struct{}{}:
@@ -230,21 +237,19 @@ func (ss *sessions) endOld(now time.Time) (next time.Time) {
 			ss.mu.Unlock()
 			return time.Time{}
 		}
-		s := ss.lingering[0]
-		ss.mu.Unlock()
-		s.mu.Lock()
-		until := s.until
-		if s.at == nil && !until.IsZero() && !until.After(now) {
-			s.end(s.why)
-			until = time.Time{}
+		first := ss.lingering[0]
+		if first.until.After(now) {
+			ss.mu.Unlock()
+			return first.until
 		}
-		s.mu.Unlock()
-		if until.After(now) {
-			return until
-		}
-		ss.mu.Lock()
 		ss.lingering = ss.lingering[1:]
 		ss.mu.Unlock()
+		s := first.session
+		s.mu.Lock()
+		if s.until.Equal(first.until) { // otherwise it was resumed, or has ended
+			s.end(s.why)
+		}
+		s.mu.Unlock()
 	}
 }
 
