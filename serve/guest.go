@@ -238,8 +238,18 @@ func (g *guest) obey(o *app.Order, mem *scratch) error {
 	return g.endpoint.post(o.Frame)
 }
 
-// Leaving implements transport.Receiver: all answers are posted already.
-func (g *guest) Leaving(error) bool { return false }
+// Leaving implements transport.Receiver: all answers are posted already. A
+// session that does not linger ends before its client gets the answer to its
+// close frame, so that it cannot be resumed any more.
+func (g *guest) Leaving(cause error) bool {
+	s := g.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if why, lingers := whyLost(cause); !lingers && s.at == &g.endpoint {
+		s.end(why)
+	}
+	return false
+}
 
 // Explain implements transport.Receiver.
 func (g *guest) Explain(cause error) ws.Close { return explain(cause).Close() }
