@@ -48,12 +48,12 @@ unit:
 	go test -count=1 ./...
 
 race:
-	go test -count=1 -race -short ./hub ./transport ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./cmd/crier ./internal/wiretest
+	go test -count=1 -race -short ./app ./hub ./transport ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./fair ./localdb ./cmd/crier ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
 FUZZ ?= 4s
 fuzz:
-	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel api.FuzzSelection api.FuzzParse; do \
+	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel api.FuzzSelection api.FuzzParse importer.FuzzConvert; do \
 		echo "fuzz $$target for $(FUZZ)"; \
 		go test ./$${target%.*} -run - -fuzz "^$${target#*.}$$" -fuzztime $(FUZZ) | grep -v "^fuzz: elapsed" || exit 1; \
 	done

@@ -77,6 +77,13 @@ func (ls *listeners) leave() {
 	}
 }
 
+// count returns how many listeners there are.
+func (ls *listeners) count() int {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.open
+}
+
 // end ends all listeners.
 func (ls *listeners) end() {
 	ls.mu.Lock()

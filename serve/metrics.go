@@ -56,6 +56,8 @@ func (m *metrics) handler() http.Handler {
 
 var (
 	connectionsDesc = prometheus.NewDesc("crier_connections", "Open connections, by app.", []string{"app"}, nil)
+	lingeringDesc   = prometheus.NewDesc("crier_sessions_lingering", "Sessions of live whose clients have no connection and may come back.", nil, nil)
+	listenersDesc   = prometheus.NewDesc("crier_listeners", "Clients that listen to live by server-sent events.", nil, nil)
 	topicsDesc      = prometheus.NewDesc("crier_topics", "Topics that somebody is subscribed to.", nil, nil)
 	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent, and that were published over HTTP.", nil, nil)
 	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
@@ -83,6 +85,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(connectionsDesc, float64(open[mount.Name]), mount.Name)
 	}
 	hub, transport := m.home.hub.Stats(), m.home.transport.Stats()
+	gauge(lingeringDesc, float64(max(m.home.sessions.count()-open[liveName], 0)))
+	gauge(listenersDesc, float64(m.home.listeners.count()))
 	gauge(topicsDesc, float64(hub.Topics))
 	gauge(backlogDesc, float64(hub.LogBytes))
 	counter(messagesDesc, m.messages.Load())

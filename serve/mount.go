@@ -13,7 +13,7 @@ import (
 // A mount is an app and where it is served.
 type mount struct {
 	door.Mount
-	app        app.App
+	app        app.App        // nil for live, which has rooms instead of effects
 	identifier app.Identifier // finds out who a client is
 	fixed      bool           // a client's topics are set by its address
 	home       *home          // that serves it; nil in builtins
@@ -22,12 +22,30 @@ type mount struct {
 // builtins are the apps that a server serves, in the order in which they are
 // listed.
 var builtins = []mount{
-	{door.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"}, app.Broadcast{}, app.IdentifierOf(app.Broadcast{}), true, nil},
-	{door.Mount{Path: "/live", Name: liveName, Help: "broadcast that remembers, and knows who is there", Try: "?topic=a&user=ada", Explains: true}, nil, app.Live{}, true, nil},
-	{door.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"}, app.Bridge{}, app.IdentifierOf(app.Bridge{}), true, nil},
-	{door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`}, app.Chat{}, app.IdentifierOf(app.Chat{}), true, nil},
-	{door.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"}, app.Rooms{}, app.IdentifierOf(app.Rooms{}), false, nil},
-	{door.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"}, app.Directory{}, app.IdentifierOf(app.Directory{}), true, nil},
+	{
+		Mount: door.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"},
+		app:   app.Broadcast{}, identifier: app.IdentifierOf(app.Broadcast{}), fixed: true,
+	},
+	{
+		Mount:      door.Mount{Path: "/live", Name: liveName, Help: "broadcast that remembers, and knows who is there", Try: "?topic=a&user=ada", Explains: true},
+		identifier: app.Live{},
+	},
+	{
+		Mount: door.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"},
+		app:   app.Bridge{}, identifier: app.IdentifierOf(app.Bridge{}), fixed: true,
+	},
+	{
+		Mount: door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`},
+		app:   app.Chat{}, identifier: app.IdentifierOf(app.Chat{}), fixed: true,
+	},
+	{
+		Mount: door.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"},
+		app:   app.Rooms{}, identifier: app.IdentifierOf(app.Rooms{}),
+	},
+	{
+		Mount: door.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"},
+		app:   app.Directory{}, identifier: app.IdentifierOf(app.Directory{}), fixed: true,
+	},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which they are

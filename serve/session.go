@@ -94,6 +94,13 @@ func (ss *sessions) ofID(id string) *session {
 	return ss.byID[id]
 }
 
+// count returns how many sessions there are.
+func (ss *sessions) count() int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.byID)
+}
+
 // newSession returns a session for a connection of that id.
 func (h *home) newSession(id, user string, a *app.Address) *session {
 	var token [16]byte
