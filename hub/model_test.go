@@ -48,7 +48,11 @@ type world struct {
 	turning *Shard // takes its turn: nobody else may have it
 	echoes  int    // kinds of Echo that there are
 	reach   int    // topics that a message goes to, at most
+	replay  uint64 // number of the last message of the history that was in a series
 }
+
+// remembered is a topic with a history, which nobody is in.
+var remembered = Topic{App: "app", Name: "remembered"}
 
 // TestModel runs random interleavings of everything a hub can do beside the
 // model.
@@ -103,8 +107,12 @@ func runModel(t *testing.T, rnd *rand.Rand, steps int) {
 		m := &modelled{topics: map[string]bool{}, lazy: i%4 == 0}
 		m.name = fmt.Sprint("m", i)
 		w.shards[i%3].Join(&m.Member, m)
+		if i%5 == 0 {
+			m.Exact()
+		}
 		w.members = append(w.members, m)
 	}
+	w.hub.Retain(remembered, Retention{Messages: 1 + w.rnd.IntN(50), Bytes: 4 << 10})
 	for w.step = range steps {
 		w.do(w.rnd.IntN(24))
 		if st := w.hub.Stats(); st.Memory > config.Memory+12*(allowance+privateOverhead+10) { // last frames find room in any case
@@ -131,8 +139,10 @@ func (w *world) do(choice int) {
 	case 2:
 		m.Unsubscribe(Topic{App: "app", Name: topic})
 		delete(m.topics, topic)
-	case 3, 4:
+	case 3:
 		w.post(m, w.rnd.IntN(4) == 0)
+	case 4:
+		w.series(m)
 	case 5:
 		if w.rnd.IntN(60) == 0 {
 			w.finish(m, w.rnd.IntN(2) == 0)
@@ -215,6 +225,41 @@ func (w *world) post(m *modelled, control bool) {
 	post := fmt.Sprintf("[%d post]", w.frames)
 	if m.Post([]byte(post)) == nil {
 		m.sent = append(m.sent, sent{frame: post, post: true})
+	}
+}
+
+// series adds to the history, and posts a part of it, with frames before and
+// after. Each message of the history is in one series only, so that the model
+// can tell frames apart.
+func (w *world) series(m *modelled) {
+	for range w.rnd.IntN(20) {
+		w.frames++
+		frame := fmt.Appendf(nil, "[%d kept%s]", w.frames, bytes.Repeat([]byte("o"), w.rnd.IntN(1<<w.rnd.IntN(9))))
+		w.hub.Publish(Publication{Topics: []Topic{remembered}, Frame: frame, Keep: true})
+	}
+	var series Series
+	var due []sent
+	add := func(frame string) { due = append(due, sent{frame: frame, post: true}) }
+	w.frames++
+	first := fmt.Sprintf("[%d first]", w.frames)
+	series.Add([]byte(first))
+	add(first)
+	for k := range w.hub.History(remembered, w.replay) {
+		if w.rnd.IntN(8) == 0 {
+			continue // it is left out, as own messages are
+		}
+		series.AddKept(k)
+		add(string(k.Frame))
+		w.replay = k.Number
+	}
+	last := fmt.Sprintf("[%d last one]", w.frames)
+	series.Add([]byte(last))
+	add(last)
+	switch err := m.PostAll(&series, nil); {
+	case err == nil:
+		m.sent = append(m.sent, due...)
+	case (err == ErrGone) != (m.finished || m.gone) && err != ErrBusy && err != ErrTooLarge:
+		w.Errorf("a series says %v; the last frame is posted: %v", err, m.finished)
 	}
 }
 
@@ -345,6 +390,7 @@ func (w *world) end() {
 		m.Leave()
 	}
 	settle(w.shards...)
+	w.hub.Unretain(remembered)
 	if st := w.hub.Stats(); st.Topics != 0 || st.Memory != 0 {
 		w.Errorf("when all have left: %+v", st)
 	}
