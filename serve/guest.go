@@ -115,8 +115,8 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 	}
 	g.connection.conn.Member.Exact()
 	if old := s.at; old != nil {
+		old.close(errTakenOver) // first, so that it ends at one place in the order of all topics
 		s.detach()
-		old.close(errTakenOver)
 	}
 	s.at, s.silent, s.until = &g.endpoint, a.Silent, time.Time{}
 	if err := g.enterAll(a); err != nil {
@@ -279,9 +279,8 @@ func (g *guest) facts() *connection { return &g.connection }
 func (s *session) kick(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := s.at
-	s.end("kicked")
-	if at != nil {
-		at.close(cause)
+	if s.at != nil {
+		s.at.close(cause)
 	}
+	s.end("kicked")
 }
