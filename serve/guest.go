@@ -203,17 +203,18 @@ func (g *guest) Message(data []byte, binary bool) error {
 	case errors.Is(err, hub.ErrBusy):
 		s.said.Add(^uint64(0))
 		return err
+	case errors.Is(err, hub.ErrGone): // the connection is closing, and the client says it again on the next one
+		s.said.Add(^uint64(0))
+		return nil
 	case errors.Is(err, hub.ErrFull):
 		err = transport.ErrFlooded
-	case errors.Is(err, hub.ErrGone):
-		err = nil // it is leaving
 	}
 	s.home.metrics.messages.Add(1)
 	return err
 }
 
 // obey carries out what the client asks for. After hub.ErrBusy it must be called
-// again.
+// again, and after hub.ErrGone nothing has happened.
 func (g *guest) obey(o *app.Order, mem *scratch) error {
 	s := g.session
 	switch o.Do {

@@ -291,3 +291,30 @@ func TestKicked(t *testing.T) {
 	watcher.Goodbye(ws.Close{Code: 1000})
 	empty(t, s)
 }
+
+// TestClosingIsNotSaid: a message that comes when its connection is closing
+// already is neither published nor counted, so that its client says it again.
+func TestClosingIsNotSaid(t *testing.T) {
+	s := open(t, nil)
+	watcher, _ := enter(t, s, "topic=a")
+	_, hello := enter(t, s, "topic=a&user=ann")
+	c := s.home.connections.find(keyOf(hello.ID))
+	g := c.conn.Receiver().(*guest)
+	for _, text := range []string{"first", `{"_to":"ann"}`} {
+		if err := g.Message([]byte(text), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.conn.Member.Finish(ws.AppendClose(nil, ws.Close{Code: ws.TryAgainLater}), false)
+	for _, text := range []string{"lost", `{"_to":"ann"}`, `{"_key":"k"}`} {
+		if err := g.Message([]byte(text), false); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	again, now := enter(t, s, "topic=a&resume="+hello.Resume)
+	if now.Said != 2 {
+		t.Errorf("%d are said", now.Said)
+	}
+	again.Write([]byte("second"), false)
+	gets(t, watcher, "first", "second")
+}

@@ -53,9 +53,14 @@ type endpoint struct {
 	resumed bool // the session had another one before
 }
 
-// post sends a text to the client alone.
+// post sends an answer to the client alone. If its connection is closing, the
+// client does not get it.
 func (e *endpoint) post(text []byte) error {
-	return e.member.Post(ws.AppendFrame(nil, ws.Text, text))
+	err := e.member.Post(ws.AppendFrame(nil, ws.Text, text))
+	if errors.Is(err, hub.ErrGone) {
+		return nil
+	}
+	return err
 }
 
 // A said is what became of a message.
@@ -149,8 +154,14 @@ func (r *room) tell(g *endpoint, o *app.Order) (said, error) {
 	if len(to) == 0 {
 		return said{}, &fault{"nobody", "nobody called " + o.To[0] + " is in this topic"}
 	}
-	frame := frameOf(o.Frame)
 	heard := 0
+	if g != nil && !g.session.silent {
+		if err := g.member.Post(frameOf(o.Copy)); err != nil {
+			return said{}, err
+		}
+		heard = 1
+	}
+	frame := frameOf(o.Frame)
 	for m := range to {
 		if m.at == nil || g != nil && m.session == g.session {
 			continue
@@ -160,10 +171,7 @@ func (r *room) tell(g *endpoint, o *app.Order) (said, error) {
 			m.at.close(hub.ErrBehind) // it would have missed the message
 		}
 	}
-	if g == nil || g.session.silent {
-		return said{heard: heard}, nil
-	}
-	return said{heard: heard + 1}, g.post(o.Copy)
+	return said{heard: heard}, nil
 }
 
 // makeRoomFor takes memory for the state that an order sets, or returns why
