@@ -43,6 +43,10 @@ type Options struct {
 	// 16 MiB. A negative value means 128 KiB.
 	MaxMessage int
 
+	// Live makes this a client of the app live. An address without a path gets
+	// the path /live. Once, Confirm and First are for other apps.
+	Live *Live
+
 	// Once gives each text message an id, such as "_id":"k3x9q2ab-17". Messages
 	// that were not confirmed are sent again, and received messages whose id
 	// was delivered before are ignored.
@@ -119,19 +123,28 @@ type Message struct {
 	Data   []byte
 	Binary bool
 	Mine   bool // it is our own
+
+	// Of text messages of live.
+	Kind    Kind
+	Topic   string
+	From    string // the sender's connection id; empty if it is not told
+	User    string // the sender's name; empty if it has none
+	Key     Key    // of state; otherwise, zero
+	Dropped bool   // of state: it was dropped
 }
 
 // A Fate is what happened to a message that was sent.
 type Fate int
 
 const (
-	Confirmed Fate = iota // the server has published it: its own copy came back
+	Confirmed Fate = iota // the server has published it: its own copy came back; or live has counted it as taken
 	Sent                  // it was written to a connection; the app does not confirm it, or it is binary
 	Unsure                // before its copy came back, the connection ended, skipped messages, or reported an error; it may have been published
 	Dropped               // it was never written to a connection
+	Rejected              // live has refused it, and nothing was published
 )
 
-var fateNames = [...]string{"confirmed", "sent", "unsure", "dropped"}
+var fateNames = [...]string{"confirmed", "sent", "unsure", "dropped", "rejected"}
 
 // String returns a fate's name, such as "confirmed".
 func (f Fate) String() string { return fateNames[f] }
@@ -140,8 +153,8 @@ func (f Fate) String() string { return fateNames[f] }
 type Drop struct {
 	Data   []byte
 	Binary bool
-	Fate   Fate   // Unsure or Dropped
-	Why    string // "lost" with the connection, "skipped" by the server, "failed" on API Gateway, or "closed" with the client
+	Fate   Fate   // Unsure, Dropped or Rejected
+	Why    string // "lost" with the connection, "skipped" by the server, "failed" on API Gateway, "closed" with the client, or the error that rejects it
 }
 
 const (
@@ -157,7 +170,7 @@ const (
 // A Client is a WebSocket that reconnects. Its methods may be called at any
 // time and from several goroutines.
 type Client struct {
-	url      string
+	at       *url.URL
 	o        Options
 	confirms bool
 	inbox    chan Message    // stays empty if o.Message is set
@@ -173,29 +186,56 @@ type Client struct {
 
 	mu     sync.Mutex
 	status Status
+	renew  context.CancelFunc // ends the current try
 	outbox
-	ids // owned by run
+	session session // of live
+	ids             // owned by run
 }
 
 // Connect makes a client, which connects in the background. When ctx is done,
 // the client hangs up at once; [Client.Close] leaves in good order. An error is
 // about the address or the options, never about the network.
 func Connect(ctx context.Context, address string, o Options) (*Client, error) {
-	at, err := url.Parse(address)
-	if err != nil {
-		return nil, err
-	}
-	switch at.Scheme {
-	case "ws", "wss", "http", "https":
-	default:
-		return nil, fmt.Errorf("connect to %q: the address should begin with ws://, wss://, http:// or https://", address)
-	}
-	if _, err := strconv.ParseUint(cmp.Or(at.Port(), "0"), 10, 16); err != nil || at.Hostname() == "" {
-		return nil, fmt.Errorf("connect to %q: the address should have a host, and a port below 65536 if it has one", address)
+	at := new(url.URL)
+	var err error
+	if o.Live == nil || o.Live.Address == nil {
+		if at, err = parseAddress(address); err != nil {
+			return nil, err
+		}
 	}
 	if name, ok := badHeader(o.Header); ok {
 		return nil, fmt.Errorf("connect: the header %q has characters that HTTP does not allow", name)
 	}
+	if o.Live != nil && (o.Once || o.Confirm != ByAddress || len(o.First) > 0) {
+		return nil, errors.New("connect: Live excludes Once, Confirm and First")
+	}
+	if o.Live == nil {
+		o.addTo(at)
+	} else if _, err := url.ParseQuery(at.RawQuery); err != nil {
+		return nil, fmt.Errorf("connect to %q: the query cannot be read: %w", address, err)
+	}
+	o.Queue = cmp.Or(o.Queue, 1000)
+	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
+	o.Heartbeat = cmp.Or(o.Heartbeat, 30*time.Second)
+	o.Retry[0], o.Retry[1] = cmp.Or(o.Retry[0], 500*time.Millisecond), cmp.Or(o.Retry[1], 30*time.Second)
+	if o.ComeBack == nil {
+		o.ComeBack = ComesBack
+	}
+	c := &Client{
+		at: at, o: o, inbox: make(chan Message, ahead), over: make(chan struct{}), room: make(chan struct{}, 1), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
+		outbox: outbox{capacity: max(0, o.Queue), once: o.Once, name: newName(), ledger: ledger{live: o.Live != nil, held: true}}, ids: newIDs(),
+	}
+	c.confirms = o.Confirm == Always || o.Confirm == ByAddress && at.Query().Get("echo") != "0" && !unmarked.MatchString(at.Path)
+	if o.Once && !c.confirms {
+		return nil, errors.New("connect: Once needs an app that marks what is one's own")
+	}
+	c.leaving, c.leave = context.WithCancel(ctx)
+	go c.run(ctx)
+	return c, nil
+}
+
+// addTo adds the options that are part of an address.
+func (o *Options) addTo(at *url.URL) {
 	add := func(name, value string) {
 		at.RawQuery = strings.TrimPrefix(at.RawQuery+"&"+name+"="+url.QueryEscape(value), "&")
 	}
@@ -208,24 +248,22 @@ func Connect(ctx context.Context, address string, o Options) (*Client, error) {
 	if o.NoEcho {
 		add("echo", "0")
 	}
-	o.Queue = cmp.Or(o.Queue, 1000)
-	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
-	o.Heartbeat = cmp.Or(o.Heartbeat, 30*time.Second)
-	o.Retry[0], o.Retry[1] = cmp.Or(o.Retry[0], 500*time.Millisecond), cmp.Or(o.Retry[1], 30*time.Second)
-	if o.ComeBack == nil {
-		o.ComeBack = ComesBack
+}
+
+func parseAddress(address string) (*url.URL, error) {
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil, err
 	}
-	c := &Client{
-		url: at.String(), o: o, inbox: make(chan Message, ahead), over: make(chan struct{}), room: make(chan struct{}, 1), wake: make(chan struct{}, 1), emptied: make(chan struct{}, 1),
-		outbox: outbox{capacity: max(0, o.Queue), once: o.Once, name: newName()}, ids: newIDs(),
+	switch at.Scheme {
+	case "ws", "wss", "http", "https":
+	default:
+		return nil, fmt.Errorf("connect to %q: the address should begin with ws://, wss://, http:// or https://", address)
 	}
-	c.confirms = o.Confirm == Always || o.Confirm == ByAddress && at.Query().Get("echo") != "0" && !unmarked.MatchString(at.Path)
-	if o.Once && !c.confirms {
-		return nil, errors.New("connect: Once needs an app that marks what is one's own")
+	if _, err := strconv.ParseUint(cmp.Or(at.Port(), "0"), 10, 16); err != nil || at.Hostname() == "" {
+		return nil, fmt.Errorf("connect to %q: the address should have a host, and a port below 65536 if it has one", address)
 	}
-	c.leaving, c.leave = context.WithCancel(ctx)
-	go c.run(ctx)
-	return c, nil
+	return at, nil
 }
 
 // badHeader returns the name of a header that cannot be sent.
@@ -294,7 +332,18 @@ func (c *Client) Status() Status {
 func (c *Client) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.kept) + len(c.batch)
+	return c.pending()
+}
+
+// Reconnect ends the connection, or the wait for the next one, and connects
+// again at once. A client of live continues its session. In other apps, messages
+// on their way are treated as after a lost connection.
+func (c *Client) Reconnect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renew != nil {
+		c.renew()
+	}
 }
 
 // Close ends the client for good, as soon as messages on their way have come

@@ -42,8 +42,8 @@
 // # What it cannot promise
 //
 // A client that is not connected when a message is published misses it: crier
-// stores nothing. Apps other than broadcast do not mark a client's own
-// messages, and binary messages are never marked. The fate of such messages is
+// stores nothing, except for live. Apps other than broadcast and live do not
+// mark a client's own messages, and binary messages are never marked. The fate of such messages is
 // [Sent]. With --slow skip the server may skip copies of a client's own
 // messages: the messages that were on their way are then Unsure, and what
 // follows on this connection is Sent. If a program posts a message to this one
@@ -52,6 +52,45 @@
 //
 // The heartbeats that crier.js sends to check its server, {"_beat":true}, are
 // not delivered, unless Options.Confirm is Never.
+//
+// # Live
+//
+// With Options.Live it is a client of the app live, which remembers messages and
+// knows who is there. The address is that of the app, with at least one topic:
+//
+//	room, err := client.Connect(ctx, "ws://localhost:8080/live", client.Options{
+//		Topics: []string{"lobby"}, User: "ada", Live: &client.Live{Last: 20},
+//	})
+//
+// Every text frame that the server sends is a [Message], in the server's order:
+// what clients have sent, who has come and gone, greetings, and errors. Its
+// [Kind] says which. [Client.Topic] returns a topic as it is now: who is here,
+// and its state. When a greeting (Hello) says "missed":true, the history does
+// not reach back to the last connection. Then a program must forget what it
+// knows of the topic, and take what follows. State and Here do so by themselves.
+//
+// A session outlives a lost connection for some time (crier serve --linger).
+// The next connection resumes it, and the server sends what was missed: all
+// messages that it keeps arrive, in order, and none arrives twice. Messages that
+// are not kept, such as binary ones, are missed.
+//
+// The server says how many messages of the session it has taken. So every
+// message is published exactly once for as long as the session lives, whatever
+// happens to connections: those that were taken are not sent again, and the
+// others are, in order. Only if the session ends are messages Unsure that were
+// on their way. What the server refuses is Rejected. If an answer is lost with
+// the connection, the greeting only says that the message was taken. Then it is
+// Confirmed, also in the rare case that it was refused.
+//
+// With NoEcho, and for binary messages, there are no answers. The fate of such a
+// message is Sent as soon as it is written, but it is still sent again if the
+// server has not taken it. The client keeps up to 1,024 of them, and asks the
+// server from time to time how many it has taken. With NoEcho, State lacks what
+// the client itself has set or dropped.
+//
+// A client of live does not reconnect if another connection has taken its session
+// over, or if it was kicked. If the token has expired, it asks Live.Token for
+// another one.
 //
 // # When it reconnects
 //

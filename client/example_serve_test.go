@@ -56,6 +56,55 @@ func ExampleConnect() {
 	// {"data":"hi there" true
 }
 
+// Two clients of live. One sees the other come, show its cursor, and go.
+func ExampleTopic() {
+	url, stop := open()
+	defer stop()
+
+	join := func(user string) *client.Client {
+		c, err := client.Connect(context.Background(), url+"/live", client.Options{Topics: []string{"board"}, User: user, Live: &client.Live{}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		for m := range c.Messages() {
+			if m.Kind == client.Ready {
+				break
+			}
+		}
+		return c
+	}
+	ada := join("ada")
+	defer ada.Close()
+	ben := join("ben")
+	board := ben.Topic("board")
+	for _, member := range board.Here() {
+		fmt.Println(member.User, "is here")
+	}
+	fmt.Println(<-board.Set("cursor", `{"x":3,"y":4}`, client.Tied))
+	ben.Close()
+
+	for m := range ada.Messages() {
+		switch m.Kind {
+		case client.Joined:
+			fmt.Println(m.User, "has come")
+		case client.Said:
+			fmt.Println(m.User, m.Key.Name, m.Dropped)
+		case client.Left:
+			fmt.Println(m.User, "has left")
+			return
+		}
+	}
+
+	// Output:
+	// ada is here
+	// ben is here
+	// confirmed
+	// ben has come
+	// ben cursor false
+	// ben cursor true
+	// ben has left
+}
+
 // A single connection, which does not come back.
 func ExampleDial() {
 	url, stop := open()

@@ -79,7 +79,7 @@ func TestInFlight(t *testing.T) {
 		o.put(&message{data: []byte("x"), fate: make(chan Fate, 1)}, false)
 	}
 	handOver := func() {
-		for len(o.handOver(nil, true)) > 0 {
+		for len(o.next(nil, true)) > 0 {
 			o.handed()
 		}
 	}

@@ -37,6 +37,7 @@ func (h *home) start() {
 	h.t.Helper()
 	config := serve.Defaults()
 	config.Listen, config.Drain = h.address, 0
+	config.History, config.HistoryBytes = 100_000, 64<<20 // no test says more while somebody is away
 	var server *serve.Server
 	// Between a stop and a start another program may have taken the port for a moment.
 	eventually(h.t, "the server starts", func() bool {

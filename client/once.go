@@ -105,15 +105,21 @@ func (o *outbox) named(m *message) []byte {
 		o.count++
 		m.id = o.count
 	}
-	var text []byte
-	if stamp.Object(m.data, nil, nil) {
-		text = bytes.TrimSuffix(bytes.TrimSpace(m.data), []byte("}"))
-		if text = append([]byte(nil), text...); len(bytes.TrimSpace(text)) > len("{") {
-			text = append(text, ',')
+	return withMembers(m.data, fmt.Sprintf(`"_id":"%s-%d"`, o.name, m.id))
+}
+
+// withMembers returns what the server makes of text, before its stamps, with
+// members such as `"a":1,"b":2`.
+func withMembers(text []byte, members string) []byte {
+	var object []byte
+	if stamp.Object(text, nil, nil) {
+		object = bytes.TrimSuffix(bytes.TrimSpace(text), []byte("}"))
+		if object = append([]byte(nil), object...); len(bytes.TrimSpace(object)) > len("{") {
+			object = append(object, ',')
 		}
 	} else {
-		text, _ = stamp.Stamp{}.Append(nil, m.data)
-		text = bytes.TrimSuffix(text, []byte(`"_now":0,"_me":false}`))
+		object, _ = stamp.Stamp{}.Append(nil, text)
+		object = bytes.TrimSuffix(object, []byte(`"_now":0,"_me":false}`))
 	}
-	return fmt.Appendf(text, `"_id":"%s-%d"}`, o.name, m.id)
+	return append(append(object, members...), '}')
 }

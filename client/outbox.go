@@ -17,7 +17,9 @@ type message struct {
 	fate   chan Fate // has room for one
 	id     uint64    // with once: set when it is first written to a connection
 	at     time.Time // when it was last written
-	tried  bool      // with once: it was on its way when a connection was lost, and may have been published
+	tried  bool      // with once or live: it was on its way when a connection was lost, and may have been published
+	told   bool      // its fate was reported
+	check  bool      // live: the client's question, not a message of the program
 }
 
 // An outbox holds our messages whose fates are not known yet. It is guarded by
@@ -38,6 +40,8 @@ type outbox struct {
 	ping    bool      // a ping must be sent
 	count   uint64    // the last id
 	name    string    // the first part of our ids
+
+	ledger
 }
 
 // Send sends text, which must be UTF-8, now or when there is a connection. It
@@ -62,15 +66,23 @@ func (c *Client) send(data []byte, binary bool) <-chan Fate {
 	return m.fate
 }
 
+// decide reports the fate of a message, once.
+func (m *message) decide(fate Fate) {
+	if !m.told {
+		m.told = true
+		m.fate <- fate
+	}
+}
+
 // dropped sets the fate of a message that is or may be lost.
 func (m *message) dropped(fate Fate, why string) Drop {
-	m.fate <- fate
+	m.decide(fate)
 	return Drop{m.data, m.binary, fate, why}
 }
 
 // put keeps a message if there is room, and reports whether there was.
 func (o *outbox) put(m *message, open bool) bool {
-	waiting, room := len(o.kept)-o.sent, o.capacity
+	waiting, room := len(o.kept)-max(o.sent, o.told), o.capacity
 	if open && room < inFlight {
 		room = inFlight // the writer will take it soon
 	}
@@ -85,8 +97,26 @@ func (o *outbox) put(m *message, open bool) bool {
 // mostAtOnce is how many bytes one write takes. A single message may be larger.
 const mostAtOnce = 64 << 10
 
-// handOver appends the frames of the next messages to dst.
-func (o *outbox) handOver(dst []byte, confirms bool) []byte {
+// handOver appends the frames of the next messages to dst, and a ping if one is
+// due.
+func (c *Client) handOver(dst []byte) []byte {
+	o := &c.outbox
+	if o.live {
+		dst = c.nextLive(dst)
+	} else {
+		dst = o.next(dst, c.confirms)
+	}
+	if o.ping {
+		dst, o.ping = ws.AppendMaskedFrame(dst, ws.Ping, newMask(), nil), false
+	}
+	if len(dst) > 0 {
+		o.writing = time.Now()
+	}
+	return dst
+}
+
+// next appends the frames of the next messages to dst.
+func (o *outbox) next(dst []byte, confirms bool) []byte {
 	for o.sent < min(len(o.kept), inFlight) && len(dst) < mostAtOnce {
 		m := o.kept[o.sent]
 		if o.once && m.id == 0 && o.sent > 0 && o.count-o.kept[0].id > inFlight-2 {
@@ -109,12 +139,6 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 		o.batch = append(o.batch, m)
 		o.remove(o.sent)
 	}
-	if o.ping {
-		dst, o.ping = ws.AppendMaskedFrame(dst, ws.Ping, newMask(), nil), false
-	}
-	if len(dst) > 0 {
-		o.writing = time.Now()
-	}
 	return dst
 }
 
@@ -123,15 +147,31 @@ func (o *outbox) handOver(dst []byte, confirms bool) []byte {
 func (o *outbox) handed() {
 	o.writing = time.Time{}
 	for _, m := range o.batch {
-		o.bytes -= len(m.data)
-		m.fate <- Sent
+		switch {
+		case !o.live:
+			o.bytes -= len(m.data)
+		case !m.told:
+			o.told++ // it stays in kept
+		}
+		m.decide(Sent)
 	}
 	o.batch = nil
 }
 
-// empty reports whether no message waits, is being written, or has not come
+// pending returns how many messages wait, are being written, or have not come
 // back yet.
-func (o *outbox) empty() bool { return len(o.kept)+len(o.batch) == 0 }
+func (o *outbox) pending() int {
+	if o.live {
+		return len(o.kept) - o.told
+	}
+	return len(o.kept) + len(o.batch)
+}
+
+// empty reports whether nothing is left to do for the client's messages, on a
+// connection that lasts.
+func (o *outbox) empty() bool {
+	return o.pending() == 0 && (!o.live || o.sent == len(o.kept))
+}
 
 // remove removes message i, usually the first, from kept.
 func (o *outbox) remove(i int) *message {
@@ -149,6 +189,9 @@ func (o *outbox) remove(i int) *message {
 func (o *outbox) take(i int) *message {
 	m := o.remove(i)
 	o.bytes -= len(m.data)
+	if m.told {
+		o.told--
+	}
 	if i < o.sent {
 		o.sent--
 	}
@@ -164,7 +207,7 @@ func (o *outbox) confirm() {
 	case o.firsts > 0:
 		o.firsts--
 	case o.sent > 0:
-		o.take(0).fate <- Confirmed
+		o.take(0).decide(Confirmed)
 	}
 }
 
@@ -174,7 +217,7 @@ func (o *outbox) confirmID(id uint64) {
 	back := func(m *message) bool { return m.id == id || o.plain && m.id != 0 && m.id < id }
 	for i := 0; i < len(o.kept); {
 		if back(o.kept[i]) {
-			o.take(i).fate <- Confirmed
+			o.take(i).decide(Confirmed)
 		} else {
 			i++
 		}
@@ -196,6 +239,9 @@ func (c *Client) part(settled bool) (drops []Drop) {
 	defer c.mu.Unlock()
 	o := &c.outbox
 	switch {
+	case o.live:
+		c.session.strayed = c.session.strayed || o.held
+		o.adjourn(settled)
 	case settled:
 	case o.once:
 		for _, m := range o.kept[:o.sent] {
@@ -219,16 +265,21 @@ func (o *outbox) giveUp() (drops []Drop) {
 		if m.tried {
 			fate = Unsure
 		}
-		drops = append(drops, m.dropped(fate, "closed"))
+		if !m.told {
+			drops = append(drops, m.dropped(fate, "closed"))
+		}
 	}
 	return drops
 }
+
+// beat is how a heartbeat of crier.js begins.
+const beat = `{"_beat":true`
 
 // account finds out whether a message is one of ours, and reports whether it
 // must be delivered.
 func (c *Client) account(data []byte, mine *bool) bool {
 	var drops []Drop
-	deliver := c.o.Confirm == Never || !bytes.HasPrefix(data, []byte(`{"_beat":true`)) // a heartbeat of crier.js
+	deliver := c.o.Confirm == Never || !bytes.HasPrefix(data, []byte(beat))
 	if !c.confirms {
 		return deliver
 	}

@@ -123,3 +123,20 @@ func testGoodConnection(t *testing.T) {
 	}
 	c.Close()
 }
+
+// TestReconnect: a program may ask for another connection.
+func TestReconnect(t *testing.T) {
+	home := openHome(t)
+	p := join(t, home.url(), Options{Retry: [2]time.Duration{time.Hour, time.Hour}})
+	p.becomes(Open)
+	p.Reconnect()
+	p.until("it is back", func() bool { return len(p.states) == 3 && p.states[2].State == Open })
+	if s := p.nth(1); s.State != Connecting || s.Ended != errAgain {
+		t.Errorf("it was %v", s)
+	}
+	if f := fate(t, p.Send("hi")); f != Confirmed {
+		t.Errorf("its fate is %v", f)
+	}
+	p.Close()
+	p.Reconnect() // once more does no harm
+}

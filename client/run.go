@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ var (
 	errNoAnswer = errors.New("no answer")
 	errSlept    = errors.New("the machine slept")
 	errGoodbye  = ws.Close{Code: ws.NormalClosure}
+	errAgain    = errors.New("the program asked to reconnect")
 )
 
 // settled reports whether crier sends that close reason only after everything
@@ -40,14 +42,21 @@ func (c *Client) run(ctx context.Context) {
 	defer close(c.over)
 	defer c.leave()
 	defer close(c.inbox)
+	defer c.Reconnect() // there is no next try; this frees the last one
 	for tries := 0; ; tries++ {
-		lasted, err := c.connection(ctx)
-		if lasted > stable {
+		attempt := c.attempt(ctx)
+		lasted, err := c.connection(ctx, attempt)
+		asked := attempt.Err() != nil && ctx.Err() == nil
+		if lasted > stable || asked {
 			tries = 0
 		}
-		if c.leaving.Err() != nil || !c.o.ComeBack(err) {
+		if c.leaving.Err() != nil || !asked && !c.comesBack(err) {
 			c.quit(err)
 			return
+		}
+		if asked {
+			c.become(Status{State: Connecting, Ended: errAgain})
+			continue
 		}
 		longest := c.o.Retry[0]
 		for range tries {
@@ -59,12 +68,30 @@ func (c *Client) run(ctx context.Context) {
 		c.become(Status{Waiting, err, time.Now().Add(wait)})
 		select {
 		case <-time.After(wait):
-			c.become(Status{State: Connecting, Ended: err})
+		case <-attempt.Done():
 		case <-c.leaving.Done():
 			c.quit(c.why(ctx))
 			return
 		}
+		c.become(Status{State: Connecting, Ended: err})
 	}
+}
+
+// attempt returns a context for a connection and the wait after it, which ends
+// when Reconnect is called.
+func (c *Client) attempt(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.renew != nil {
+		c.renew()
+	}
+	ctx, c.renew = context.WithCancel(ctx)
+	return ctx
+}
+
+// comesBack reports whether to try again after an end.
+func (c *Client) comesBack(ended error) bool {
+	return c.o.Live != nil && c.resumes(ended) || c.o.ComeBack(ended)
 }
 
 // why returns how the client ends if no error has ended it.
@@ -75,11 +102,10 @@ func (c *Client) why(ctx context.Context) error {
 	return errGoodbye
 }
 
-// connection makes a connection and stays with it until its end.
-func (c *Client) connection(ctx context.Context) (lasted time.Duration, err error) {
-	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
-	defer cancel()
-	conn, err := Dial(dialing, c.url, Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage, c.o.dial})
+// connection makes a connection and stays with it until its end. It hangs up at
+// the end of attempt.
+func (c *Client) connection(ctx, attempt context.Context) (lasted time.Duration, err error) {
+	conn, err := c.dial(attempt)
 	switch {
 	case c.leaving.Err() != nil:
 		if err == nil {
@@ -89,10 +115,14 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 	case err != nil:
 		return 0, err
 	}
-	defer context.AfterFunc(ctx, conn.HangUp)()
+	defer context.AfterFunc(attempt, conn.HangUp)()
 	begun := time.Now()
-	c.sayFirst(conn)
-	c.become(Status{State: Open, Ended: c.Status().Ended})
+	if c.o.Live != nil {
+		c.open() // the greeting makes it Open
+	} else {
+		c.sayFirst(conn)
+		c.become(Status{State: Open, Ended: c.Status().Ended})
+	}
 	c.signal(c.wake)
 	over := make(chan struct{})
 	var writing, watching sync.WaitGroup
@@ -112,6 +142,31 @@ func (c *Client) connection(ctx context.Context) (lasted time.Duration, err erro
 		err = left
 	}
 	return time.Since(begun), err
+}
+
+// dial makes a connection.
+func (c *Client) dial(attempt context.Context) (*Conn, error) {
+	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
+	defer cancel()
+	defer context.AfterFunc(attempt, cancel)()
+	h := Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage, c.o.dial}
+	if c.o.Live == nil {
+		return Dial(dialing, c.at.String(), h)
+	}
+	address, err := c.liveAddress(dialing)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := Dial(dialing, address, h)
+	if layer, ok := errors.AsType[*url.Error](err); ok {
+		err = layer.Err // without the address, which has tokens
+	}
+	if _, refused := errors.AsType[*Refused](err); err != nil && !refused {
+		c.mu.Lock()
+		c.session.strayed = true
+		c.mu.Unlock()
+	}
+	return conn, err
 }
 
 // sayFirst sends Options.First. If that fails, the reader notices the end of
@@ -138,11 +193,15 @@ func (c *Client) read(conn *Conn) error {
 			return err
 		}
 		m := Message{Binary: binary}
-		if !binary && !c.account(data, &m.Mine) {
-			continue
+		var deliver bool
+		if !binary && c.o.Live != nil {
+			m, deliver = c.receive(data)
+		} else if deliver = binary || c.account(data, &m.Mine); deliver {
+			m.Data = append(m.Data, data...)
 		}
-		m.Data = append(m.Data, data...)
-		c.deliver(m)
+		if deliver {
+			c.deliver(m)
+		}
 	}
 }
 
@@ -176,7 +235,7 @@ func (c *Client) write(conn *Conn, over <-chan struct{}) {
 	var frames []byte
 	for {
 		c.mu.Lock()
-		frames = c.handOver(frames[:0], c.confirms)
+		frames = c.handOver(frames[:0])
 		c.mu.Unlock()
 		if len(frames) > 0 {
 			if conn.WriteFrames(frames) != nil {
@@ -222,7 +281,7 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 			leaving, patience = nil, time.Now().Add(c.o.Timeout)
 		}
 		now, alive := time.Now(), conn.LastRead()
-		if leaving == nil && (c.Pending() == 0 || now.After(patience)) {
+		if leaving == nil && (c.finished() || now.After(patience)) {
 			conn.Goodbye(errGoodbye)
 			<-over
 			return errGoodbye
@@ -252,6 +311,13 @@ func (c *Client) watch(conn *Conn, over <-chan struct{}) error {
 	}
 }
 
+// finished reports whether nothing is on its way.
+func (c *Client) finished() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.empty()
+}
+
 // earlier returns the earlier of two times, ignoring zero times.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
@@ -265,7 +331,7 @@ func earlier(a, b time.Time) time.Time {
 func (c *Client) dueSince() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return earlier(c.writing, c.waiting)
+	return earlier(c.writing, c.owed())
 }
 
 // oldest returns when the first message that has not come back was written, or
@@ -273,10 +339,14 @@ func (c *Client) dueSince() time.Time {
 func (c *Client) oldest(now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sent == 0 || !c.writing.IsZero() {
-		return now
+	switch owed := c.owed(); {
+	case !c.writing.IsZero():
+	case c.live && !owed.IsZero():
+		return owed
+	case !c.live && c.sent > 0:
+		return c.kept[0].at
 	}
-	return c.kept[0].at
+	return now
 }
 
 // ask makes the writer send a ping.
