@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -188,4 +189,36 @@ func TestFirst(t *testing.T) {
 		t.Errorf("its fate is %v, %d are pending", f, talks.Pending())
 	}
 	talks.until("all", func() bool { return len(talks.heard) == 3 })
+}
+
+func TestLiveOptions(t *testing.T) {
+	for want, o := range map[string]Options{
+		"Live excludes Once": {Once: true},
+		"Live excludes":      {First: []string{"x"}},
+		"Once, Confirm":      {Confirm: Never},
+	} {
+		o.Live = new(Live)
+		if _, err := Connect(t.Context(), nearby, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := Connect(t.Context(), nearby+"/live?a=%", Options{Live: new(Live)}); err == nil || !strings.Contains(err.Error(), "query") {
+		t.Errorf("of a query that cannot be read it says %v", err)
+	}
+	bad := errors.New("no address")
+	for _, address := range []func(context.Context) (string, error){
+		func(context.Context) (string, error) { return "", bad },
+		func(context.Context) (string, error) { return "ftp://x", nil },
+		func(context.Context) (string, error) { return "ws://x?a=%", nil },
+	} {
+		c, err := Connect(t.Context(), "", Options{Live: &Live{Address: address}, ComeBack: func(error) bool { return false }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range c.Messages() {
+		}
+		if ended := c.Status().Ended; ended == nil {
+			t.Errorf("it ended with %v", ended)
+		}
+	}
 }
