@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ const connectTimeout = 10 * time.Second
 type connect struct {
 	streams
 	url          string
+	app          string
 	user         string
 	topics       []string
 	headers      []string
@@ -31,6 +33,9 @@ type connect struct {
 	wait         time.Duration
 	reconnect    bool
 }
+
+// apps are those that --app may name.
+var apps = []string{"bridge", "chat", "rooms", "directory", "live"}
 
 func newConnect() *cobra.Command {
 	c := connect{url: "ws://localhost:8080"}
@@ -60,13 +65,18 @@ longer before each try, up to 30 s, and keeps up to 1,000 lines for the next
 connection. It ends when the server says that reconnecting would not help: with
 close codes such as 1000 and 1008, or a refusal such as 403. Messages that others
 send meanwhile are missed. Messages that were on their way when the connection
-was lost may be lost, too.`,
+was lost may be lost, too.
+
+With --app, crier connect uses that app of a crier server. With --app live and
+--reconnect it resumes its session: it gets what others have sent meanwhile, and
+every line is published exactly once, unless it was away for too long.`,
 		Example: `  crier connect
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
   echo '{"hello":"world"}' | crier connect | jq .hello
   crier connect --wait 1h < /dev/null > messages.txt
-  crier connect wss://crier.example.com --reconnect`,
+  crier connect wss://crier.example.com --reconnect
+  crier connect --app live --topic news --user ada --reconnect`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 1 {
@@ -82,7 +92,13 @@ was lost may be lost, too.`,
 			return c.run(ctx)
 		},
 	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+func (c *connect) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: bridge, chat, rooms, directory or live (adds the path)")
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
 	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T` (adds ?topic=T; repeatable)")
 	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
@@ -92,7 +108,6 @@ was lost may be lost, too.`,
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
 	f.DurationVar(&c.wait, "wait", time.Second, "stay for `DURATION` after the end of a piped input")
 	f.BoolVar(&c.reconnect, "reconnect", false, "reconnect when the connection is lost")
-	return cmd
 }
 
 func (c *connect) run(ctx context.Context) error {
@@ -119,6 +134,9 @@ func (c *connect) run(ctx context.Context) error {
 	options := client.Options{
 		Header: header, Subprotocols: c.subprotocols, MaxMessage: maxReceived, Timeout: connectTimeout,
 		Confirm: client.Never, // it may be any server
+	}
+	if c.app == "live" {
+		options.Live, options.Confirm = &client.Live{}, client.ByAddress
 	}
 	if c.reconnect {
 		options.State, options.Drop = talk.noteState, talk.noteDrop
@@ -156,6 +174,13 @@ func (c *connect) address() (*url.URL, error) {
 	u, err := webSocketAddress(c.url)
 	if err != nil {
 		return nil, err
+	}
+	switch {
+	case c.app == "":
+	case !slices.Contains(apps, c.app):
+		return nil, fmt.Errorf("--app %q is none of %s", c.app, strings.Join(apps, ", "))
+	case strings.Trim(u.Path, "/") == "":
+		u.Path = "/" + c.app
 	}
 	if c.user != "" {
 		addQuery(u, "user", c.user)

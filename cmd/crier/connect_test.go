@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -399,5 +400,65 @@ func TestReconnectEnds(t *testing.T) {
 	c := connect{url: freeAddress(t), reconnect: true, streams: streams{in: io.NopCloser(nobody()), out: io.Discard, errOut: notes}}
 	if err := c.run(ctx); err == nil || err.Error() != "interrupted" {
 		t.Errorf("while nobody listens it ends with %v", err)
+	}
+}
+
+// TestLive: with --app live and --reconnect a lost connection is resumed, and
+// what was on its way is sent again.
+func TestLive(t *testing.T) {
+	n := 0
+	queries := make(chan string, 2)
+	left := make(chan error, 1)
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		queries <- r.URL.RequestURI()
+		greeting := `{"_hello":{"id":"I","resume":"R","offset":"e-1","missed":false,"said":0,"here":[]},"_topic":"a b","_now":1}`
+		conn.Write(r.Context(), websocket.MessageText, []byte(greeting))
+		conn.Write(r.Context(), websocket.MessageText, []byte(`{"_ready":true,"_topic":"a b","_offset":"e-1","_now":1}`))
+		_, data, err := conn.Read(r.Context())
+		if n++; n == 1 || err != nil {
+			conn.Close(websocket.StatusTryAgainLater, "")
+			return
+		}
+		conn.Write(r.Context(), websocket.MessageText, fmt.Appendf(nil, `{"data":%q,"_topic":"a b","_from":"I","_offset":"e-2","_now":1,"_me":true}`, data))
+		echo(left)(r, conn)
+	})
+	out, errOut, err := piped(t, strings.NewReader("hi\n"), server, "--app", "live", "--topic", "a b", "--reconnect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(out, `{"data":"hi","_topic":"a b","_from":"I","_offset":"e-2","_now":1,"_me":true}`+"\n") || strings.Count(out, "_hello") != 2 {
+		t.Errorf("printed %s", out)
+	}
+	if !strings.HasSuffix(errOut, "connected again\n") || strings.Contains(errOut, "unsure") {
+		t.Errorf("noted %q", errOut)
+	}
+	for _, want := range []string{"/live?topic=a+b", "/live?resume=R&since=e-1&topic=a+b"} {
+		if got := <-queries; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
+	}
+	if code := websocket.CloseStatus(<-left); code != websocket.StatusNormalClosure {
+		t.Errorf("left with %d, want 1000", code)
+	}
+}
+
+func TestApp(t *testing.T) {
+	for args, want := range map[string]string{
+		"ws://h --app rooms":          "ws://h/rooms",
+		"ws://h/?a=b --app chat":      "ws://h/chat?a=b",
+		"ws://h/here/live --app live": "ws://h/here/live",
+		"ws://h --app lives":          `--app "lives" is none of bridge, chat, rooms, directory, live`,
+	} {
+		parts := strings.Fields(args)
+		c := connect{url: parts[0], app: parts[2]}
+		got := ""
+		if u, err := c.address(); err != nil {
+			got = err.Error()
+		} else {
+			got = u.String()
+		}
+		if got != want {
+			t.Errorf("%s is %s, want %s", args, got, want)
+		}
 	}
 }
