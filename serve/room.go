@@ -27,6 +27,7 @@ type room struct {
 	mu      sync.Mutex
 	gone    bool   // it was removed from rooms
 	epoch   uint32 // of its offsets
+	prefix  string // of its offsets: the epoch as text
 	lost    uint64 // what has a number up to this one was forgotten
 	guests  app.Here
 	state   app.State
@@ -79,7 +80,7 @@ var (
 	errStateFull   = &fault{"state-full", "the topic has as much state as it may have"}
 )
 
-// say carries out an order to say something. s is nil if the message came over
+// say carries out an order to say something. g is nil if the message came over
 // HTTP. It requires r.mu.
 func (r *room) say(g *endpoint, o *app.Order, m *scratch) (said, error) {
 	if o.Do == app.Tell {
@@ -97,8 +98,11 @@ func (r *room) say(g *endpoint, o *app.Order, m *scratch) (said, error) {
 		return said{}, err
 	}
 	r.left = time.Time{}
+	if p.NumberAt == 0 {
+		return said{}, nil
+	}
 	if !set {
-		return said{number: m.number, heard: 0}, nil
+		return said{number: m.number}, nil
 	}
 	frame := slices.Clone(p.Frame)
 	copy(frame[p.NumberAt:], hub.AppendNumber(nil, m.number))
@@ -134,7 +138,7 @@ func (r *room) publication(g *endpoint, o *app.Order, m *scratch) hub.Publicatio
 // part belongs.
 func (r *room) putEpoch(frame, text []byte, at int) (numberAt int) {
 	at += len(frame) - len(text)
-	return at + copy(frame[at:], r.epochText())
+	return at + copy(frame[at:], r.prefix)
 }
 
 // tell sends a message to some of those who are in the room, and to its sender.
@@ -187,10 +191,12 @@ func (r *room) makeRoomFor(g *endpoint, o *app.Order) error {
 			return errStateFull
 		}
 	}
-	if !r.home.hub.Hold(size + app.ValueOverhead) {
+	switch {
+	case r.home.hub.Hold(size + app.ValueOverhead):
+		r.held += size + app.ValueOverhead
+	case !o.Drop: // a drop gives back more than it takes
 		return errStateFull
 	}
-	r.held += size + app.ValueOverhead
 	return nil
 }
 
@@ -401,7 +407,8 @@ func (r *room) forget() {
 	}
 	r.state.Clear()
 	r.settle()
-	r.lost, r.epoch = head, r.home.rooms.nextEpoch()
+	r.lost = head
+	r.begin(r.home.rooms.nextEpoch())
 	for _, m := range r.members {
 		if m.at != nil {
 			r.greet(m)

@@ -70,7 +70,8 @@ func (rs *rooms) find(name string) *room {
 func (rs *rooms) add(name string) *room {
 	name = strings.Clone(name) // so that it does not keep a whole query in memory
 	topic := hub.Topic{App: liveName, Name: name}
-	r := &room{home: rs.home, name: name, lost: rs.lost, epoch: rs.last.Load()}
+	r := &room{home: rs.home, name: name, lost: rs.lost}
+	r.begin(rs.last.Load())
 	r.topics[0] = topic
 	topic.Aside = true
 	r.aside[0] = topic
@@ -174,15 +175,15 @@ const (
 
 func (rs *rooms) nextEpoch() uint32 { return rs.last.Add(1) }
 
-// epochText returns the first part of the room's offsets.
-func (r *room) epochText() string {
-	digits := hub.AppendNumber(nil, uint64(r.epoch%epochs))
-	return string(digits[len(digits)-epochDigits:]) + "-"
+// begin makes the room's offsets those of an epoch.
+func (r *room) begin(epoch uint32) {
+	digits := hub.AppendNumber(nil, uint64(epoch%epochs))
+	r.epoch, r.prefix = epoch, string(digits[len(digits)-epochDigits:])+"-"
 }
 
 // offset returns the offset with that number.
 func (r *room) offset(number uint64) string {
-	return string(hub.AppendNumber([]byte(r.epochText()), number))
+	return string(hub.AppendNumber([]byte(r.prefix), number))
 }
 
 // parse returns the number of an offset. ok is false if no room of this server
