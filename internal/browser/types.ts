@@ -22,6 +22,22 @@ export async function talk() {
   await crier.close();
 }
 
+const live = connect("ws://localhost:8080", { app: "live", topic: "a", user: "ada", last: 20, presence: "seen", token: async () => "t" });
+connect({ app: "live", topic: ["a", "b"], url: async () => new URL("ws://localhost:8080"), token: "t" }).reconnect();
+live.addEventListener("join", ({ id, user, same, topic }) => console.log(id, user, same > 0, topic));
+live.addEventListener("leave", ({ why }) => console.log(why === "lost"));
+live.addEventListener("hello", ({ missed, count }) => console.log(missed, count > 1));
+live.addEventListener("message", ({ json }) => console.log(json));
+live.set("q", { v: 1 }, { tied: true });
+live.unset("q", { topic: "a" });
+live.to(live.here[0].id, "psst");
+live.send({ x: 1 }, { keep: false });
+live.join("b", { last: 3 });
+live.leave("b");
+console.log(live.room().state.get("q"), live.room("b")?.theirs.get("ada")?.get("q"), live.id, live.user);
+
+// @ts-expect-error: only live knows who is there
+console.log(crier.here);
 // @ts-expect-error: there is no such option
 connect("ws://localhost:8080", { colour: "red" });
 // @ts-expect-error: there is no such state
