@@ -229,9 +229,8 @@ export class Crier extends EventTarget {
     if (o.once && !this.#confirms) throw new TypeError("once needs marked echoes");
     if (o.heartbeat && !echo) throw new TypeError("heartbeat needs echoes");
     if (!o.WebSocket) throw new TypeError('needs the package "ws"');
-    const live = /\/live\/?$/.test(at.pathname);
-    o.beat ??= live ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
-    if (live) this.#rejoin(query);
+    o.beat ??= o.app ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
+    if (o.app) this.#rejoin(query);
     if (token) query.set("token", token);
     return at.href;
   }
