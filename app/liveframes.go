@@ -60,37 +60,33 @@ func open(dst []byte) writer { return writer{out: append(dst, '{')} }
 // write writes the frame and the copy. The message without its end is
 // o.buf[:open].
 func (o *Order) write(ev Event, open int, members bool) {
-	user, from := ev.Conn.Identity.User, ev.Conn.ID
-	others := o.appendEnd(o.buf, open, members, user, from, false)
+	others, at := o.appendEnd(o.buf, members, ev.Conn.Identity.User, ev.Conn.ID, false)
 	n := len(others)
-	mine := append(others, o.buf[:open]...)
-	mine = o.appendEnd(mine, open, members, user, from, true)
-	o.buf = mine
-	o.Frame, o.Copy = mine[:n:n], mine[n:]
-	if o.Keep || o.Key != (Key{}) {
-		o.OffsetAt, o.CopyOffsetAt = placeOfOffset(o.Frame), placeOfOffset(o.Copy)
+	mine, mineAt := o.appendEnd(append(others, others[:open]...), members, ev.Conn.Identity.User, ev.Conn.ID, true)
+	o.buf, o.Frame, o.Copy = mine, mine[:n:n], mine[n:]
+	if at > 0 {
+		o.OffsetAt, o.CopyOffsetAt = at, mineAt-n
 	}
 }
 
-// appendEnd appends the members that the server writes, and the brace.
-func (o *Order) appendEnd(dst []byte, open int, members bool, user, from string, mine bool) []byte {
+// appendEnd appends the members that the server writes, and the brace. offsetAt
+// is where in the result the offset belongs; zero if there is none.
+func (o *Order) appendEnd(dst []byte, members bool, user, from string, mine bool) (frame []byte, offsetAt int) {
 	w := writer{dst, members}
+	state := o.Key != Key{}
+	if state {
+		w.text("_key", o.Key.Name)
+	}
 	switch o.Key.Of {
 	case Tied:
-		w.text("_key", o.Key.Name)
 		w.raw("_tied", "true")
 	case Owned:
-		w.text("_key", o.Key.Name)
 		w.raw("_own", "true")
-	default:
-		if o.Key.Name != "" {
-			w.text("_key", o.Key.Name)
-		}
 	}
 	if o.Drop {
 		w.raw("_drop", "true")
 	}
-	shy := o.Do == Say && !o.Keep && o.Key == (Key{})
+	shy := o.Do == Say && !o.Keep && !state
 	if shy {
 		w.raw("_keep", "false")
 	}
@@ -107,21 +103,18 @@ func (o *Order) appendEnd(dst []byte, open int, members bool, user, from string,
 	if from != "" {
 		w.text("_from", from)
 	}
-	if !shy && o.Do == Say {
-		w.text("_offset", noOffset)
+	if o.Do == Say && !shy {
+		offsetAt = w.offset()
 	}
 	w.number("_now", o.now)
 	w.raw("_me", strconv.FormatBool(mine))
-	return w.end()
+	return w.end(), offsetAt
 }
 
-// noOffset holds the place of an offset.
-const noOffset = "000000000000000"
-
-// placeOfOffset returns where the offset is in a frame of a message: its last member
-// but two.
-func placeOfOffset(frame []byte) int {
-	return bytes.LastIndex(frame, []byte(`,"_offset":"`)) + len(`,"_offset":"`)
+// offset writes an offset that is not known yet, and returns where it belongs.
+func (w *writer) offset() (at int) {
+	w.text("_offset", "000000000000000")
+	return len(w.out) - 1 - OffsetSize
 }
 
 // AppendError appends the frame that tells a client why its message was
@@ -214,9 +207,7 @@ func appendGuest(dst []byte, name string, g *Guest, same int, why, topic string,
 	}
 	w.out = in.end()
 	w.text("_topic", topic)
-	w.name("_offset")
-	offsetAt = len(w.out) + 1
-	w.out = stamp.AppendString(w.out, noOffset)
+	offsetAt = w.offset()
 	w.number("_now", now)
 	return w.end(), offsetAt
 }
@@ -224,9 +215,7 @@ func appendGuest(dst []byte, name string, g *Guest, same int, why, topic string,
 // AppendDrop appends the frame that drops a state.
 func AppendDrop(dst []byte, k Key, topic, user, from string, now int64) (frame []byte, offsetAt int) {
 	o := Order{Do: Say, Key: k, Drop: true, Topic: topic, now: now}
-	start := len(dst)
-	frame = o.appendEnd(append(dst, '{'), 0, false, user, from, false)
-	return frame, start + placeOfOffset(frame[start:])
+	return o.appendEnd(append(dst, '{'), false, user, from, false)
 }
 
 // The ends of messages with an offset: from whom, the offset, when, and to whom.
