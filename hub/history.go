@@ -141,11 +141,15 @@ func (h *Hub) Head() uint64 {
 
 // Hold takes n bytes of the logs' memory for something that is kept beside
 // them, and reports whether there were as many, if necessary in exchange for
-// histories. A negative n gives bytes back.
+// histories. It takes at most half of that memory, because nobody can make the
+// caller give it back. A negative n gives bytes back.
 func (h *Hub) Hold(n int) bool {
 	h.mu.Lock()
 	defer h.unlock()
 	if n > 0 {
+		if h.retained+n > h.logLimit/2 {
+			return false
+		}
 		h.mark++ // every history may have to make room
 		h.dropSpent(n)
 		for h.free() < n && h.forgetLargest(0) {

@@ -110,13 +110,13 @@ func TestHistoryGoesFirst(t *testing.T) {
 	if got := kept(h, "small", 0); got != "[small]" {
 		t.Errorf("of the smallest history is left: %q", got)
 	}
-	if !h.Hold(80 << 10) {
+	if !h.Hold(60 << 10) {
 		t.Error("there is memory if all histories go")
 	}
-	if h.Hold(80 << 10) {
-		t.Error("there is not that much memory")
+	if h.Hold(60 << 10) {
+		t.Error("logs have the other half")
 	}
-	h.Hold(-80 << 10)
+	h.Hold(-60 << 10)
 }
 
 func TestNumberInFrame(t *testing.T) {

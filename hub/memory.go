@@ -110,7 +110,7 @@ func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error)
 		for _, t := range audience {
 			h.dropRead(t) // its spare chunk may be larger than what is needed
 		}
-		if len(audience)*footprint(max(size, minChunk)) > h.logLimit {
+		if len(audience)*footprint(max(size, minChunk)) > h.logLimit-h.retained {
 			err = ErrTooLarge
 		}
 	}
