@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	wire "crier/client"
 )
@@ -49,4 +50,31 @@ func TestStateLeavesRoom(t *testing.T) {
 		c.Write([]byte(strings.Repeat("y", 100<<10)), false)
 		next(t, c)
 	}
+}
+
+// TestIdleSince: a topic is idle from when its last client has left.
+func TestIdleSince(t *testing.T) {
+	s := open(t, func(c *Config) { c.Linger = 0 })
+	ask(t, s, "PUT", "/topics/a/state/k?app=live", "v") // nobody is in it
+	c, _ := enter(t, s, "topic=a")
+	before := time.Now()
+	c.HangUp()
+	empty(t, s)
+	s.home.rooms.sweep(before.Add(s.config.IdleTopics))
+	if _, text := ask(t, s, "GET", "/topics/a/state?app=live", ""); !strings.Contains(text, `"v"`) {
+		t.Errorf("the state is %q", text)
+	}
+	s.home.rooms.sweep(time.Now().Add(s.config.IdleTopics))
+	if s.home.rooms.find("a") != nil {
+		t.Error("it is still there")
+	}
+}
+
+// TestRoomsClosed: requests that come when all clients have left get an answer.
+func TestRoomsClosed(t *testing.T) {
+	s := open(t, nil)
+	ask(t, s, "POST", "/live?topic=a", "hi")
+	s.home.rooms.close()
+	ask(t, s, "POST", "/live?topic=a", "hi")
+	s.home.rooms.close()
 }

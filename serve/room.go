@@ -35,7 +35,7 @@ type room struct {
 	members map[string]*membership // by connection id
 	owed    []*app.Guest           // who is in the list now, and was not announced yet
 	tells   bool                   // aside has a history
-	left    time.Time              // when the last member left
+	left    time.Time              // when the last member left; zero while there is one
 }
 
 // A membership is a session's place in a room.

@@ -84,6 +84,7 @@ func (rs *rooms) add(name string) *room {
 func (r *room) unlock() {
 	defer r.mu.Unlock()
 	if len(r.members) > 0 {
+		r.left = time.Time{}
 		return
 	}
 	if r.left.IsZero() {
@@ -106,15 +107,16 @@ func (rs *rooms) remove(r *room) {
 	delete(rs.byName, r.name)
 }
 
-// close forgets everything, when all clients have left.
+// close forgets everything, when all clients have left. Requests may still come,
+// and make new rooms.
 func (rs *rooms) close() {
 	for _, r := range rs.all() {
 		r.mu.Lock()
-		r.state.Clear()
-		r.settle()
-		r.gone = true
-		r.home.hub.Unretain(r.topics[0])
-		r.home.hub.Unretain(r.aside[0])
+		if !r.gone {
+			r.state.Clear()
+			r.settle()
+			rs.remove(r)
+		}
 		r.mu.Unlock()
 	}
 }
