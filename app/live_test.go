@@ -323,3 +323,39 @@ func TestState(t *testing.T) {
 		t.Error("it is not empty")
 	}
 }
+
+// TestOffsetOf: a frame has the offset that the server has written, and no other.
+func TestOffsetOf(t *testing.T) {
+	const mine = `"_offset":"00000-000000001"`
+	for _, c := range []struct {
+		text string
+		has  bool
+	}{
+		{`hi`, true},
+		{`{"a":{"b":1,` + mine + `,"_now":1}}`, true},
+		{`{"_keep":false}`, false},
+		{`{"a":{"b":1,` + mine + `,"_now":1},"_keep":false}`, false},
+		{`{"_keep":false,"a":[{"b":1,` + mine + `,"_now":1,"_me":false}]}`, false},
+		{`{"_to":"x",` + mine + `,"_now":1,"_me":false}`, false},
+	} {
+		for _, topic := range []string{"a", `,` + mine, `,"_offset":"00000-00000000`} {
+			var o Order
+			Live{}.Message(&o, Event{Conn: &Conn{ID: "x", Topics: []string{topic}}, Data: []byte(c.text)})
+			want := ""
+			if c.has {
+				want = "abcde-000000000"
+				copy(o.Frame[o.OffsetAt:], want)
+			}
+			if got := OffsetOf(o.Frame); got != want {
+				t.Errorf("%s has offset %q", o.Frame, got)
+			}
+		}
+	}
+	hello := Hello{ID: "x", Topic: "a", Offset: "abcde-000000000", Here: new(Here)}
+	if got := OffsetOf(hello.Append(nil)); got != "" {
+		t.Errorf("a greeting has offset %q", got)
+	}
+	if got := OffsetOf(hello.AppendReady(nil)); got != hello.Offset {
+		t.Errorf("the end of a replay has offset %q", got)
+	}
+}

@@ -241,17 +241,20 @@ func SentAt(frame []byte) int64 {
 	return n
 }
 
-// OffsetOf returns the offset of a frame; empty if it has none.
+// OffsetOf returns the offset of a frame; empty if it has none. What the client
+// has written into its message does not count.
 func OffsetOf(frame []byte) string {
-	i := bytes.LastIndex(frame, []byte(`,"_offset":"`))
-	if i < 0 {
+	rest := frame
+	for _, end := range [...]string{`,"_me":false`, `,"_me":true`} {
+		rest = bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte{'}'}), []byte(end))
+	}
+	rest = bytes.TrimRight(rest, "0123456789")
+	rest, ok := bytes.CutSuffix(rest, nowName)
+	at := len(rest) - OffsetSize
+	if !ok || at < 0 || !bytes.HasSuffix(rest[:at], []byte(`,"_offset":"`)) {
 		return ""
 	}
-	i += len(`,"_offset":"`)
-	if len(frame) < i+OffsetSize || frame[i+OffsetSize-1] == '"' || !bytes.HasPrefix(frame[i+OffsetSize:], nowName) {
-		return ""
-	}
-	return string(frame[i : i+OffsetSize])
+	return string(rest[at:])
 }
 
 // From reports whether a frame with an offset tells what the connection of that
