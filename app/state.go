@@ -77,6 +77,16 @@ func (s *State) Fits(k Key, size, keys, bytes int) bool {
 	return s.keys < keys && s.bytes+size <= bytes
 }
 
+// Growth returns by how many bytes Memory changes when a frame of size bytes
+// becomes the value of k, or its mark.
+func (s *State) Growth(k Key, size int) int {
+	size += len(k.Name) + len(k.By)
+	if old := s.values[k]; old != nil {
+		return size - old.size()
+	}
+	return size + ValueOverhead
+}
+
 // Set sets the value of a key, or with drop leaves a mark for it. Numbers must
 // ascend. The frame must not be changed afterwards.
 func (s *State) Set(k Key, number uint64, frame []byte, drop bool) {

@@ -78,3 +78,35 @@ func TestRoomsClosed(t *testing.T) {
 	ask(t, s, "POST", "/live?topic=a", "hi")
 	s.home.rooms.close()
 }
+
+// TestOffsetOfNothing: a message that is not kept has no offset.
+func TestOffsetOfNothing(t *testing.T) {
+	s := open(t, nil)
+	for _, body := range []string{`{"_keep":false}`, "\xff"} {
+		if _, text := ask(t, s, "POST", "/live?topic=a", body); strings.Contains(text, "offset") {
+			t.Errorf("%q: %s", body, text)
+		}
+	}
+	ask(t, s, "DELETE", "/topics/a/messages?app=live", "")
+}
+
+// TestFullStateDrops: state that takes all the memory it may have can be dropped.
+func TestFullStateDrops(t *testing.T) {
+	s := open(t, nil)
+	ask(t, s, "PUT", "/topics/a/state/k?app=live", strings.Repeat("x", 1000))
+	n := 1 << 40
+	for ; n > 0; n /= 2 {
+		for s.home.hub.Hold(n) {
+			defer s.home.hub.Hold(-n)
+		}
+	}
+	if status, text := ask(t, s, "PUT", "/topics/a/state/l?app=live", "y"); status != http.StatusConflict {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text := ask(t, s, "PUT", "/topics/a/state/k?app=live", "y"); status != http.StatusOK {
+		t.Errorf("a shorter value: %d %s", status, text)
+	}
+	if status, text := ask(t, s, "DELETE", "/topics/a/state/k?app=live", ""); status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	}
+}

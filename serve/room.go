@@ -86,13 +86,13 @@ func (r *room) say(g *endpoint, o *app.Order, m *scratch) (said, error) {
 	if o.Do == app.Tell {
 		return r.tell(g, o)
 	}
+	p := r.publication(g, o, m)
 	set := o.Key != app.Key{}
 	if set {
-		if err := r.makeRoomFor(g, o); err != nil {
+		if err := r.makeRoomFor(g, o, len(p.Frame)); err != nil {
 			return said{}, err
 		}
 	}
-	p := r.publication(g, o, m)
 	if err := r.home.publish(p); err != nil {
 		r.settle()
 		return said{}, err
@@ -178,10 +178,9 @@ func (r *room) tell(g *endpoint, o *app.Order) (said, error) {
 	return said{heard: heard}, nil
 }
 
-// makeRoomFor takes memory for the state that an order sets, or returns why
-// there is none.
-func (r *room) makeRoomFor(g *endpoint, o *app.Order) error {
-	size := len(o.Frame)
+// makeRoomFor takes memory for the state that an order sets with a frame of size
+// bytes, or returns why there is none.
+func (r *room) makeRoomFor(g *endpoint, o *app.Order, size int) error {
 	if !o.Drop {
 		c := &r.home.config
 		if o.Key.Of == app.Tied && g.session.tied.Load() >= app.MaxTied && !r.state.Has(o.Key) {
@@ -191,10 +190,10 @@ func (r *room) makeRoomFor(g *endpoint, o *app.Order) error {
 			return errStateFull
 		}
 	}
-	switch {
-	case r.home.hub.Hold(size + app.ValueOverhead):
-		r.held += size + app.ValueOverhead
-	case !o.Drop: // a drop gives back more than it takes
+	switch more := r.state.Growth(o.Key, size); {
+	case r.home.hub.Hold(more):
+		r.held += more
+	case !o.Drop || !r.state.Has(o.Key): // what is there can be dropped in any case
 		return errStateFull
 	}
 	return nil
