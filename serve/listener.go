@@ -2,7 +2,7 @@ package serve
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -23,17 +23,18 @@ import (
 type listeners struct {
 	home  *home
 	shard *hub.Shard
-	news  chan struct{} // a buffered signal: the shard should take a turn
-	stop  chan struct{} // closed when the server ends
+	news  chan struct{}   // a buffered signal: the shard should take a turn
+	ctx   context.Context // done when the server ends
+	stop  context.CancelFunc
 
 	mu   sync.Mutex
 	open int           // listeners
 	left chan struct{} // closed when the server ends and there are none
-	over bool          // the server ends
 }
 
 func newListeners(h *home) *listeners {
-	ls := &listeners{home: h, news: make(chan struct{}, 1), stop: make(chan struct{}), left: make(chan struct{})}
+	ls := &listeners{home: h, news: make(chan struct{}, 1), left: make(chan struct{})}
+	ls.ctx, ls.stop = context.WithCancel(context.Background())
 	ls.shard = h.hub.NewShard(func() {
 		select {
 		case ls.news <- struct{}{}:
@@ -62,17 +63,18 @@ func (ls *listeners) run() {
 func (ls *listeners) enter() bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if !ls.over {
-		ls.open++
+	if ls.ctx.Err() != nil {
+		return false
 	}
-	return !ls.over
+	ls.open++
+	return true
 }
 
 func (ls *listeners) leave() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	ls.open--
-	if ls.over && ls.open == 0 {
+	if ls.ctx.Err() != nil && ls.open == 0 {
 		close(ls.left)
 	}
 }
@@ -88,8 +90,7 @@ func (ls *listeners) count() int {
 func (ls *listeners) end() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	ls.over = true
-	close(ls.stop)
+	ls.stop()
 	if ls.open == 0 {
 		close(ls.left)
 	}
@@ -103,21 +104,24 @@ type listener struct {
 	endpoint endpoint
 	session  *session // nobody sees it, and nobody can resume it
 
-	woken  chan struct{} // a buffered signal: there is something to write
-	closed chan struct{} // closed when the client has gone
-	once   sync.Once
+	woken  chan struct{}   // a buffered signal: there is something to write
+	ctx    context.Context // done when the client has gone, or has to go
+	hangUp context.CancelFunc
 }
 
-// Wake implements hub.Conn.
+// Wake implements hub.Conn. A listener that has fallen behind gives up what it
+// holds at once, although it may be in the middle of a write. Its client connects
+// again, and says where it was.
 func (l *listener) Wake() {
+	if l.member.Behind() {
+		l.hangUp()
+		l.member.Leave()
+	}
 	select {
 	case l.woken <- struct{}{}:
 	default:
 	}
 }
-
-// hangUp makes the listener end.
-func (l *listener) hangUp(error) { l.once.Do(func() { close(l.closed) }) }
 
 // listen answers a request with what happens in its topics.
 func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
@@ -148,17 +152,17 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	if !ok {
 		return rejected("events need HTTP/1.1")
 	}
-	l := &listener{home: h, woken: make(chan struct{}, 1), closed: make(chan struct{})}
+	l := &listener{home: h, woken: make(chan struct{}, 1)}
+	l.ctx, l.hangUp = context.WithCancel(h.listeners.ctx)
+	defer l.hangUp()
 	l.session = &session{home: h, id: door.NewID()}
-	l.endpoint = endpoint{session: l.session, member: &l.member, close: l.hangUp, told: address.Told}
+	l.endpoint = endpoint{session: l.session, member: &l.member, close: func(error) { l.hangUp() }, told: address.Told}
 	l.session.at = &l.endpoint
 	h.listeners.shard.Join(&l.member, l)
 	l.member.Exact()
 	defer l.leave()
-	for _, e := range address.Entries {
-		if err := l.session.enter(e); err != nil {
-			return &door.Busy
-		}
+	if l.enter(address.Entries) != nil {
+		return &door.Busy
 	}
 	nc, _, err := hijacker.Hijack()
 	if err != nil {
@@ -167,6 +171,18 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	defer nc.Close()
 	l.nc = nc
 	l.serve(r)
+	return nil
+}
+
+func (l *listener) enter(entries []app.Entry) error {
+	s := l.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range entries {
+		if err := s.enter(e); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -190,10 +206,11 @@ func (l *listener) serve(r *http.Request) {
 		head += "Access-Control-Allow-Origin: " + origin + "\r\nVary: Origin\r\n"
 	}
 	l.nc.SetDeadline(time.Time{})
+	defer context.AfterFunc(l.ctx, func() { l.nc.Close() })() // a write may wait for the client
 	var reading sync.WaitGroup
 	reading.Go(func() { // until the client closes the connection
 		io.Copy(io.Discard, l.nc)
-		l.hangUp(nil)
+		l.hangUp()
 	})
 	defer reading.Wait()
 	defer l.nc.Close()
@@ -206,37 +223,25 @@ func (l *listener) serve(r *http.Request) {
 	}
 	timer := time.NewTimer(silence)
 	defer timer.Stop()
-	for {
+	for l.ctx.Err() == nil {
 		text, err := l.pending()
-		if errors.Is(err, hub.ErrBehind) {
+		if err != nil {
 			return // the client connects again, and says where it was
 		}
-		select {
-		case <-l.closed:
-			return
-		case <-l.home.listeners.stop:
-			return
-		default:
-		}
-		if len(text) > 0 {
-			if !l.write(text) {
+		if len(text) == 0 {
+			select {
+			case <-l.woken:
+				continue
+			case <-timer.C:
+				text = []byte(":\n\n") // a comment, so that the client knows that we are here
+			case <-l.ctx.Done():
 				return
 			}
-			timer.Reset(silence)
-			continue
 		}
-		select {
-		case <-l.woken:
-		case <-timer.C:
-			if !l.write([]byte(":\n\n")) { // a comment, so that the client knows that we are here
-				return
-			}
-			timer.Reset(silence)
-		case <-l.closed:
-			return
-		case <-l.home.listeners.stop:
+		if !l.write(text) {
 			return
 		}
+		timer.Reset(silence)
 	}
 }
 
