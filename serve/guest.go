@@ -280,6 +280,11 @@ func (g *guest) facts() *connection { return &g.connection }
 func (s *session) kick(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.endNow(cause)
+}
+
+// endNow is kick. It requires s.mu.
+func (s *session) endNow(cause error) {
 	if s.at != nil {
 		s.at.close(cause)
 	}

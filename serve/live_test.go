@@ -318,3 +318,72 @@ func TestClosingIsNotSaid(t *testing.T) {
 	again.Write([]byte("second"), false)
 	gets(t, watcher, "first", "second")
 }
+
+// A picky is a carrier that has no room for frames in which there is a text.
+type picky struct {
+	carrier
+	not   atomic.Pointer[string] // the text; nil: it has room for all
+	tries chan struct{}          // gets one for each refusal
+}
+
+func (p *picky) Publish(m hub.Publication) error {
+	if not := p.not.Load(); not != nil && strings.Contains(string(m.Frame), *not) {
+		select {
+		case p.tries <- struct{}{}:
+		default:
+		}
+		return hub.ErrBusy
+	}
+	return p.carrier.Publish(m)
+}
+
+func (p *picky) refuse(text string) { p.not.Store(&text) }
+
+// TestOwed: those who come into the list when somebody leaves are announced, also
+// if there is no room for that at first.
+func TestOwed(t *testing.T) {
+	s := open(t, nil)
+	carrier := &picky{carrier: s.home.carrier, tries: make(chan struct{}, 1)}
+	s.home.carrier = carrier
+	query := "topic=a&presence=seen&user=" + strings.Repeat("x", 64)
+	first, hello := enter(t, s, query)
+	last := first
+	for hello.Count == len(hello.Here) {
+		last, hello = enter(t, s, query)
+	}
+	watcher, _ := enter(t, s, "topic=a&presence=told")
+	carrier.refuse(`{"_join"`)
+	first.Goodbye(ws.Close{Code: 1000})
+	gets(t, watcher, `{"_leave"`)
+	<-carrier.tries
+	carrier.not.Store(nil)
+	last.Write([]byte("hi"), false)
+	gets(t, watcher, `{"data":"hi"`, `{"_join":{"id":"`+hello.ID)
+}
+
+// TestHalfWayOut: a topic can be removed although there is no room to say so for
+// a while. Nobody stays half in it.
+func TestHalfWayOut(t *testing.T) {
+	s := open(t, nil)
+	carrier := &picky{carrier: s.home.carrier, tries: make(chan struct{}, 1)}
+	s.home.carrier = carrier
+	ann, _ := enter(t, s, "topic=a&topic=b&user=ann")
+	greeted(t, ann)
+	watcher, _ := enter(t, s, "topic=a&presence=told")
+	carrier.refuse(`{"_leave"`)
+	topics{s.home}.Remove("live", "a")
+	carrier.not.Store(nil)
+	reconsider(s)
+	gets(t, ann, `"why":"kicked"`)
+	ann.Goodbye(ws.Close{Code: 1000})
+	watcher.Goodbye(ws.Close{Code: 1000})
+	empty(t, s)
+}
+
+// reconsider makes those try again who wait for room.
+func reconsider(s *Server) {
+	topic := hub.Topic{App: "nobody's", Name: "a"}
+	s.home.hub.Retain(topic, hub.Retention{Messages: 1, Bytes: 1000})
+	s.home.hub.Publish(hub.Publication{Topics: []hub.Topic{topic}, Frame: []byte("x"), Keep: true})
+	s.home.hub.Unretain(topic)
+}

@@ -148,24 +148,27 @@ func (h *home) removeRoom(topic string) int {
 }
 
 // evict takes the session out of a topic. If it was its last one, the session
-// ends.
+// ends. If there is no room to say so in time, that is done later.
 func (s *session) evict(topic string) {
-	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
-	defer cancel()
-	var text []byte
-	s.home.patiently(ctx, func() (err error) {
+	try := func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		text, err = s.leave(topic, "kicked")
-		return err
-	})
-	s.mu.Lock()
-	at, last := s.at, len(s.rooms) == 0
-	if at != nil && text != nil {
-		at.post(text)
+		text, err := s.leave(topic, "kicked")
+		if err != nil || text == nil {
+			return err
+		}
+		if s.at != nil {
+			s.at.post(text)
+		}
+		if len(s.rooms) == 0 {
+			s.endNow(errTopicRemoved)
+		}
+		return nil
 	}
-	s.mu.Unlock()
-	if last {
-		s.kick(errTopicRemoved)
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	if s.home.patiently(ctx, try) != nil && !s.home.draining.Load() {
+		s.home.connections.force() // the session is half way out
+		s.home.farewells.add(try)
 	}
 }

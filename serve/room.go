@@ -350,7 +350,7 @@ func (r *room) exit(s *session, why string) (text []byte, err error) {
 }
 
 // tellOwed announces those who are in the list from now on. If there is no room
-// for that, it is done before the next announcement.
+// for that, it is done when the room is next unlocked, or swept.
 func (r *room) tellOwed() error {
 	for len(r.owed) > 0 {
 		g := r.owed[0]

@@ -83,6 +83,7 @@ func (rs *rooms) add(name string) *room {
 // unlock unlocks a room, and removes it if it is blank.
 func (r *room) unlock() {
 	defer r.mu.Unlock()
+	r.tellOwed() // if there was no room for that before
 	if len(r.members) > 0 {
 		r.left = time.Time{}
 		return
