@@ -1,9 +1,10 @@
 # make run      serves on localhost:8080
 # make test     installs what the tests need and runs all of them
+# make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
 # make release  builds release archives into dist/
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: release run test deps check unit race fuzz vuln
+.PHONY: release run test live deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -18,6 +19,12 @@ release:
 	@packaging/release $(DIST) $(TARGETS)
 
 test: deps check unit race fuzz
+
+# No part of make test, where the same tests take seconds. A fault comes with a seed: make live SEED=7 plays that one.
+LIVE ?= 60s
+SEED ?= 0
+live:
+	go test -count=1 -timeout 0 -v -run 'TestLive|TestServe/Live' ./internal/wiretest -live $(LIVE) -live-seed $(SEED) | grep -v "^=== "
 
 # What is tested is what is released; only the race detector needs cgo.
 check unit race fuzz: export GOFLAGS := $(shell go env GOFLAGS) -trimpath

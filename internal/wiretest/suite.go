@@ -12,6 +12,10 @@
 // from still holds, topics and order, frames, what is refused and how, the management API, ten thousand streams of
 // nonsense, and a load. The table in this file lists it all.
 //
+// The app live has transcripts of its own (live_script.go, testdata/live), and a model (live_world.go). In the random test
+// (live_property.go) clients act at the same time, so nobody knows the order of what they did. The test searches for one
+// in which the model sends exactly what each of them received (live_explain.go), and fails if there is none.
+//
 // # Whose clients
 //
 // The ordinary clients are another implementation's (github.com/coder/websocket). Where a test sends what no well-kept
@@ -140,6 +144,10 @@ var tests = []struct {
 
 	// console.go: for people, and for pages of their own.
 	{"Page", testPage, serve},
+
+	// live_script.go, live_property.go: what remembers and has faces.
+	{"Live", testLive, serve},
+	{"LiveProperty", testLiveProperty, serve},
 
 	// load.go: many at once.
 	{"Load", testLoad, serve},
