@@ -249,7 +249,7 @@ func (p *player) outlive() error {
 // lingers returns a session that others see and that has no connection.
 func (p *player) lingers() *liveSession {
 	for conn := range p.x.world.conns {
-		if s := p.x.world.of(conn); s.seen && (s.gone || p.x.readings[conn].cut) {
+		if s := p.x.world.of(conn); s.seen && len(s.topics) > 0 && (s.gone || p.x.readings[conn].cut) {
 			return s
 		}
 	}

@@ -192,7 +192,7 @@ func (w *world) after(r *liveRoom, offset string) (list []entry, complete bool) 
 	for _, p := range w.values.order[r.label()] {
 		switch {
 		case p.text > offset:
-		case p.kind == "mid": // entry itself may have a greater offset
+		case p.kind == "mid" && w.values.value[strings.Trim(r.at(p.entry), "<>")] > offset:
 			first = max(first, p.entry)
 		default:
 			first = max(first, p.entry+1)
