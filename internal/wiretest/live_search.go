@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,6 +64,11 @@ func (x *explanation) objection(a *attempt) string {
 	}
 	if c.kind == "kick" || c.kind == "expire" {
 		if wrong := x.gaveUp(a.after); wrong != "" {
+			return wrong
+		}
+	}
+	if s := a.after.world.of(c.conn); s != nil && (c.kind == "say" || c.kind == "binary") {
+		if wrong := x.tooMuch(c.conn, s); wrong != "" {
 			return wrong
 		}
 	}
@@ -253,6 +259,24 @@ func (s *search) solve(x *explanation) *explanation {
 		s.furthest, s.stuck, s.path = n, stuck, x.path
 	}
 	return nil
+}
+
+// tooMuch finds the greeting by which a session goes on elsewhere, if that says
+// that less was taken.
+func (x *explanation) tooMuch(conn int, s *liveSession) string {
+	id := `{"_hello":{"id":"` + x.world.values.value["id:"+s.name] + `"`
+	for other, q := range x.queues {
+		first := x.readings[other].first
+		if q[0].kind != "open" || x.names[q[0].resumes] != x.names[conn] || !strings.HasPrefix(first, id) {
+			continue
+		}
+		_, rest, _ := strings.Cut(first, `"said":`)
+		text, _, _ := strings.Cut(rest, ",")
+		if said, err := strconv.Atoi(text); err == nil && s.said > said {
+			return fmt.Sprintf("%d messages were taken:\n    %s", said, first)
+		}
+	}
+	return ""
 }
 
 // oldest is the number of the command that clients did first.
