@@ -18,6 +18,8 @@ type attempt struct {
 	seen    int    // frames
 	hint    string // of the first of them
 	learnt  []string
+
+	topic, head string // of the greeting, if it is one
 }
 
 // try carries out a command, or says what is wrong with that.
@@ -26,7 +28,7 @@ func (x *explanation) try(c command) (a attempt, wrong string) {
 	a.after.apply(c)
 	passed, sightings := 0, 0
 	for _, o := range a.after.world.out {
-		if x.readings[c.conn] != nil && x.readings[c.conn].cut && c.kind == "say" && strings.Contains(c.text, `"_to"`) {
+		if x.readings[c.conn] != nil && x.readings[c.conn].cut && c.kind == "say" && o.conn != c.conn && strings.Contains(c.text, `"_to"`) {
 			o.maybe = true // it may have been handled earlier than anybody can tell, when others were here
 		}
 		learnt, got, wrong := a.after.takes(o)
@@ -38,6 +40,9 @@ func (x *explanation) try(c command) (a attempt, wrong string) {
 		if got != nil {
 			a.seen++
 			a.hint = min(a.hint, got.hint)
+			if strings.HasPrefix(got.text, `{"_hello"`) {
+				a.topic, a.head = o.stream, strings.TrimSuffix(hintOf(got.text), "+")
+			}
 			if passing(received{o.stream, got.text}) {
 				passed, sightings = passed+1, x.sightings[neutral(got.text)]
 			}
@@ -62,7 +67,10 @@ func (x *explanation) objection(a *attempt) string {
 	if wrong := a.after.overtaken(x.world); wrong != "" {
 		return wrong
 	}
-	if c.kind == "kick" || c.kind == "expire" {
+	if wrong := a.after.ahead(a.topic, a.head); wrong != "" {
+		return wrong
+	}
+	if c.kind == "kick" || c.kind == "expire" || c.kind == "open" {
 		if wrong := x.gaveUp(a.after); wrong != "" {
 			return wrong
 		}
@@ -119,14 +127,31 @@ func (x *explanation) overtaken(before *world) string {
 	return ""
 }
 
-// gaveUp finds a message that the end of a session says was never handled, and
-// that somebody received.
+// ahead finds a frame that was published before a greeting's offset, and has no
+// explanation yet.
+func (x *explanation) ahead(topic, head string) string {
+	for conn, r := range x.readings {
+		if at := r.next[topic]; at < len(r.streams[topic]) {
+			next := r.streams[topic][at].text
+			if hint := hintOf(next); hint != "" && hint < head && !strings.HasPrefix(next, `{"_hello"`) {
+				return fmt.Sprintf("connection %d got something before that:\n    %s", conn, next)
+			}
+		}
+	}
+	return ""
+}
+
+// gaveUp finds a message that the end of a session, or its going on elsewhere,
+// says was never handled, and that somebody received.
 func (x *explanation) gaveUp(after *explanation) string {
 	for conn, q := range x.queues {
 		if after.queues[conn] != nil || x.names[conn] == "" {
 			continue
 		}
 		for _, c := range q {
+			if after.pending(c.text) {
+				continue // it was sent again
+			}
 			_, number, _ := strings.Cut(c.text, `"n":`)
 			number, _, _ = strings.Cut(strings.TrimSuffix(number, "}"), ",")
 			for _, r := range x.readings {
@@ -141,6 +166,16 @@ func (x *explanation) gaveUp(after *explanation) string {
 		}
 	}
 	return ""
+}
+
+// pending reports whether a client has sent a text that is not explained yet.
+func (x *explanation) pending(text string) bool {
+	for _, q := range x.queues {
+		if slices.ContainsFunc(q, func(c command) bool { return c.text == text }) {
+			return true
+		}
+	}
+	return false
 }
 
 // passing reports whether a frame is somebody's message that is not kept.
@@ -233,7 +268,7 @@ func (s *search) solve(x *explanation) *explanation {
 		if hint := x.resumed(c.conn); a.seen == 0 && hint != "" && c.kind != "depart" {
 			a.seen, a.hint = 1, hint
 		}
-		if a.seen == 0 && c.number == x.oldest() && !x.readings[c.conn].cut {
+		if a.seen == 0 && (c.kind == "depart" || c.number == x.oldest() && !x.readings[c.conn].cut) {
 			a.seen, a.hint = 1, "" // the sender wants no copy, and nobody else got one
 		}
 		attempts = append(attempts, a)
