@@ -145,10 +145,6 @@ var tests = []struct {
 	// console.go: for people, and for pages of their own.
 	{"Page", testPage, serve},
 
-	// live_script.go, live_property.go: what remembers and has faces.
-	{"Live", testLive, serve},
-	{"LiveProperty", testLiveProperty, serve},
-
 	// load.go: many at once.
 	{"Load", testLoad, serve},
 }
@@ -170,6 +166,9 @@ func Run(t *testing.T, url string) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
 	t.Run("NothingIsLeft", func(t *testing.T) { s.settles(t, before) })
+	// The app live is meant to remember, so it comes last: live_script.go, live_property.go.
+	t.Run("Live", func(t *testing.T) { testLive(t, s) })
+	t.Run("LiveProperty", func(t *testing.T) { testLiveProperty(t, s) })
 }
 
 // A server is the one under test, known by its address alone, such as ws://localhost:8080.
