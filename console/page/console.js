@@ -3,7 +3,7 @@
 import { addressOf, apps, topicsFor } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
-import { showServer } from "./live.js";
+import { showServer } from "./server.js";
 import { Seat } from "./seat.js";
 
 const names = ["Ada", "Ben", "Cleo", "Dev", "Edith", "Finn"];
