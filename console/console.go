@@ -57,7 +57,7 @@ func New(page bool) *Console {
 	}
 	if page {
 		c.files["/"] = load("page/index.html", "text/html; charset=utf-8")
-		for _, name := range []string{"apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "seat.js", "server.js"} {
+		for _, name := range []string{"apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "room.js", "seat.js", "server.js", "session.js"} {
 			c.files["/console/"+name] = load("page/"+name, "text/javascript; charset=utf-8")
 		}
 		c.files["/console/console.css"] = load("page/console.css", "text/css; charset=utf-8")

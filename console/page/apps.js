@@ -7,6 +7,19 @@ export const apps = {
     everyone: "everyone",
     hints: ["hi there", '{"type":"move","x":3,"y":4}'],
   },
+  live: {
+    about: "Broadcast with a memory: who is here, what was said before, and a state. The seat has its name, and comes back as itself.",
+    address: (seat) => `live?${seat.topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&")}&user=${encodeURIComponent(seat.name)}&last=20`,
+    needs: "lobby",
+    remembers: true,
+    longestName: 64, // bytes
+    hints: (seat) => [
+      "hi there",
+      '{"type":"move","x":3,"y":4,"_keep":false}',
+      `{"data":"psst","_to":${JSON.stringify(seat.name === "Ada" ? "Ben" : "Ada")}}`,
+      '{"_join":"game","_last":20}',
+    ],
+  },
   bridge: {
     about: "Hears its topic. A JSON object with a “topic” goes to everyone who hears that one, byte for byte.",
     address: (seat) => "bridge?" + seat.topics.map((topic) => "topicName=" + encodeURIComponent(topic)).join("&"),

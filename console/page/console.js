@@ -64,4 +64,4 @@ const [first] = [sit({ app, topics }), sit({ app, topics })];
 showSeat(first);
 if (matchMedia("(hover: hover)").matches) first.focus(); // elsewhere it would open a keyboard
 
-showServer(tell, showKey);
+showServer(tell, showKey, (id) => seats.find((seat) => seat.id === id));

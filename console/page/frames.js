@@ -23,7 +23,7 @@ export class Frames {
   #news;
   #id = `frames-${++lists}`;
 
-  #all = []; // { n, way, data, size, time, fate, extra }
+  #all = []; // { n, way, data, size, time, by, tag, fate, extra }
   #shown = this.#all; // those that pass the filter
   #open = []; // those of them that are unfolded, in order
   #sieve = "";
@@ -62,10 +62,11 @@ export class Frames {
     this.resizing.observe(this.#box);
   }
 
-  // add appends a frame: way is "said", "heard" or "note". It returns the frame.
-  add(way, data, time = Date.now()) {
+  // add appends a frame: way is "said", "heard" or "note", by the name of who said it, tag "history", "error" or nothing.
+  // It returns the frame.
+  add(way, data, { time = Date.now(), by = "", tag = "" } = {}) {
     const size = typeof data === "string" ? data.length : data.byteLength;
-    const frame = { n: this.#count++, way, data, size, time, fate: "", extra: 0 };
+    const frame = { n: this.#count++, way, data, size, time, by, tag, fate: "", extra: 0 };
     this.#all.push(frame);
     this.#characters += size;
     if (way !== "note") this.#messages++;
@@ -232,11 +233,13 @@ export class Frames {
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", 1);
     const line = row.appendChild(make("div", "line"));
-    line.append(make("span", "way", { said: "→", heard: "←", note: "·" }[frame.way]), this.#what(frame, row));
+    const past = frame.tag === "history";
+    line.append(make("span", "way", past ? "↺" : { said: "→", heard: "←", note: "·" }[frame.way]), this.#what(frame, row));
     const time = make("time", "time", clock.format(frame.time));
     time.append(make("span", "ms", "." + String(frame.time % 1000).padStart(3, "0")));
     line.append(make("span", "size", frame.way === "note" ? "" : bytes(frame.data)), time);
     if (frame.fate) row.classList.add(frame.fate === "waits" ? "waits" : "failed");
+    if (frame.tag) row.classList.add({ history: "past", error: "failed" }[frame.tag]);
     if (this.#folds(frame)) row.setAttribute("aria-expanded", frame.extra > 0);
     if (frame.extra) row.append(this.#whole(frame));
     return row;
@@ -245,7 +248,9 @@ export class Frames {
   // what is a frame on one line.
   #what(frame, row) {
     const what = make("span", "what");
-    if (frame.fate) what.append(make("span", "pill", frame.fate));
+    if (frame.tag === "history") what.append(make("span", "unseen", "history"));
+    else if (frame.fate || frame.tag) what.append(make("span", "pill", frame.fate || frame.tag));
+    if (frame.by) what.append(make("span", "pill by", frame.by));
     if (typeof frame.data !== "string") {
       const start = hexLine(frame.data.slice(0, 48));
       what.append(make("span", "pill", "hex"), frame.size > 48 ? start + " …" : start);

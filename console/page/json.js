@@ -1,7 +1,7 @@
 // What frames look like: JSON with its bytes kept, and bytes as hex.
 
 const token = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)|([{}[\],])|(\s+)|([^])/g;
-const stamps = new Set(['"_now"', '"_me"', '"_topic"', '"_id"']);
+const stamps = new Set(['"_now"', '"_me"', '"_topic"', '"_id"', '"_user"', '"_from"', '"_offset"']);
 
 // kind tells what a text is to crier: "JSON", or "text".
 export function kind(text) {

@@ -5,14 +5,20 @@ import { addressOf, apps, audience, topicsOf } from "./apps.js";
 import { copy } from "./copy.js";
 import { Frames } from "./frames.js";
 import { kind } from "./json.js";
+import { RoomView } from "./room.js";
+import { Session } from "./session.js";
 
 const longestTopic = 256; // bytes, as docs/limits.md has it
 const tooLarge = 1009; // a close code
 const mostRemembered = 50; // texts that arrow-up brings back
 
+const bytes = (text) => new TextEncoder().encode(text).length;
+
 export class Seat {
   #crier = null;
   #frames;
+  #room; // what it shows of a topic of live
+  #session = null; // of live
   #said = [];
   #recall = 0;
   #countdown;
@@ -30,9 +36,15 @@ export class Seat {
       const place = this.#find(".sieve span");
       if (place.textContent !== text) place.textContent = text;
     });
+    this.#room = new RoomView(this.#find(".room"), (text) => this.#say(text));
     this.#furnish();
     this.#describe();
     this.#join();
+  }
+
+  // id is that of the seat's connection, as far as the app tells it.
+  get id() {
+    return this.#session?.id;
   }
 
   focus() {
@@ -52,6 +64,7 @@ export class Seat {
       this.#find(".join select").focus();
     });
     on(".join [name=topic]", "input", () => this.#check());
+    on(".join [name=name]", "input", () => this.#check());
     on(".join", "submit", (event) => this.#move(event));
     on(".join select", "change", () => this.#explain());
     on(".filter", "click", () => this.#sieve());
@@ -97,12 +110,30 @@ export class Seat {
     this.#open = undefined;
     before?.close();
     const first = apps[this.app].first?.(this) ?? [];
-    const crier = connect(addressOf(this), { first });
+    this.#remember();
+    const session = this.#session;
+    const crier = connect(addressOf(this), session ? { WebSocket: session.Socket, confirm: false } : { first });
     this.#crier = crier;
     const mine = (then) => (event) => crier === this.#crier && then(event);
-    crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
+    if (!session) crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
     crier.addEventListener("state", mine(() => this.#state(first)));
     this.#state(first);
+  }
+
+  // remember begins a session, if the app has any. It reads all frames before crier.js does.
+  #remember() {
+    const mine = (then) => (...what) => session === this.#session && then(...what);
+    const session = apps[this.app].remembers
+      ? new Session({
+          heard: mine((data, known) => this.#frames.add("heard", data, known)),
+          greeted: mine((text) => this.#frames.add("note", text)),
+          changed: mine(() => this.#room.changed()),
+          failed: mine((sentence) => this.tell(`${this.name}: ${sentence}`)),
+        })
+      : null;
+    this.#session = session;
+    this.element.classList.toggle("remembers", session !== null);
+    this.#room.follow(session);
   }
 
   // state shows how the connection is, and keeps a note of it among the frames.
@@ -117,7 +148,7 @@ export class Seat {
     if (state === "open") {
       if (this.#open === false) this.tell(`${this.name} is connected again.`);
       this.#open = true;
-      this.#frames.add("note", "connected");
+      if (!this.#session) this.#frames.add("note", "connected"); // a session says how
       for (const text of first) this.#frames.add("said", text);
     }
     if (state === "waiting") {
@@ -131,8 +162,10 @@ export class Seat {
     if (state === "closed") {
       this.#frames.add("note", `closed: ${why}`);
       if (ended.code === tooLarge) return this.#join();
-      place.textContent = ended.code === 1000 ? "closed by the server" : "closed";
+      const refused = ended.code >= 4400 && ended.code < 4500;
+      place.textContent = ended.code === 1000 ? "closed by the server" : refused ? "refused" : "closed";
       this.#ask(true);
+      this.#find(".refused").textContent = refused ? `The server says: ${sentence}.` : "";
     }
   }
 
@@ -146,7 +179,7 @@ export class Seat {
     if (crier.state !== "open") this.#frames.mark(frame, "waits");
     crier.send(text).then((fate) => {
       const lost = crier.ended?.code === tooLarge ? "too large" : "perhaps lost";
-      this.#frames.mark(frame, { unsure: lost, dropped: "not sent" }[fate] ?? "");
+      this.#frames.mark(frame, { unsure: lost, dropped: "not sent", refused: "refused" }[fate] ?? "");
     });
     return true;
   }
@@ -195,6 +228,7 @@ export class Seat {
     const form = this.#find(".join");
     form.hidden = !open;
     this.element.classList.toggle("joining", open);
+    this.#find(".refused").textContent = "";
     this.#find(".where").setAttribute("aria-expanded", open);
     if (!open) return;
     form.app.value = this.app;
@@ -212,11 +246,13 @@ export class Seat {
     this.#check();
   }
 
-  // check says what the server would say of the topics.
+  // check says what the server would say of the topics and the name.
   #check() {
-    const { topic, app } = this.#find(".join").elements;
-    const long = topicsOf(app.value, topic.value).some((name) => new TextEncoder().encode(name).length > longestTopic);
+    const { topic, app, name } = this.#find(".join").elements;
+    const { longestName } = apps[app.value];
+    const long = topicsOf(app.value, topic.value).some((name) => bytes(name) > longestTopic);
     topic.setCustomValidity(long && !topic.disabled ? `A topic has at most ${longestTopic} bytes.` : "");
+    name.setCustomValidity(bytes(name.value.trim()) > longestName ? `A name has at most ${longestName} bytes.` : "");
   }
 
   #move(event) {
@@ -256,6 +292,7 @@ export class Seat {
     const crier = this.#crier;
     this.#crier = null;
     crier.close();
+    this.#session = null;
     this.#frames.resizing.disconnect();
     this.left(this);
   }

@@ -95,8 +95,9 @@ class Chart {
   }
 }
 
-// showServer shows the server. wantsKey is called when it turns out that the server has an admin key.
-export function showServer(tell, wantsKey) {
+// showServer shows the server. wantsKey is called when it turns out that the server has an admin key. seatOf returns the
+// seat of a connection of that id, if it is one of this page and knows its id.
+export function showServer(tell, wantsKey, seatOf) {
   const picture = document.getElementById("picture");
   const keyForm = document.getElementById("key");
   const state = document.getElementById("live-state");
@@ -187,7 +188,11 @@ export function showServer(tell, wantsKey) {
     const query = only ? `&app=${encodeURIComponent(only.app)}&topic=${encodeURIComponent(only.topic)}` : "";
     const rows = await list(`@connections?limit=${mostConnections}${query}`);
     fill(connections, rows, (row) => row.connectionId, connectionRow, (tr, row) => {
-      const [, where, age, quiet, unread] = tr.cells;
+      const [who, where, age, quiet, unread] = tr.cells;
+      const seat = seatOf(row.connectionId);
+      const pill = who.querySelector(".pill");
+      pill.hidden = !seat;
+      pill.textContent = seat ? `${seat.name}, on this page` : "";
       where.textContent = where.title = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
       age.textContent = duration(now.now - Date.parse(row.connectedAt));
       quiet.textContent = duration(now.now - Date.parse(row.lastActiveAt));
@@ -201,7 +206,7 @@ export function showServer(tell, wantsKey) {
     const kick = make("button", { textContent: "Kick", ariaLabel: `Kick ${user || id}` });
     post.addEventListener("click", () => postTo(id));
     kick.addEventListener("click", () => sure(kick, () => remove(id)));
-    const who = make("td", {}, user || make("code", { textContent: id }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
+    const who = make("td", {}, user || make("code", { textContent: id }), " ", make("span", { className: "pill", hidden: true }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
     const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
     return make("tr", {}, who, make("td", { className: "whither" }), ...cells, make("td", { className: "doing" }, post, " ", kick));
   }
