@@ -14,7 +14,24 @@ const js = (value) => JSON.stringify(value).replaceAll("<", "\\u003c"); // it ma
 const header = ' -H "Authorization: Bearer $KEY"';
 let key = /^(localhost$|127\.|\[::1\]$)/.test(server.hostname) ? "" : header; // who manages from elsewhere needs one
 
+// options are what crier.js is given for a seat of live.
+const options = ({ topics, name }) => js({ app: "live", topic: topics.length > 1 ? topics : topics[0], user: name, last: 20 });
+
+function liveCurl(seat) {
+  const topic = encodeURIComponent(seat.topics[0]);
+  const at = (path) => quote(new URL(path, server).href);
+  return `# say it from a script\ncurl${key} -d ${quote(hint(seat))} ${at("live?topic=" + topic)}
+
+# set a key, and read the state
+curl${key} -X PUT -d 21.5 ${at(`topics/${topic}/state/temperature?app=live`)}
+curl${key} ${at(`topics/${topic}/state?app=live`)}
+
+# what was said last
+curl${key} ${at(`topics/${topic}/messages?app=live&last=20`)}`;
+}
+
 function curl(seat) {
+  if (seat.app === "live") return liveCurl(seat);
   if (seat.app === "broadcast") {
     const url = new URL("publish" + new URL(addressOf(seat)).search, server);
     return `# say it from a script\ncurl${key} -d ${quote(hint(seat))} ${quote(url.href)}\n\n# who is there\ncurl${key} ${quote(new URL("@connections?app=broadcast", server).href)}`;
@@ -28,7 +45,7 @@ const languages = {
   Browser: (seat) => `<script type="module">
 import { connect } from ${js(new URL("crier.js", server).href)};
 
-const crier = connect(${js(addressOf(seat))}${first(seat).length ? `, {\n  first: [${first(seat).map(js).join(", ")}],\n}` : ""});
+const crier = connect(${seat.app === "live" ? options(seat) : js(addressOf(seat))}${first(seat).length ? `, {\n  first: [${first(seat).map(js).join(", ")}],\n}` : ""});
 crier.addEventListener("message", (event) => console.log(event.json ?? event.data));
 crier.send(${js(hint(seat))});
 </script>

@@ -112,7 +112,7 @@ export class Seat {
     const first = apps[this.app].first?.(this) ?? [];
     this.#remember();
     const session = this.#session;
-    const crier = connect(addressOf(this), session ? { WebSocket: session.Socket, confirm: false } : { first });
+    const crier = connect(addressOf(this), session ? { app: this.app, WebSocket: session.Socket } : { first });
     this.#crier = crier;
     const mine = (then) => (event) => crier === this.#crier && then(event);
     if (!session) crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));

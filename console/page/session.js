@@ -39,7 +39,6 @@ export class Session {
   id = "";
   user = undefined;
   rooms = new Map(); // by topic, in the order in which they were joined
-  #token = "";
   #socket = null;
   #greeted = false; // on this connection
 
@@ -49,12 +48,13 @@ export class Session {
     Object.assign(this, { heard, greeted, changed, failed });
   }
 
-  // Socket is the WebSocket for this session. It goes on where the one before ended.
+  // Socket is the WebSocket for this session. crier.js resumes the session; what begins where is up to the page, because it
+  // alone knows of topics that were joined by hand.
   get Socket() {
     const session = this;
     return class extends WebSocket {
       constructor(address) {
-        super(session.#resumed(address));
+        super(session.#since(address));
         session.#socket = this;
         session.#greeted = false;
         this.addEventListener("message", ({ data }) => session.#socket === this && session.#read(data));
@@ -62,14 +62,12 @@ export class Session {
     };
   }
 
-  #resumed(address) {
+  #since(address) {
+    if (!this.rooms.size) return address;
     const url = new URL(address);
     const query = url.searchParams;
-    if (this.#token) query.set("resume", this.#token);
-    if (this.rooms.size) {
-      query.delete("topic");
-      query.delete("since");
-    }
+    query.delete("topic");
+    query.delete("since");
     for (const [topic, { offset }] of this.rooms) {
       query.append("topic", topic);
       query.append("since", offset);
@@ -121,7 +119,6 @@ export class Session {
     this.#greeted = true;
     this.id = hello.id;
     this.user = hello.user;
-    this.#token = hello.resume;
     const room = this.rooms.get(topic) ?? new Room();
     if (hello.missed && room.offset) this.greeted("what was sent meanwhile may no longer be kept; this is all there is");
     room.greet(hello);

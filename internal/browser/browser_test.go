@@ -48,6 +48,9 @@ func TestTypes(t *testing.T) {
 // TestPage uses the page as people do.
 func TestPage(t *testing.T) { run(t, "page.test.mjs") }
 
+// TestPageLive uses the page's seats of live.
+func TestPageLive(t *testing.T) { run(t, "pagelive.test.mjs") }
+
 // TestExamples runs what is in examples/.
 func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 

@@ -1,62 +1,14 @@
 // The page in a real Chromium, as people use it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request as ask } from "node:http";
-import { createRequire } from "node:module";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, test as nodeTest } from "node:test";
-import { chromium } from "playwright-core";
 import WebSocket from "ws";
 import { Home, patience } from "./home.mjs";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const test = (name, run) => nodeTest(name, { timeout: 4 * patience }, run);
-
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: ["--no-sandbox", "--host-resolver-rules=MAP elsewhere.test 127.0.0.1"],
-  });
-});
-after(() => browser.close());
-
-// visit opens the page of a home. Whatever the page does that it must not do fails the test at its end.
-async function visit(t, home, { size = [1280, 860], colorScheme = "light", address = home.http + "/", permissions = [], seats = 2 } = {}) {
-  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme, permissions });
-  const page = await context.newPage();
-  page.setDefaultTimeout(patience);
-  const wrong = [];
-  page.on("pageerror", (error) => wrong.push(error.stack));
-  page.on("console", (message) => message.type() === "error" && wrong.push(`${message.text()} ${message.location().url}`));
-  page.on("request", (request) => new URL(request.url()).host !== new URL(address).host && wrong.push(`it asks for ${request.url()}`));
-  await page.addInitScript(() => {
-    addEventListener("securitypolicyviolation", (event) => console.error(`${event.violatedDirective} forbids ${event.blockedURI} ${event.sourceFile}`));
-    window.longTasks = [];
-    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask", buffered: true });
-  });
-  t.after(async () => {
-    await context.close();
-    const meant = /ERR_CONNECTION|ERR_NETWORK|WebSocket connection to|status of 401/; // a server that is away, a key that is asked for
-    assert.deepEqual(wrong.filter((text) => !meant.test(text)), []);
-  });
-  await page.goto(address);
-  await seated(page, seats);
-  return page;
-}
-
-const seated = (page, n) => page.waitForFunction((n) => document.querySelectorAll('.seat[data-state="open"]').length === n, n);
-const seat = (page, i) => page.locator(".seat").nth(i);
-const field = (seat) => seat.getByRole("textbox", { name: "Say something" });
-const heard = (seat, text) => seat.locator(".frame.heard", { hasText: text });
-
-async function say(seat, text) {
-  await field(seat).fill(text);
-  await field(seat).press("Enter");
-}
+import { browser, complaints, field, heard, say, seat, seated, sticksOut, test, visit } from "./visit.mjs";
 
 test("two seats talk as soon as the page is there, by keyboard alone", async (t) => {
   const home = await Home.open(t);
@@ -372,24 +324,9 @@ for (const colorScheme of ["light", "dark"]) {
       await page.locator("#live-section").scrollIntoViewIfNeeded();
       await page.locator(".connections tbody tr").nth(1).waitFor();
       assert.deepEqual(await sticksOut(page), []);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-      assert.deepEqual(violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.html).join("\n")}`), []);
+      assert.deepEqual(await complaints(page), []);
     });
   }
-}
-
-// sticksOut lists what is wider than the screen, and text that is cut off without an ellipsis.
-function sticksOut(page) {
-  return page.evaluate(() => {
-    const wide = document.documentElement.scrollWidth > innerWidth ? [`the page is ${document.documentElement.scrollWidth} wide`] : [];
-    const scrolls = (element) => element.closest(".frames, .paste, .hints, .tabs, .where, .unseen, dialog, #add span");
-    for (const element of document.querySelectorAll("body *")) {
-      const { right, left, width } = element.getBoundingClientRect();
-      if (width > 1 && (right > innerWidth + 1 || left < -1) && !scrolls(element)) wide.push(element.outerHTML.slice(0, 200));
-    }
-    return wide;
-  });
 }
 
 // The machine has other things to do, and that only ever makes it longer: the best of three is what the page needs.
