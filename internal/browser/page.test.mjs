@@ -51,6 +51,7 @@ test("every app can be joined, and its hints work", async (t) => {
   const page = await visit(t, home);
   const one = seat(page, 0);
   for (const [app, topic, hint, answer] of [
+    ["live", "a", 0, '"data":"hi there","_topic":"a","_user":"Zoe"'],
     ["bridge", "news", 0, '{"topic":"news","message":"Some Data"}'],
     ["chat", null, 0, "hello"],
     ["rooms", "t1", 0, '{"x":1,"_topic":"t1","_now":'],
@@ -61,7 +62,7 @@ test("every app can be joined, and its hints work", async (t) => {
     await one.getByLabel("App").selectOption(app);
     if (topic) await one.getByLabel("Topic").fill(topic);
     await one.getByLabel("Name").fill("Zoe");
-    await one.getByRole("button", { name: "Join" }).click();
+    await one.getByRole("button", { name: "Join", exact: true }).click();
     await one.locator('.frame.note:has-text("connected")').last().waitFor();
     await one.locator(".hints button").nth(hint).click();
     await heard(one, answer).last().waitFor();

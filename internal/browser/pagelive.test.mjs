@@ -104,7 +104,7 @@ test("in live a seat comes back as itself, and shows no message twice", async (t
   zoe.send("message 1");
   await say(ada, '{"_join":"game"}');
   for (const one of [ada, ben]) await heard(one, "message 1").waitFor();
-  await ada.getByLabel("Topic", { exact: true }).and(ada.locator(".which select")).waitFor();
+  await ada.locator(".which").waitFor();
   network.freeze();
   network.thaw(false);
   zoe.send("message 2");
@@ -145,13 +145,13 @@ test("in live errors are shown, and so is the sentence of a refusal", async (t) 
   await page.locator("#said", { hasText: "Ada: nobody called Nobody is in this topic" }).waitFor();
   await ada.locator(".where").click();
   await ada.getByLabel("Name").fill("ü".repeat(33));
-  await ada.getByRole("button", { name: "Join" }).click();
+  await ada.getByRole("button", { name: "Join", exact: true }).click();
   assert.equal(await ada.getByLabel("Name").evaluate((input) => input.validationMessage), "A name has at most 64 bytes.");
   await ada.getByLabel("Name").fill("JC1dgf9yoAMCK-g=");
-  await ada.getByRole("button", { name: "Join" }).click();
+  await ada.getByRole("button", { name: "Join", exact: true }).click();
   await ada.getByRole("alert").getByText("a user's name cannot look like a connection id").waitFor();
   await ada.getByLabel("Name").fill("Eve");
-  await ada.getByRole("button", { name: "Join" }).click();
+  await ada.getByRole("button", { name: "Join", exact: true }).click();
   await becomes(() => people(ada), ["Ben", "Eve you"]);
 });
 
