@@ -117,7 +117,8 @@ export class RoomView {
     const [name, value, last] = row.cells;
     const own = kind === "shared" || (kind === "tied" ? who === this.#session.id : who === this.#session.user);
     name.firstChild.textContent = name.title = key;
-    name.lastChild.textContent = { shared: "", tied: `tied to ${user ?? from}`, owned: `owned by ${who}` }[kind];
+    name.lastChild.textContent = { shared: "", tied: `tied · ${user ?? from}`, owned: `owned · ${who}` }[kind];
+    name.lastChild.title = name.lastChild.textContent;
     const whole = valueOf(text);
     const start = whole.slice(0, mostShown);
     value.replaceChildren();

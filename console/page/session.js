@@ -77,7 +77,7 @@ export class Session {
 
   #read(data) {
     const stamps = stampsOf(data);
-    const kind = this.#obey(data, stamps._topic);
+    const kind = this.#word(data, stamps._topic);
     const room = this.rooms.get(stamps._topic);
     const past = Boolean(room?.replays) && kind !== "hello";
     const known = past && Boolean(stamps._offset) && stamps._offset <= room.seen;
@@ -95,11 +95,16 @@ export class Session {
     if (!known) this.heard(data, { tag, by: stamps._me === false ? stamps._user : "", time: past ? stamps._now : undefined });
   }
 
-  // obey takes note of what the server itself says, and returns what kind of word it is.
-  #obey(data, topic) {
+  // word takes note of what the server itself says, and returns what kind of word it is.
+  #word(data, topic) {
     const [, kind] = word.exec(data) ?? [];
-    if (!kind) return;
-    const what = JSON.parse(data)["_" + kind];
+    try {
+      if (kind) this.#obey(kind, topic, JSON.parse(data)["_" + kind]);
+      return kind;
+    } catch {} // it only looks so: the management API may post anything
+  }
+
+  #obey(kind, topic, what) {
     const room = this.rooms.get(topic);
     if (kind === "hello") this.#greet(topic, what);
     if (kind === "ready" && room) room.replays = false;
@@ -108,7 +113,6 @@ export class Session {
     if (kind === "leave" && room && what.id === this.id) this.rooms.delete(topic);
     if (kind === "leave" || kind === "hello") this.changed();
     if (kind === "error") this.failed(what.text);
-    return kind;
   }
 
   #greet(topic, hello) {

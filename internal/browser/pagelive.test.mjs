@@ -62,15 +62,15 @@ test("in live the state is a table, and can be set and dropped", async (t) => {
   await set(ada, "list", "[1]", "shared");
   await becomes(() => keys(ben), [
     ["door", '"open"'],
-    ["at tied to Ada", '{ "x": 12345678901234567890, "in": {"_key":1}}'],
-    ["colour owned by Ada", "1.0"],
+    ["at tied · Ada", '{ "x": 12345678901234567890, "in": {"_key":1}}'],
+    ["colour owned · Ada", "1.0"],
     ["list", "[1]"],
   ]);
   assert.equal(await ben.getByRole("button", { name: /^Drop/ }).count(), 2);
   assert.equal(await ada.getByRole("button", { name: /^Drop/ }).count(), 4);
   await ben.getByRole("button", { name: "Drop door" }).click();
   await ada.getByRole("button", { name: "Drop colour" }).click();
-  await becomes(() => keys(ben), [["at tied to Ada", '{ "x": 12345678901234567890, "in": {"_key":1}}'], ["list", "[1]"]]);
+  await becomes(() => keys(ben), [["at tied · Ada", '{ "x": 12345678901234567890, "in": {"_key":1}}'], ["list", "[1]"]]);
   await set(ben, "list", "{}", "shared");
   await becomes(() => keys(ada).then((rows) => rows[1]), ["list", "{}"]);
   await ada.getByRole("button", { name: "Leave" }).click();
