@@ -418,44 +418,6 @@ func (m *Member) Finish(frame []byte, drop bool) {
 	s.wake()
 }
 
-// PostAll posts a series of frames, with nothing in between. They do not count
-// against [Config].Posts. If before is not nil, PostAll calls it when there is
-// memory for the frames; if it returns an error, PostAll posts nothing and
-// returns that error.
-//
-// PostAll returns ErrBusy if there is no memory now. m's shard is then woken
-// when it is worth trying again. It returns ErrTooLarge if there never is, and
-// ErrGone if m is gone; it has called before then.
-func (m *Member) PostAll(frames *Series, before func() error) error {
-	frames.loosen()
-	s, p := m.shard, private{series: frames}
-	n := p.size()
-	if int64(n) > s.hub.private.limit {
-		return ErrTooLarge
-	}
-	if !s.hub.private.take(n) {
-		var buf [wakeable]*Shard
-		wake(s.hub.starve(m, n, buf[:0]))
-		return ErrBusy
-	}
-	if before != nil {
-		if err := before(); err != nil {
-			s.hub.giveBack(n)
-			return err
-		}
-	}
-	s.mu.Lock()
-	if m.stage != present {
-		s.mu.Unlock()
-		s.hub.giveBack(n)
-		return ErrGone
-	}
-	m.append(p)
-	s.mu.Unlock()
-	s.wake()
-	return nil
-}
-
 // append adds a frame to those for m alone. It requires the shard to be locked.
 func (m *Member) append(p private) {
 	s := m.shard

@@ -68,6 +68,44 @@ func (f *Series) loosen() {
 	}
 }
 
+// PostAll posts a series of frames, with nothing in between. They do not count
+// against [Config].Posts. If before is not nil, PostAll calls it when there is
+// memory for the frames; if it returns an error, PostAll posts nothing and
+// returns that error.
+//
+// PostAll returns ErrBusy if there is no memory now. m's shard is then woken
+// when it is worth trying again. It returns ErrTooLarge if there never is, and
+// ErrGone if m is gone; it has called before then.
+func (m *Member) PostAll(frames *Series, before func() error) error {
+	frames.loosen()
+	s, p := m.shard, private{series: frames}
+	n := p.size()
+	if int64(n) > s.hub.private.limit {
+		return ErrTooLarge
+	}
+	if !s.hub.private.take(n) {
+		var buf [wakeable]*Shard
+		wake(s.hub.starve(m, n, buf[:0]))
+		return ErrBusy
+	}
+	if before != nil {
+		if err := before(); err != nil {
+			s.hub.giveBack(n)
+			return err
+		}
+	}
+	s.mu.Lock()
+	if m.stage != present {
+		s.mu.Unlock()
+		s.hub.giveBack(n)
+		return ErrGone
+	}
+	m.append(p)
+	s.mu.Unlock()
+	s.wake()
+	return nil
+}
+
 // addSeries adds what is left of the series p, or as much as makes the batch
 // max bytes long. It reports whether that was all.
 func (b *batcher) addSeries(p *private, max int) (all bool) {

@@ -77,6 +77,16 @@ one before other machines can reach the server.`,
 	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "disconnect a client whose message takes longer than `DURATION` from its first byte to its last; 0 means never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "disconnect a client after `DURATION` without a message in either direction; 0 means never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
+	liveFlags(f, &config)
+	id.flags(f)
+	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for your own pages, is served in any case")
+	f.StringVar(&o.file, "gateway", "", "also serve the API that `FILE` describes, with your own handlers: see crier gateway --help")
+	l.addFlags(f)
+	return cmd
+}
+
+// liveFlags are for what topics of live keep.
+func liveFlags(f *pflag.FlagSet, config *serve.Config) {
 	f.DurationVar(&config.Linger, "linger", config.Linger, "in live, a client may come back within `DURATION` and be who it was")
 	f.IntVar(&config.History, "history", config.History, "in live, keep the last `N` messages of each topic")
 	f.Var((*size)(&config.HistoryBytes), "history-bytes", "in live, at most this `SIZE` of them")
@@ -84,11 +94,6 @@ one before other machines can reach the server.`,
 	f.IntVar(&config.Keys, "keys", config.Keys, "in live, at most `N` keys in the state of a topic")
 	f.Var((*size)(&config.StateBytes), "state-bytes", "in live, at most this `SIZE` of state in a topic")
 	f.DurationVar(&config.IdleTopics, "idle-topics", config.IdleTopics, "in live, forget the state of a topic when nobody was in it for `DURATION`")
-	id.flags(f)
-	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for your own pages, is served in any case")
-	f.StringVar(&o.file, "gateway", "", "also serve the API that `FILE` describes, with your own handlers: see crier gateway --help")
-	l.addFlags(f)
-	return cmd
 }
 
 // A slowPolicy is close or skip. It implements pflag.Value.
