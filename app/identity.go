@@ -20,7 +20,8 @@ type Identity struct {
 type Identifier interface {
 	// Identify returns the identity of the sender of a handshake with that
 	// query and header. If that is not possible, wrong is a sentence that
-	// says why.
+	// says why. The identity must not share memory with the query, because
+	// it lives as long as the connection.
 	Identify(query url.Values, header http.Header) (id Identity, wrong string)
 }
 
@@ -47,7 +48,7 @@ func (Live) Identify(query url.Values, _ http.Header) (id Identity, wrong string
 	case likeID(user):
 		return Identity{}, "a user's name cannot look like a connection id"
 	}
-	return Identity{User: user}, ""
+	return Identity{User: strings.Clone(user)}, ""
 }
 
 // likeID reports whether a name has the form of a connection id.
@@ -78,5 +79,5 @@ func (claimed) Identify(query url.Values, header http.Header) (id Identity, wron
 	case !utf8.ValidString(user):
 		return Identity{}, "a user's name is UTF-8"
 	}
-	return Identity{User: user}, ""
+	return Identity{User: strings.Clone(user)}, ""
 }

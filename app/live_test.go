@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 )
 
 // TestLiveOrders replays testdata/live/orders.txt: blocks of a line that says who
@@ -357,5 +358,16 @@ func TestOffsetOf(t *testing.T) {
 	}
 	if got := OffsetOf(hello.AppendReady(nil)); got != hello.Offset {
 		t.Errorf("the end of a replay has offset %q", got)
+	}
+}
+
+// TestIdentityIsAlone: a name does not keep the query in memory that it is from.
+func TestIdentityIsAlone(t *testing.T) {
+	for _, identifier := range []Identifier{Live{}, IdentifierOf(Rooms{})} {
+		query := url.Values{"user": {"ada"}}
+		id, wrong := identifier.Identify(query, nil)
+		if id.User != "ada" || wrong != "" || unsafe.StringData(id.User) == unsafe.StringData(query["user"][0]) {
+			t.Errorf("%T: %+v, %s", identifier, id, wrong)
+		}
 	}
 }
