@@ -122,6 +122,10 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 	if err := g.enterAll(a); err != nil {
 		h.transport.Forget(&g.connection.conn)
 		if g.endpoint.resumed {
+			if !s.place { // that of its earlier connection goes with that connection
+				s.place = true
+				h.connections.force()
+			}
 			s.linger("lost")
 		} else {
 			s.end("lost")
