@@ -387,3 +387,32 @@ func reconsider(s *Server) {
 	s.home.hub.Publish(hub.Publication{Topics: []hub.Topic{topic}, Frame: []byte("x"), Keep: true})
 	s.home.hub.Unretain(topic)
 }
+
+// TestPagesAreTold: a page whose handshake is refused is told why by a close
+// frame; other clients get an answer of HTTP.
+func TestPagesAreTold(t *testing.T) {
+	s := open(t, nil)
+	home := http.Header{"Origin": {"http" + strings.TrimPrefix(s.URL(), "ws")}}
+	for _, path := range []string{"/live", "/live?topic=a&presence=2", "/live?topic=a&user=%07"} {
+		conn, err := wire.Dial(t.Context(), s.URL()+path, wire.Handshake{Header: home})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		var end ws.Close
+		if _, _, err := conn.Next(); !errors.As(err, &end) || end.Code != 4400 || !strings.HasPrefix(end.Reason, "rejected: ") {
+			t.Errorf("%s: %v", path, err)
+		}
+		conn.HangUp()
+	}
+	var refused *wire.Refused
+	if _, err := wire.Dial(t.Context(), s.URL()+"/live", wire.Handshake{}); !errors.As(err, &refused) || refused.Status != 400 {
+		t.Error(err)
+	}
+	elsewhere := http.Header{"Origin": {"https://elsewhere.example"}}
+	for _, path := range []string{"/live?topic=a", "/chat"} {
+		if _, err := wire.Dial(t.Context(), s.URL()+path, wire.Handshake{Header: elsewhere}); !errors.As(err, &refused) || refused.Status != 403 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
