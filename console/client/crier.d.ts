@@ -82,6 +82,8 @@ interface Events {
 export class Crier extends EventTarget implements AsyncIterable<Heard> {
   constructor(url?: Address, options?: Options);
   readonly url: string;
+  readonly status: State;
+  /** The same, but not in live. */
   readonly state: State;
   /** How the last connection ended; code 1006 where nobody said. */
   readonly ended: { code: number; reason: string } | null;
@@ -170,12 +172,14 @@ interface LiveEvents extends Events {
 }
 
 /** A connection to live. It opens when all of its topics were greeted. */
-export interface Live extends Crier {
+export interface Live extends Omit<Crier, "state" | "send" | "addEventListener" | "removeEventListener"> {
   /** The session's; undefined before the first greeting. */
   readonly id: string | undefined;
   readonly user: string | undefined;
   /** Who is in the first topic. */
   readonly here: readonly Who[];
+  /** What was `set` in the first topic, by key. How the connection is, is its `status`. */
+  readonly state: ReadonlyMap<string, any>;
   /** The first topic, or another; undefined if this connection is not in it. */
   room(): Room;
   room(topic: string): Room | undefined;

@@ -23,7 +23,7 @@ export const connect = (url, options) =>
   url?.constructor === Object ? new Crier(undefined, url) : new Crier(url, options);
 
 export class Crier extends EventTarget {
-  state = "connecting";
+  status = "connecting";
   ended = null;
   retryAt = 0;
 
@@ -81,6 +81,10 @@ export class Crier extends EventTarget {
     return this.#queue.length;
   }
 
+  get state() {
+    return this.#rooms ? this.room()?.state : this.status;
+  }
+
   get here() {
     return this.room().here;
   }
@@ -100,7 +104,7 @@ export class Crier extends EventTarget {
     if (!(size >= 0)) throw new TypeError("neither text nor binary");
     return new Promise((fate) => {
       const m = { data, fate, text, size, topic };
-      if (this.state === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
+      if (this.status === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
       if (this.#bytes + size > mostBytes) return this.#drop(m, "dropped", "full");
       this.#bytes += size;
       const last = this.#queue.push(m) - 1;
@@ -134,12 +138,12 @@ export class Crier extends EventTarget {
 
   reconnect = () => {
     if (this.#socket) this.#lose("reconnect");
-    if (this.state !== "connecting") this.#dial();
+    if (this.status !== "connecting") this.#dial();
   };
 
   close() {
     return new Promise((left) => {
-      if (this.state === "closed") return left();
+      if (this.status === "closed") return left();
       left.at = Date.now();
       this.#leaving.push(left);
       this.#leave();
@@ -160,7 +164,7 @@ export class Crier extends EventTarget {
       for (;;) {
         while (unread.length) yield unread.shift();
         if (lost) throw new Error("for await is too slow");
-        if (this.state === "closed") return;
+        if (this.status === "closed") return;
         await new Promise((then) => (wake = then));
       }
     } finally {
@@ -173,14 +177,14 @@ export class Crier extends EventTarget {
     this.dispatchEvent(Object.assign(new Event(type), members));
   }
 
-  #become(state) {
-    this.state = state;
+  #become(status) {
+    this.status = status;
     this.#tell("state");
   }
 
   #dial = () => {
     clearTimeout(this.#retrying);
-    this.state = "connecting";
+    this.status = "connecting";
     const { url, token } = this.#o;
     Promise.all([url, token].map(async (it) => (it?.call ? it() : it)))
       .then((told) => this.#connect(...told))
@@ -188,7 +192,7 @@ export class Crier extends EventTarget {
   };
 
   #connect(url, token) {
-    if (this.state !== "connecting" || this.#socket) return;
+    if (this.status !== "connecting" || this.#socket) return;
     const socket = new this.#o.WebSocket(this.#locate(url, token));
     const on = (type, then) => socket.addEventListener(type, (event) => socket === this.#socket && then(event));
     this.#socket = socket;
@@ -226,7 +230,7 @@ export class Crier extends EventTarget {
     this.url = at.href;
     const echo = query.get("echo") !== "0";
     this.#confirms = o.confirm ?? (echo && !unmarked.test(at.pathname));
-    if (o.once && !this.#confirms) throw new TypeError("once needs marked echoes");
+    if (o.once && !this.#confirms) throw new TypeError("once needs echoes");
     if (o.heartbeat && !echo) throw new TypeError("heartbeat needs echoes");
     if (!o.WebSocket) throw new TypeError('needs the package "ws"');
     o.beat ??= o.app ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
@@ -254,7 +258,7 @@ export class Crier extends EventTarget {
     if (this.id) sessionStorage[this.url] = this.id + " " + this.#resume;
   };
 
-  #open = () => this.state === "open" && this.#socket?.readyState === 1;
+  #open = () => this.status === "open" && this.#socket?.readyState === 1;
 
   #flush() {
     while (this.#open() && this.#sent < Math.min(this.#queue.length, inFlight)) {
@@ -404,7 +408,7 @@ export class Crier extends EventTarget {
     const { heartbeat, beat, timeout } = this.#o;
     const head = this.#sent && this.#queue[0];
     if (head && bufferedAmount) head.at = now;
-    const waits = head || this.#beating || this.state !== "open";
+    const waits = head || this.#beating || this.status !== "open";
     const late = waits && now - this.#alive > timeout;
     if (late || now - head.at > 4 * timeout || now - this.#leaving[0]?.at > timeout) return this.#lose("no answer");
     if (heartbeat && !this.#beating && this.#open() && now - this.#alive > heartbeat * (0.75 + Math.random() / 2)) {
@@ -427,9 +431,9 @@ export class Crier extends EventTarget {
       if (wasClean && settled.test(reason)) for (const m of this.#queue) m.at = 0;
       else if (!this.#rooms) this.#take(0, this.#sent, "unsure", "lost");
     }
-    if (this.state === "closed") return;
+    if (this.status === "closed") return;
     this.#sent = 0;
-    if (this.state !== "open") this.#ghosts++;
+    if (this.status !== "open") this.#ghosts++;
     const robbed = /^taken/.test(reason) && this.#ghosts-- > 0;
     if ((forGood.test(code + " " + reason) && !robbed) || this.#leaving.length) return this.#quit();
     if (this.#opened && now - this.#opened > stable) this.#tries = 0;

@@ -138,7 +138,7 @@ export class Seat {
 
   // state shows how the connection is, and keeps a note of it among the frames.
   #state(first) {
-    const { state, ended, retryAt } = this.#crier;
+    const { status: state, ended, retryAt } = this.#crier;
     const sentence = ended?.reason.replace(/^[a-z-]+: /, ""); // without its name
     const why = ended && [ended.code === 1006 ? "" : ended.code, sentence].filter(Boolean).join(" ");
     clearInterval(this.#countdown);
@@ -170,13 +170,13 @@ export class Seat {
   }
 
   #say(text) {
-    if (this.#crier.state === "closed") {
+    if (this.#crier.status === "closed") {
       this.tell("This seat is not connected: join again.");
       return false;
     }
     const frame = this.#frames.add("said", text);
     const crier = this.#crier;
-    if (crier.state !== "open") this.#frames.mark(frame, "waits");
+    if (crier.status !== "open") this.#frames.mark(frame, "waits");
     crier.send(text).then((fate) => {
       const lost = crier.ended?.code === tooLarge ? "too large" : "perhaps lost";
       this.#frames.mark(frame, { unsure: lost, dropped: "not sent", refused: "refused" }[fate] ?? "");

@@ -146,7 +146,7 @@ export function join(t, url, options) {
 
 async function quit(crier) {
   const left = crier.close();
-  if (crier.state !== "closed") await Promise.race([left, happens(crier, "state", () => crier.state === "closed")]);
+  if (crier.status !== "closed") await Promise.race([left, happens(crier, "state", () => crier.status === "closed")]);
 }
 
 // happens waits for an event of which something holds.
@@ -165,7 +165,7 @@ export function happens(target, type, holds = () => true) {
 
 // becomes waits for a state.
 export async function becomes(crier, state) {
-  if (crier.state !== state) await happens(crier, "state", () => crier.state === state);
+  if (crier.status !== state) await happens(crier, "state", () => crier.status === state);
 }
 
 // listen returns the numbers that a client hears from now on: those in {"n":…}.

@@ -144,7 +144,7 @@ class Person {
   plan() {
     const { day } = this;
     day.clock.after(day.random.below(300), () => {
-      if (day.calm || this.crier.state === "closed") return;
+      if (day.calm || this.crier.status === "closed") return;
       this.act();
       this.plan();
     });
@@ -197,13 +197,13 @@ class Person {
   // linked tells whether the connection is alive. Nobody can know that of a silent one.
   linked() {
     const session = this.day.server.everySession.get(this.crier.id);
-    return this.crier.state === "open" && session?.link?.readyState === 1;
+    return this.crier.status === "open" && session?.link?.readyState === 1;
   }
 
   check() {
     const { crier, day } = this;
     assert.ok(!day.server.disowned, "a session ended by accident");
-    assert.equal(crier.state, "open", `ended ${JSON.stringify(crier.ended)}`);
+    assert.equal(crier.status, "open", `ended ${JSON.stringify(crier.ended)}`);
     assert.equal(crier.pending, 0);
     assert.equal(this.fates.size, this.count, "each message has a fate");
     const { values } = day;

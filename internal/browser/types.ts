@@ -34,7 +34,7 @@ live.to(live.here[0].id, "psst");
 live.send({ x: 1 }, { keep: false });
 live.join("b", { last: 3 });
 live.leave("b");
-console.log(live.room().state.get("q"), live.room("b")?.theirs.get("ada")?.get("q"), live.id, live.user);
+console.log(live.state.get("q"), live.status === "open", live.room().state.get("q"), live.room("b")?.theirs.get("ada")?.get("q"), live.id, live.user);
 
 // @ts-expect-error: only live knows who is there
 console.log(crier.here);
