@@ -416,3 +416,21 @@ func TestPagesAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestNamed: a message goes to those who are named, and to nobody else.
+func TestNamed(t *testing.T) {
+	s := open(t, nil)
+	nameless, hello := enter(t, s, "topic=a")
+	ann, _ := enter(t, s, "topic=a&user=ann&presence=0")
+	ben, _ := enter(t, s, "topic=a&user=ben&presence=0")
+	for _, to := range []string{`""`, `["",""]`, `"ann "`, `"cat"`} {
+		ben.Write([]byte(`{"_to":`+to+`}`), false)
+		gets(t, ben, `{"_error":{"name":"nobody"`)
+	}
+	ben.Write([]byte(`{"_to":["","ann","ann","ben"],"n":1}`), false)
+	ben.Write([]byte(`{"_to":"`+hello.ID+`","n":2}`), false)
+	gets(t, ben, `{"n":1,`, `{"n":2,`)
+	ben.Write([]byte(`{"n":3}`), false)
+	gets(t, ann, `{"n":1,`, `{"n":3,`)
+	gets(t, nameless, `{"n":2,`, `{"n":3,`)
+}

@@ -143,18 +143,7 @@ func (r *room) putEpoch(frame, text []byte, at int) (numberAt int) {
 
 // tell sends a message to some of those who are in the room, and to its sender.
 func (r *room) tell(g *endpoint, o *app.Order) (said, error) {
-	to := make(map[*membership]bool)
-	for _, name := range o.To {
-		if m := r.members[name]; m != nil {
-			to[m] = true
-			continue
-		}
-		for _, m := range r.members {
-			if m.session.user == name {
-				to[m] = true
-			}
-		}
-	}
+	to := r.named(o.To)
 	if len(to) == 0 {
 		return said{}, &fault{"nobody", "nobody called " + o.To[0] + " is in this topic"}
 	}
@@ -176,6 +165,27 @@ func (r *room) tell(g *endpoint, o *app.Order) (said, error) {
 		}
 	}
 	return said{heard: heard}, nil
+}
+
+// named returns those in the room who have one of those names: connection ids or
+// users.
+func (r *room) named(names []string) map[*membership]bool {
+	found, users := make(map[*membership]bool), make(map[string]bool)
+	for _, name := range names {
+		if m := r.members[name]; m != nil {
+			found[m] = true
+		} else if name != "" { // which is nobody's name
+			users[name] = true
+		}
+	}
+	if len(users) > 0 {
+		for _, m := range r.members {
+			if users[m.session.user] {
+				found[m] = true
+			}
+		}
+	}
+	return found
 }
 
 // makeRoomFor takes memory for the state that an order sets with a frame of size
