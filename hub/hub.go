@@ -135,7 +135,8 @@ type Publication struct {
 	// number is to be written, in the form of [AppendNumber]. There must be
 	// NumberDigits bytes at these places. Zero means that it is not written.
 	NumberAt, CopyNumberAt int
-	// Number is where Publish stores the message's number. It may be nil.
+	// Number is where Publish stores the message's number, also if nobody gets
+	// the message. It may be nil.
 	Number *uint64
 }
 
@@ -218,7 +219,7 @@ func (h *Hub) tryPublish(p *Publication, spare *spares) error {
 func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64, err error) {
 	var buf [16]*topic
 	audience := h.audience(buf[:0], p.Topics, known)
-	if len(audience) == 0 {
+	if len(audience) == 0 && p.Number == nil {
 		return h.seq, nil
 	}
 	if err := h.makeRoomIn(audience, len(p.Frame), spare); err != nil {

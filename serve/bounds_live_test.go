@@ -110,3 +110,19 @@ func TestFullStateDrops(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 }
+
+// TestShyMessages: messages that are not kept do not push out those that are.
+func TestShyMessages(t *testing.T) {
+	s := open(t, nil)
+	c, _ := enter(t, s, "topic=a")
+	c.Write([]byte("hello"), false)
+	next(t, c)
+	move := []byte(`{"_keep":false,"pad":"` + strings.Repeat("x", 10<<10) + `"}`)
+	for range 1000 {
+		c.Write(move, false)
+		next(t, c)
+	}
+	if _, text := ask(t, s, "GET", "/topics/a/messages?app=live", ""); !strings.Contains(text, "hello") {
+		t.Errorf("kept is %q", text)
+	}
+}

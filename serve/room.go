@@ -19,10 +19,11 @@ import (
 // fit what is published before and after them without a gap.
 type room struct {
 	// Set once.
-	home   *home
-	name   string
-	topics [1]hub.Topic // those who are in it
-	aside  [1]hub.Topic // those of them who are told who comes and goes
+	home    *home
+	name    string
+	topics  [1]hub.Topic // for messages that are kept
+	passing [1]hub.Topic // for those that are not, and for changes of state: they must not push history out
+	aside   [1]hub.Topic // for who comes and goes
 
 	mu      sync.Mutex
 	gone    bool   // it was removed from rooms
@@ -113,7 +114,10 @@ func (r *room) say(g *endpoint, o *app.Order, m *scratch) (said, error) {
 // publication makes a publication of an order. Its slices belong to m.
 func (r *room) publication(g *endpoint, o *app.Order, m *scratch) hub.Publication {
 	m.frame = ws.AppendFrame(m.frame[:0], opcode(o.Binary), o.Frame)
-	p := hub.Publication{Topics: r.topics[:], Frame: m.frame, Keep: o.Keep, Number: &m.number}
+	p := hub.Publication{Topics: r.passing[:], Frame: m.frame, Keep: o.Keep, Number: &m.number}
+	if o.Keep {
+		p.Topics = r.topics[:]
+	}
 	if o.OffsetAt > 0 {
 		p.NumberAt = r.putEpoch(m.frame, o.Frame, o.OffsetAt)
 	}
@@ -286,6 +290,7 @@ func (r *room) enter(g *endpoint, e app.Entry) error {
 	}
 	in.at = g
 	in.at.member.Subscribe(r.topics[0])
+	in.at.member.Subscribe(r.passing[0])
 	if g.told {
 		in.at.member.Subscribe(r.aside[0])
 	}
@@ -315,6 +320,13 @@ func (r *room) hello(s *session, missed bool, now time.Time) *app.Hello {
 	}
 }
 
+// deafen makes a connection get nothing more of what happens in the room.
+func (r *room) deafen(e *endpoint) {
+	e.member.Unsubscribe(r.topics[0])
+	e.member.Unsubscribe(r.passing[0])
+	e.member.Unsubscribe(r.aside[0])
+}
+
 // exit takes a session out. It may have to be called again after hub.ErrBusy,
 // and goes on then. frame is what the session is told.
 func (r *room) exit(s *session, why string) (text []byte, err error) {
@@ -323,8 +335,7 @@ func (r *room) exit(s *session, why string) (text []byte, err error) {
 		return nil, nil
 	}
 	if in.at != nil {
-		in.at.member.Unsubscribe(r.topics[0])
-		in.at.member.Unsubscribe(r.aside[0])
+		r.deafen(in.at)
 	}
 	now := time.Now().UnixMilli()
 	if s.tied.Load() > 0 {
@@ -378,7 +389,7 @@ func (r *room) drop(k app.Key, s *session, now int64) error {
 	text, at := app.AppendDrop(nil, k, r.name, s.user, s.id, now)
 	frame := ws.AppendFrame(nil, ws.Text, text)
 	var number uint64
-	p := hub.Publication{Topics: r.topics[:], Frame: frame, NumberAt: r.putEpoch(frame, text, at), Number: &number}
+	p := hub.Publication{Topics: r.passing[:], Frame: frame, NumberAt: r.putEpoch(frame, text, at), Number: &number}
 	if err := r.home.publish(p); err != nil {
 		return err
 	}

@@ -75,6 +75,8 @@ func (rs *rooms) add(name string) *room {
 	r.topics[0] = topic
 	topic.Aside = true
 	r.aside[0] = topic
+	topic.App += " passing"
+	r.passing[0] = topic
 	rs.home.hub.Retain(r.topics[0], rs.home.config.messagesKept())
 	rs.byName[name] = r
 	return r

@@ -159,8 +159,7 @@ func (s *session) detach() {
 	for _, r := range s.rooms {
 		r.mu.Lock()
 		if m := r.members[s.id]; m != nil && m.at != nil {
-			m.at.member.Unsubscribe(r.topics[0])
-			m.at.member.Unsubscribe(r.aside[0])
+			r.deafen(m.at)
 			m.at = nil
 		}
 		r.mu.Unlock()
