@@ -55,6 +55,13 @@ async function members(home, topic, n, headers = {}) {
   }
 }
 
+// crash ends a page that cannot say goodbye.
+async function crash(page) {
+  const crashed = page.waitForEvent("crash");
+  page.goto("chrome://crash").catch(() => {});
+  await crashed;
+}
+
 test("each is short", () => {
   for (const example of ["cursors", "chat", "game", "dashboard", "raw"]) {
     for (const file of readdirSync(path.join(examples, example))) {
@@ -64,19 +71,60 @@ test("each is short", () => {
   }
 });
 
-test("cursors: everybody's pointer is on everybody's page", async (t) => {
-  const home = await Home.open(t);
-  const [ann, bob] = [await visit(t, home, "cursors"), await visit(t, home, "cursors")];
-  await members(home, "cursors", 2);
+// How long a session waits for a page that is gone: longer than any test, or shorter.
+const long = ["--linger", "1h"];
+const short = ["--linger", "200ms"];
+
+test("cursors: everybody's pointer is on everybody's page, also on a late one", async (t) => {
+  const home = await Home.open(t, ...long);
+  const [ann, bob] = [await visit(t, home, "cursors", "&name=Ann"), await visit(t, home, "cursors", "&name=Bob")];
+  await ann.locator("#count", { hasText: "2" }).waitFor();
   await ann.mouse.move(400, 300);
-  const cursor = bob.locator(".cursor");
-  await cursor.waitFor();
-  await bob.waitForFunction(() => document.querySelector(".cursor").style.transform === "translate(400px, 300px)");
-  assert.equal(await bob.locator("#count").textContent(), "2");
+  await resting(bob, "Ann", 400, 300);
+  const eve = await visit(t, home, "cursors", "&name=Eve");
+  await resting(eve, "Ann", 400, 300);
+  assert.equal(await eve.locator("#count").textContent(), "3");
   assert.equal(await ann.locator(".cursor").count(), 0); // nobody sees his own
+
+  const before = await cursor(bob, "Ann").getAttribute("id");
+  await ann.reload();
+  await cursor(bob, "Ann").waitFor({ state: "detached" }); // at once
+  await ann.locator("#count", { hasText: "3" }).waitFor();
+  await ann.mouse.move(200, 100);
+  await resting(bob, "Ann", 200, 100);
+  assert.equal(await cursor(bob, "Ann").getAttribute("id"), before);
+  assert.equal(await ann.locator(".cursor").count(), 0);
   await ann.goto("about:blank");
-  await cursor.waitFor({ state: "detached" });
+  await cursor(bob, "Ann").waitFor({ state: "detached" });
 });
+
+test("cursors: those of a page that crashes go, and those of a server that crashes come back", async (t) => {
+  const home = await Home.open(t, ...short);
+  const [ann, bob] = [await visit(t, home, "cursors", "&name=Ann"), await visit(t, home, "cursors", "&name=Bob")];
+  await bob.locator("#count", { hasText: "2" }).waitFor();
+  await ann.mouse.move(400, 300);
+  await resting(bob, "Ann", 400, 300);
+  const before = await cursor(bob, "Ann").getAttribute("id");
+  await home.stop("SIGKILL");
+  await home.start();
+  await bob.waitForFunction((id) => document.querySelector(".cursor") && !document.getElementById(id), before);
+  await resting(bob, "Ann", 400, 300);
+  assert.equal(await bob.locator(".cursor").count(), 1);
+  await crash(ann);
+  await cursor(bob, "Ann").waitFor({ state: "detached" });
+  await bob.locator("#count", { hasText: "1" }).waitFor();
+});
+
+const cursor = (page, name) => page.locator(".cursor", { hasText: name });
+
+// resting waits until somebody's cursor is somewhere.
+async function resting(page, name, x, y) {
+  await cursor(page, name).waitFor();
+  await page.waitForFunction(
+    ([name, at]) => [...document.querySelectorAll(".cursor")].find((one) => one.textContent === name)?.style.transform === at,
+    [name, `translate(${x}px, ${y}px)`],
+  );
+}
 
 test("chat: what one says both see, also when the server was away", async (t) => {
   const home = await Home.open(t);
