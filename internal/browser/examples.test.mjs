@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { after, before, test as nodeTest } from "node:test";
 import { chromium } from "playwright-core";
-import { Home, patience } from "./home.mjs";
+import { Home, Network, patience } from "./home.mjs";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
 const test = (name, run) => nodeTest(name, { timeout: 3 * patience }, run);
@@ -52,6 +52,15 @@ async function members(home, topic, n, headers = {}) {
     const list = await (await fetch(`${home.http}/topics/${topic}?app=broadcast`, { headers })).json();
     if (list.length === n) return;
     assert.ok(Date.now() < deadline, `${list.length} are in ${topic}, not ${n}`);
+  }
+}
+
+// connections waits until a topic has so many.
+async function connections(home, topic, n) {
+  for (const deadline = Date.now() + patience; ; ) {
+    const list = await (await fetch(`${home.http}/@connections?topic=${topic}`)).json();
+    if (list.length === n) return;
+    assert.ok(Date.now() < deadline, `${topic} has ${list.length} connections, not ${n}`);
   }
 }
 
@@ -126,24 +135,64 @@ async function resting(page, name, x, y) {
   );
 }
 
-test("chat: what one says both see, also when the server was away", async (t) => {
-  const home = await Home.open(t);
+test("chat: what one says both see, also late, and when the server was away", async (t) => {
+  const home = await Home.open(t, ...long);
   const [ann, bob] = [await visit(t, home, "chat", "&name=Ann"), await visit(t, home, "chat", "&name=Bob")];
-  await members(home, "chat", 2);
-  await ann.keyboard.type("hi <b>Bob</b>");
-  await ann.keyboard.press("Enter");
+  await ann.getByText("Ann, Bob").waitFor();
+  await say(ann, "hi <b>Bob</b>");
   await bob.locator("li", { hasText: "hi <b>Bob</b>" }).waitFor();
   assert.match(await bob.locator("li small").textContent(), /^Ann, /);
   assert.equal(await ann.locator("li.mine").count(), 1);
+
+  const eve = await visit(t, home, "chat", "&name=Eve");
+  await eve.locator("li", { hasText: "hi <b>Bob</b>" }).waitFor();
+  assert.equal(await eve.locator("#here").textContent(), "Ann, Bob, Eve");
+  await bob.locator("li.note", { hasText: "Eve is here" }).waitFor();
+  await ann.reload(); // nobody notices
+  await ann.locator("li.mine", { hasText: "hi <b>Bob</b>" }).waitFor();
+  assert.equal(await ann.locator("#here").textContent(), "Ann, Bob, Eve");
+  await ann.locator("#name").fill("Anna");
+  await ann.keyboard.press("Enter");
+  await bob.locator("li.note", { hasText: "Anna is here" }).waitFor();
+  assert.deepEqual(await bob.locator("li.note").allTextContents(), ["Eve is here", "Ann is gone", "Anna is here"]);
+  await ann.getByText("Bob, Eve, Anna").waitFor();
+
   await home.stop();
   await ann.getByText("waiting for the network…").waitFor();
   await bob.getByText("waiting for the network…").waitFor();
-  await bob.keyboard.type("still here");
-  await bob.keyboard.press("Enter");
+  await say(bob, "still here");
   await home.start();
+  await ann.locator("li", { hasText: "still here" }).waitFor();
   await bob.locator("li.mine", { hasText: "still here" }).waitFor();
   assert.equal(await bob.locator("li", { hasText: "still here" }).count(), 1);
+  assert.equal(await bob.locator("li", { hasText: "hi" }).count(), 0); // the server has forgotten it
 });
+
+test("chat: who closes the page or has no network is gone, unless in another window, too", async (t) => {
+  const home = await Home.open(t, ...short, "--ping-interval", "500ms");
+  const network = await Network.open(t, home);
+  const bob = await visit(t, home, "chat", "&name=Bob");
+  await bob.getByText("Bob", { exact: true }).waitFor();
+  const ann = await visit(t, { http: network.url.replace("ws", "http") }, "chat", "&name=Ann");
+  await bob.getByText("Bob, Ann", { exact: true }).waitFor();
+  const again = await visit(t, home, "chat", "&name=Ann");
+  await again.getByText("Bob, Ann", { exact: true }).waitFor();
+  await again.close();
+  await connections(home, "chat", 2);
+  network.freeze();
+  await bob.locator("li.note", { hasText: "Ann has no network" }).waitFor();
+  assert.deepEqual(await bob.locator("li.note").allTextContents(), ["Ann is here", "Ann has no network"]);
+  assert.equal(await bob.locator("#here").textContent(), "Bob");
+  network.thaw();
+  await bob.getByText("Bob, Ann", { exact: true }).waitFor();
+  await crash(ann);
+  await bob.locator("li.note", { hasText: "Ann is gone" }).waitFor();
+});
+
+async function say(page, text) {
+  await page.locator("#text").fill(text);
+  await page.keyboard.press("Enter");
+}
 
 test("game: two play, a third watches, and who reloads goes on", async (t) => {
   const home = await Home.open(t);
