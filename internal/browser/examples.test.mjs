@@ -195,37 +195,63 @@ async function say(page, text) {
 }
 
 test("game: two play, a third watches, and who reloads goes on", async (t) => {
-  const home = await Home.open(t);
-  const ann = await visit(t, home, "game");
+  const home = await Home.open(t, ...long);
+  const ann = await visit(t, home, "game", "&name=Ann");
   await ann.getByText("Waiting for somebody").waitFor();
-  await members(home, "game-1", 1);
-  const bob = await visit(t, home, "game");
+  const bob = await visit(t, home, "game", "&name=Bob");
   await ann.getByText("Your turn: X").waitFor();
-  await bob.getByText("Their turn.").waitFor();
-  const play = async (page, at) => page.locator("#board button").nth(at).click(); // waits until it is enabled
+  await bob.getByText("Ann’s turn.").waitFor();
   await play(ann, 0);
   await play(bob, 4);
   await play(ann, 1);
   await bob.getByText("Your turn: O").waitFor();
   await bob.reload();
   await play(bob, 5);
-  const eve = await visit(t, home, "game");
-  await eve.getByText("You are watching.").waitFor();
+  await ann.getByText("Your turn: X").waitFor();
+  await ann.reload(); // the host
+  const eve = await visit(t, home, "game", "&name=Eve");
+  await eve.getByText("Ann’s turn.").waitFor();
+  assert.equal(await eve.locator("#board").textContent(), "XXOO");
+  assert.deepEqual(await eve.locator("#here li").allTextContents(), ["Ann X, host", "Bob O", "Eve watches"]);
+  assert.equal(await eve.locator("#board button:enabled").count(), 0);
   await play(ann, 2);
   await ann.getByText("You win.").waitFor();
-  await bob.getByText("You lose.").waitFor();
-  await eve.getByText("X wins.").waitFor();
-  assert.equal(await eve.locator("#board").textContent(), "XXXOO");
+  await bob.getByText("Ann wins.").waitFor();
+  await eve.getByText("Ann wins.").waitFor();
   await bob.getByRole("button", { name: "Play again" }).click();
   await bob.getByText("Your turn: X").waitFor();
-  await ann.getByText("Their turn.").waitFor();
-  await bob.close();
-  await ann.getByRole("button", { name: "Play again" }).click();
-  await ann.getByText("Waiting for somebody").waitFor();
-  await eve.reload();
-  await ann.getByText("Your turn: X").waitFor();
-  await eve.getByText("Their turn.").waitFor();
+  await ann.getByText("Bob’s turn.").waitFor();
+  await eve.getByText("Bob’s turn.").waitFor();
 });
+
+test("game: when a player is gone the next sits down, and when the host is gone the next is host", async (t) => {
+  const home = await Home.open(t, ...short);
+  const ann = await visit(t, home, "game", "&name=Ann");
+  await ann.getByText("Waiting for somebody").waitFor();
+  const bob = await visit(t, home, "game", "&name=Bob");
+  await play(ann, 0);
+  await bob.getByText("Your turn: O").waitFor();
+  const eve = await visit(t, home, "game", "&name=Eve");
+  await eve.getByText("Bob’s turn.").waitFor();
+  await crash(ann);
+  await bob.getByText("Your turn: X").waitFor();
+  await eve.getByText("Bob’s turn.").waitFor();
+  assert.deepEqual(await eve.locator("#here li").allTextContents(), ["Bob X, host", "Eve O"]);
+  assert.equal(await eve.locator("#board").textContent(), "");
+  await play(bob, 8);
+  await play(eve, 7);
+  await bob.close();
+  await eve.getByText("Waiting for somebody").waitFor();
+  assert.deepEqual(await eve.locator("#here li").allTextContents(), ["Eve X, host"]);
+  const dan = await visit(t, home, "game", "&name=Dan");
+  await dan.getByText("Eve’s turn.").waitFor();
+  await home.stop();
+  await eve.getByText("Connecting…").waitFor();
+  await home.start(); // it has forgotten the game
+  await Promise.race([eve, dan].map((page) => page.getByText("Your turn: X").waitFor()));
+});
+
+const play = async (page, at) => page.locator("#board button").nth(at).click(); // waits until it is enabled
 
 test("dashboard: a shell script feeds it", async (t) => {
   const home = await Home.open(t, "--admin-key", "s3cret");
