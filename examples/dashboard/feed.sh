@@ -7,11 +7,11 @@
 set -eu
 server=${SERVER:-http://localhost:8080}
 
-say() { # name value unit
+put() { # name value
 	# curl reads the key: everybody on this machine can read its command line.
 	printf '%s' "${KEY:+header = \"Authorization: Bearer $KEY\"}" |
 		curl --config - --silent --show-error --fail --max-time 5 --output /dev/null \
-			--data-binary "$(printf '{"name":"%s","value":%s,"unit":"%s"}' "$1" "$2" "$3")" "$server/publish?topic=dashboard"
+			--request PUT --data-binary "$2" "$server/topics/dashboard/state/$1?app=live"
 }
 
 load() {
@@ -27,7 +27,7 @@ free() {
 times=0
 while :; do
 	# A server that is away for a moment is no reason to stop.
-	say load "$(load)" '' && say 'free memory' "$(free)" GiB || echo "$server does not take it; trying again" >&2
+	put load "$(load)" && put free%20memory "$(free) GiB" || echo "$server does not take it; trying again" >&2
 	times=$((times + 1))
 	[ "$times" = "${TIMES:-0}" ] && exit
 	sleep 1

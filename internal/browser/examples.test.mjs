@@ -46,15 +46,6 @@ async function visit(t, home, example, query = "") {
   return page;
 }
 
-// members waits until so many are in a topic.
-async function members(home, topic, n, headers = {}) {
-  for (const deadline = Date.now() + patience; ; ) {
-    const list = await (await fetch(`${home.http}/topics/${topic}?app=broadcast`, { headers })).json();
-    if (list.length === n) return;
-    assert.ok(Date.now() < deadline, `${list.length} are in ${topic}, not ${n}`);
-  }
-}
-
 // connections waits until a topic has so many.
 async function connections(home, topic, n) {
   for (const deadline = Date.now() + patience; ; ) {
@@ -253,13 +244,36 @@ test("game: when a player is gone the next sits down, and when the host is gone 
 
 const play = async (page, at) => page.locator("#board button").nth(at).click(); // waits until it is enabled
 
-test("dashboard: a shell script feeds it", async (t) => {
+test("dashboard: a shell script feeds it, and what it fed is there at once", async (t) => {
   const home = await Home.open(t, "--admin-key", "s3cret");
+  const state = `${home.http}/topics/dashboard/state`;
+  const headers = { Authorization: "Bearer s3cret" };
   const page = await visit(t, home, "dashboard");
-  await members(home, "dashboard", 1, { Authorization: "Bearer s3cret" });
+  await page.getByText("Nobody has sent anything yet.").waitFor();
   execFileSync("sh", [path.join(examples, "dashboard/feed.sh")], { env: { ...process.env, SERVER: home.http, TIMES: "1", KEY: "s3cret" } });
   await page.locator("figure", { hasText: "load" }).waitFor();
-  assert.match(await page.locator("figure", { hasText: "free memory" }).locator("b").textContent(), /^[\d.,]+ GiB$/);
+  const memory = async (page) => page.locator("figure", { hasText: "free memory" }).locator("b").textContent();
+  assert.match(await memory(page), /^[\d.,]+ GiB$/);
+
+  await fetch(`${state}/kitchen?app=live`, { method: "PUT", headers, body: "21.5 °C" });
+  const late = await visit(t, home, "dashboard");
+  const kitchen = late.locator("figure", { hasText: "kitchen" });
+  await kitchen.locator("b", { hasText: "21.5 °C" }).waitFor();
+  assert.equal(await memory(late), await memory(page));
+  assert.equal(await late.locator("figure.old").count(), 0);
+  const older = await browser.newContext();
+  t.after(() => older.close());
+  const next = await older.newPage();
+  await next.clock.install({ time: Date.now() + 3 * 60_000 + 5000 });
+  await next.goto(late.url());
+  await next.locator("figure.old", { hasText: "kitchen" }).getByText("3 minutes ago").waitFor();
+
+  await fetch(`${state}/kitchen?app=live`, { method: "DELETE", headers });
+  await kitchen.waitFor({ state: "detached" });
+  await home.stop();
+  await home.start(); // it has forgotten everything
+  await late.getByText("Nobody has sent anything yet.").waitFor();
+  assert.equal(await late.locator("figure").count(), 0);
 });
 
 test("raw: a socket and a hundred lines", async (t) => {
