@@ -63,7 +63,7 @@ async function crash(page) {
 }
 
 test("each is short", () => {
-  for (const example of ["cursors", "chat", "game", "dashboard", "raw"]) {
+  for (const example of ["cursors", "chat", "game", "dashboard", "poll", "raw"]) {
     for (const file of readdirSync(path.join(examples, example))) {
       const lines = readFileSync(path.join(examples, example, file), "utf8").split("\n").length - 1;
       assert.ok(lines < 100, `${example}/${file} has ${lines} lines`);
@@ -275,6 +275,60 @@ test("dashboard: a shell script feeds it, and what it fed is there at once", asy
   await late.getByText("Nobody has sent anything yet.").waitFor();
   assert.equal(await late.locator("figure").count(), 0);
 });
+
+test("poll: each pupil has one vote, changes it, and keeps it", async (t) => {
+  const home = await Home.open(t, ...short);
+  const teacher = await visit(t, home, "poll", "&teacher");
+  const ann = await visit(t, home, "poll");
+  await ann.getByText("Wait for the question.").waitFor();
+  await ask(teacher, "Is <b>it</b> a bird?", "Yes\n\n No \nA plane");
+  await ann.getByRole("heading", { name: "Is <b>it</b> a bird?" }).waitFor();
+  assert.deepEqual(await ann.locator("#answers button").allTextContents(), ["Yes", "No", "A plane"]);
+  await vote(ann, "Yes");
+  await results(teacher, ["Yes1", "No0", "A plane0"], "1 voted, 1 here.");
+  const bob = await visit(t, home, "poll");
+  await bob.getByText("1 voted, 2 here.").waitFor();
+  assert.equal(await bob.locator("#answers").textContent(), "YesNoA plane"); // no hint
+  await vote(bob, "No");
+  await results(bob, ["Yes1", "No1", "A plane0"], "2 voted, 2 here.");
+  await vote(ann, "No");
+  await results(teacher, ["Yes0", "No2", "A plane0"], "2 voted, 2 here.");
+  assert.match(await teacher.locator("#answers i").nth(1).getAttribute("style"), /width: 100%/);
+
+  await ann.reload();
+  await results(ann, ["Yes0", "No2", "A plane0"], "2 voted, 2 here.");
+  assert.equal(await ann.locator("[aria-pressed=true]").textContent(), "No2");
+  const tab = await ann.context().newPage(); // has no vote of its own
+  await tab.goto(ann.url());
+  await vote(tab, "A plane");
+  await results(ann, ["Yes0", "No1", "A plane1"], "2 voted, 2 here.");
+  await tab.close();
+  await crash(bob); // a vote stays
+  await results(teacher, ["Yes0", "No1", "A plane1"], "2 voted, 1 here.");
+  await teacher.reload();
+  await results(teacher, ["Yes0", "No1", "A plane1"], "2 voted, 1 here.");
+  await ask(teacher, "And now?", "Yes\nNo");
+  await results(teacher, ["Yes0", "No0"], "0 voted, 1 here.");
+  await ann.getByRole("heading", { name: "And now?" }).waitFor();
+  assert.equal(await ann.locator("[aria-pressed=true]").count(), 0);
+});
+
+async function ask(page, question, answers) {
+  await page.getByLabel("Question").fill(question);
+  await page.getByLabel("Answers").fill(answers);
+  await page.getByRole("button", { name: "Ask" }).click();
+}
+
+const vote = (page, answer) => page.locator("#answers button", { hasText: answer }).click();
+
+// results waits for what a page shows.
+async function results(page, answers, state) {
+  await page.waitForFunction(
+    ([answers, state]) =>
+      document.getElementById("state").value === state && [...document.querySelectorAll("#answers button")].map((one) => one.textContent).join() === answers,
+    [answers.join(), state],
+  );
+}
 
 test("raw: a socket and a hundred lines", async (t) => {
   const home = await Home.open(t, "--ping-interval", "1s");
