@@ -58,7 +58,7 @@ race:
 	go test -count=1 -race -short ./app ./hub ./transport ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./fair ./localdb ./cmd/crier ./internal/wiretest
 
 # Seconds for each of the fuzz targets.
-FUZZ ?= 4s
+FUZZ ?= 2s
 fuzz:
 	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel api.FuzzSelection api.FuzzParse importer.FuzzConvert; do \
 		echo "fuzz $$target for $(FUZZ)"; \
