@@ -209,12 +209,11 @@ func (m *Member) cursors(yield func(*cursor) bool) {
 	}
 }
 
-// forget removes a detached cursor from m's lists.
+// forget removes a detached cursor from m's list of cursors.
 func (m *Member) forget(c *cursor) {
 	if i := slices.Index(m.more, c); i >= 0 {
 		m.more = slices.Delete(m.more, i, i+1)
 	}
-	m.news = remove(m.news, c)
 }
 
 // Topics appends to dst the names of the topics that m is subscribed to, in the
@@ -285,6 +284,7 @@ func (m *Member) Unsubscribe(name Topic) bool {
 	h.unlock()
 	if ended {
 		m.forget(c)
+		m.news = remove(m.news, c)
 	}
 	return true
 }
