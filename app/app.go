@@ -184,10 +184,8 @@ func queryTopics(query url.Values) (topics []string, wrong string) {
 		for _, name := range query[key] {
 			switch {
 			case name == "" || seen[name]:
-			case len(name) > MaxName:
-				return nil, "a topic's name has at most 256 bytes"
-			case !utf8.ValidString(name):
-				return nil, "a topic's name is UTF-8"
+			case wrongTopic(name) != "":
+				return nil, wrongTopic(name)
 			case len(topics) == MaxTopics:
 				return nil, "a connection is in at most 1024 topics"
 			default:
@@ -197,6 +195,20 @@ func queryTopics(query url.Values) (topics []string, wrong string) {
 		}
 	}
 	return topics, ""
+}
+
+// longTopic is the reason for refusing the name of a topic that is too long.
+const longTopic = "a topic's name has at most 256 bytes"
+
+// wrongTopic returns a sentence if a topic cannot have that name.
+func wrongTopic(name string) string {
+	switch {
+	case len(name) > MaxName:
+		return longTopic
+	case !utf8.ValidString(name):
+		return "a topic's name is UTF-8"
+	}
+	return ""
 }
 
 func has(names []string, name string) bool {

@@ -14,10 +14,9 @@ import (
 // it fits. The others are counted. Clients are told about changes of that
 // beginning, so that each of them can keep its own copy of it.
 type Here struct {
-	guests []*Guest          // those who came first are first
-	byID   map[string]*Guest // nil while guests are none
-	same   map[string]int    // how many connections a user has
-	came   uint64            // how many guests have come so far
+	guests []*Guest       // those who came first are first
+	same   map[string]int // how many connections a user has; nil while guests are none
+	came   uint64         // how many guests have come so far
 
 	shown int // guests[:shown] are told. Invariant: none of the others would fit
 	bytes int // length of these in the list
@@ -40,9 +39,6 @@ const (
 // Count returns how many guests there are.
 func (h *Here) Count() int { return len(h.guests) }
 
-// Find returns the guest with that connection id, or nil.
-func (h *Here) Find(id string) *Guest { return h.byID[id] }
-
 // Same returns how many connections a user has.
 func (h *Here) Same(user string) int { return h.same[user] }
 
@@ -60,13 +56,12 @@ func (h *Here) Others(user string) int { return max(h.same[user]-1, 0) }
 // Add adds a guest, who must not be there yet. It reports whether the others are
 // to be told.
 func (h *Here) Add(id, user string) (g *Guest, tell bool) {
-	if h.byID == nil {
-		h.byID, h.same = make(map[string]*Guest), make(map[string]int)
+	if h.same == nil {
+		h.same = make(map[string]int)
 	}
 	h.came++
 	g = &Guest{ID: id, User: user, n: h.came}
 	g.size = len(g.append(nil)) + 1
-	h.byID[id] = g
 	h.guests = append(h.guests, g)
 	if user != "" {
 		h.same[user]++
@@ -79,7 +74,6 @@ func (h *Here) Add(id, user string) (g *Guest, tell bool) {
 func (h *Here) Remove(g *Guest) (tell bool, more []*Guest) {
 	i := h.place(g)
 	h.guests = slices.Delete(h.guests, i, i+1)
-	delete(h.byID, g.ID)
 	if g.User != "" {
 		h.same[g.User]--
 		if h.same[g.User] == 0 {

@@ -92,10 +92,8 @@ func entries(topics, since []string, last int) (list []Entry, wrong string) {
 		switch {
 		case topic == "":
 			return nil, noLiveTopic
-		case len(topic) > MaxName:
-			return nil, longTopic
-		case !utf8.ValidString(topic):
-			return nil, "a topic's name is UTF-8"
+		case wrongTopic(topic) != "":
+			return nil, wrongTopic(topic)
 		case slices.ContainsFunc(list, func(e Entry) bool { return e.Topic == topic }):
 			continue
 		case len(list) == MaxEntries:
@@ -120,7 +118,6 @@ func entries(topics, since []string, last int) (list []Entry, wrong string) {
 // Live's reasons for refusing a client or a message.
 const (
 	noLiveTopic = "live needs a topic: append ?topic=something to the address"
-	longTopic   = "a topic's name has at most 256 bytes"
 	manyTopics  = "a connection is in at most 64 topics"
 )
 

@@ -245,7 +245,7 @@ func TestHere(t *testing.T) {
 		}
 	}
 	check("all came")
-	if h.Same("ada") != 1000 || h.Find(all[7].ID) != all[7] {
+	if h.Same("ada") != 1000 || h.guests[h.place(all[7])] != all[7] {
 		t.Errorf("ada has %d connections", h.Same("ada"))
 	}
 	for i := 0; len(all) > 0; i++ {
@@ -265,8 +265,8 @@ func TestHere(t *testing.T) {
 			check(fmt.Sprint("left: ", i))
 		}
 	}
-	if h.byID != nil || h.Same("ada") != 0 {
-		t.Errorf("it remembers %v", h.byID)
+	if h.same != nil || h.guests != nil || h.Same("ada") != 0 {
+		t.Errorf("it remembers %v, %v", h.same, h.guests)
 	}
 }
 
