@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"regexp"
@@ -52,17 +53,13 @@ func (f *File) region(c *LambdaConfig) string {
 			}
 		}
 	}
-	return region()
+	return Region()
 }
 
-// region returns the AWS_REGION of functions for which the file names none.
-func region() string {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if value := os.Getenv(name); value != "" {
-			return value
-		}
-	}
-	return "us-east-1"
+// Region returns the AWS_REGION of functions for which crier.yaml names none:
+// that of crier's own environment, or us-east-1.
+func Region() string {
+	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1")
 }
 
 // alias returns the alias of a function's API, and where it leads.

@@ -313,7 +313,7 @@ func (a *API) read(payload []byte) (answer, error) {
 
 // authorize asks the authorizer.
 func (a *API) authorize(ctx context.Context, c *Connection, ev event, h Handshake) decision {
-	ev = ev.forAuthorizer(fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/$connect", region(), accountID, apiID, a.file.Stage))
+	ev = ev.forAuthorizer(fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/$connect", Region(), accountID, apiID, a.file.Stage))
 	ctx, cancel := a.bounded(ctx)
 	defer cancel()
 	start := time.Now()

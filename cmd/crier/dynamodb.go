@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +70,7 @@ func (s *tableStore) open(ctx context.Context, g *serve.OwnAPI, file *api.File, 
 		Endpoint:  dynamoDBEndpoint(file),
 		Jar:       s.jar,
 		Dir:       filepath.Dir(file.Path),
-		Region:    cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Region:    api.Region(),
 		AccessKey: g.AccessKey,
 		SecretKey: g.SecretKey,
 		Tables:    file.Tables,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"crier/api"
 	"crier/importer"
 )
 
@@ -33,7 +33,7 @@ func importAPI(from, path string, overwrite bool, out io.Writer) error {
 		Read:   func(name string) ([]byte, error) { return os.ReadFile(beside(name)) },
 		Exists: func(name string) bool { _, err := os.Stat(beside(name)); return err == nil },
 		Env:    os.LookupEnv,
-		Region: cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Region: api.Region(),
 	})
 	if err != nil {
 		return err
