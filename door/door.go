@@ -150,7 +150,7 @@ type Stats struct {
 	Backlog     int            `json:"backlog"`     // bytes of messages that some readers may not have read yet
 }
 
-// Config configures a [Gateway].
+// Config configures a [Door].
 type Config struct {
 	Mounts      []Mount
 	Sockets     Sockets
@@ -184,7 +184,7 @@ type Door struct {
 	leave   sync.Once
 }
 
-// New returns a gateway.
+// New returns a door.
 func New(config Config) *Door {
 	d := &Door{
 		config:  config,

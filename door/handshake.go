@@ -39,10 +39,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		return
 	}
 	if no != nil {
-		if no.Status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
-		}
-		d.refuse(w, r, *no)
+		d.turnAway(w, r, *no)
 		return
 	}
 	nc, early, err := switchProtocols(hijacker, r, socket.Protocol())
@@ -52,6 +49,15 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		return
 	}
 	socket.Serve(nc, early)
+}
+
+// turnAway refuses a client that wanted to stay. If there is no place for it,
+// the client is told to come back.
+func (d *Door) turnAway(w http.ResponseWriter, r *http.Request, no Refusal) {
+	if no.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	d.refuse(w, r, no)
 }
 
 // explained is the code of the close frame for a refusal with that status.

@@ -2,7 +2,6 @@ package door
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -29,10 +28,7 @@ func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if no := d.config.Memory.Listen(w, r); no != nil {
-		if no.Status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
-		}
-		d.refuse(w, r, *no)
+		d.turnAway(w, r, *no)
 	}
 	return true
 }
@@ -96,7 +92,7 @@ func (d *Door) remembered(w http.ResponseWriter, r *http.Request, topic string, 
 	default:
 		return false
 	}
-	if !slices.ContainsFunc([]string{"", Live}, func(name string) bool { return r.URL.Query().Get("app") == name }) {
+	if name := r.URL.Query().Get("app"); name != "" && name != Live {
 		d.refuse(w, r, OnlyLive)
 		return true
 	}

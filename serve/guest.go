@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -58,18 +57,10 @@ func (h *home) visit(r *http.Request, at door.Mount, id string) (door.Socket, *d
 }
 
 func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *door.Refusal) {
-	rejected := func(sentence string) (*guest, *door.Refusal) {
-		no := door.Rejected.Saying(sentence)
-		return nil, &no
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return rejected("the query is not understood: " + err.Error())
-	}
 	m := h.mountNamed(at.Name)
-	identity, wrong := m.identifier.Identify(query, r.Header)
-	if wrong != "" {
-		return rejected(wrong)
+	query, identity, no := m.identify(r)
+	if no != nil {
+		return nil, no
 	}
 	s := h.sessions.find(query.Get("resume"))
 	if s != nil && (identity.User == "" || identity.User == s.user) {
@@ -79,7 +70,7 @@ func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *doo
 	}
 	address, wrong := app.Live{}.Address(query, identity.User != "")
 	if wrong != "" {
-		return rejected(wrong)
+		return nil, rejected(wrong)
 	}
 	for {
 		g := &guest{session: s}
@@ -87,10 +78,7 @@ func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *doo
 			g.session = h.newSession(id, identity.User, &address)
 		}
 		g.endpoint = endpoint{g.session, &g.connection.conn.Member, g.connection.conn.Close, address.Told, s != nil}
-		g.connection.open(r, m, g.session.id)
-		if identity != (app.Identity{}) {
-			g.connection.identity = &identity
-		}
+		g.connection.open(r, m, g.session.id, identity)
 		no, over := g.arrive(&address)
 		if !over {
 			return g, no

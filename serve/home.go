@@ -51,7 +51,11 @@ func newHome(config Config) (*home, error) {
 	}
 	h.own.home = h
 	for i := range h.mounts {
-		h.mounts[i].home = h
+		m := &h.mounts[i]
+		m.home = h
+		if m.identifier == nil {
+			m.identifier = app.IdentifierOf(m.app)
+		}
 	}
 	keep := hub.Config{
 		Backlog: config.Backlog,

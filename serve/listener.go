@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"runtime"
 	"sync"
 	"time"
@@ -125,13 +124,9 @@ func (l *listener) Wake() {
 
 // listen answers a request with what happens in its topics.
 func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
-	rejected := func(sentence string) *door.Refusal {
-		no := door.Rejected.Saying(sentence)
-		return &no
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return rejected("the query is not understood: " + err.Error())
+	query, no := queryOf(r)
+	if no != nil {
+		return no
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		query["since"] = []string{id}

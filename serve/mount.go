@@ -3,6 +3,7 @@ package serve
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"crier/app"
@@ -14,7 +15,7 @@ import (
 type mount struct {
 	door.Mount
 	app        app.App        // nil for live, which has rooms instead of effects
-	identifier app.Identifier // finds out who a client is
+	identifier app.Identifier // finds out who a client is; nil in builtins if that is the app's own
 	fixed      bool           // a client's topics are set by its address
 	home       *home          // that serves it; nil in builtins
 }
@@ -24,7 +25,7 @@ type mount struct {
 var builtins = []mount{
 	{
 		Mount: door.Mount{Path: "/", Name: "broadcast", Help: "what one says, everyone hears, stamped"},
-		app:   app.Broadcast{}, identifier: app.IdentifierOf(app.Broadcast{}), fixed: true,
+		app:   app.Broadcast{}, fixed: true,
 	},
 	{
 		Mount:      door.Mount{Path: "/live", Name: liveName, Help: "broadcast that remembers, and knows who is there", Try: "?topic=a&user=ada", Explains: true},
@@ -32,30 +33,26 @@ var builtins = []mount{
 	},
 	{
 		Mount: door.Mount{Path: "/bridge", Name: "bridge", Help: "messages go to a topic byte for byte", Try: "?topicName=Something"},
-		app:   app.Bridge{}, identifier: app.IdentifierOf(app.Bridge{}), fixed: true,
+		app:   app.Bridge{}, fixed: true,
 	},
 	{
 		Mount: door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`},
-		app:   app.Chat{}, identifier: app.IdentifierOf(app.Chat{}), fixed: true,
+		app:   app.Chat{}, fixed: true,
 	},
 	{
 		Mount: door.Mount{Path: "/rooms", Name: "rooms", Help: "subscribe to topics and broadcast to them", Try: "?user=alice"},
-		app:   app.Rooms{}, identifier: app.IdentifierOf(app.Rooms{}),
+		app:   app.Rooms{},
 	},
 	{
 		Mount: door.Mount{Path: "/directory", Name: "directory", Help: "say anything and hear who is connected"},
-		app:   app.Directory{}, identifier: app.IdentifierOf(app.Directory{}), fixed: true,
+		app:   app.Directory{}, fixed: true,
 	},
 }
 
 // Apps returns the mounts of the built-in apps, in the order in which they are
 // listed.
 func Apps() []door.Mount {
-	list := make([]door.Mount, len(builtins))
-	for i, b := range builtins {
-		list[i] = b.Mount
-	}
-	return list
+	return Config{}.Mounts()
 }
 
 // ownMount is the name of the mount of the user's own API.
@@ -80,6 +77,35 @@ func (c Config) mounts() []mount {
 		return c.apps
 	}
 	return builtins
+}
+
+// queryOf returns the query of a request. It refuses one that it cannot read:
+// ignoring the faulty part could lead to another topic.
+func queryOf(r *http.Request) (url.Values, *door.Refusal) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, rejected("the query is not understood: " + err.Error())
+	}
+	return query, nil
+}
+
+// rejected refuses a client with a sentence of the app.
+func rejected(sentence string) *door.Refusal {
+	no := door.Rejected.Saying(sentence)
+	return &no
+}
+
+// identify returns what a handshake asks for, and who its client is.
+func (m *mount) identify(r *http.Request) (url.Values, app.Identity, *door.Refusal) {
+	query, no := queryOf(r)
+	if no != nil {
+		return nil, app.Identity{}, no
+	}
+	identity, wrong := m.identifier.Identify(query, r.Header)
+	if wrong != "" {
+		return nil, app.Identity{}, rejected(wrong)
+	}
+	return query, identity, nil
 }
 
 // mountsNamed returns the mount of that name; all of them if the name is empty.
@@ -113,7 +139,7 @@ func (h *home) newHTTP() *http.Server {
 	return server
 }
 
-// doors returns the gateway's configuration.
+// doors returns the door's configuration.
 func (h *home) doors() door.Config {
 	config := door.Config{
 		Mounts:       h.config.Mounts(),

@@ -43,11 +43,8 @@ func (m memory) Say(ctx context.Context, topic string, data []byte, state *door.
 	case errors.As(err, &refused):
 		no := door.BadMessage.Saying(refused.Error())
 		return door.Said{}, &no
-	case errors.Is(err, hub.ErrTooLarge):
-		no := door.TooLarge.Saying(noMemoryEver)
-		return door.Said{}, &no
 	case err != nil:
-		return door.Said{}, &door.Busy
+		return door.Said{}, unpublished(err)
 	}
 	m.home.metrics.messages.Add(1)
 	if o.Do == app.Say {

@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ import (
 // effects.
 type player struct{ connection connection }
 
-// The call tree of a player. The gateway calls join, the transport the rest.
+// The call tree of a player. The door calls join, the transport the rest.
 //
 //	join                     a handshake that has been admitted
 //	└─ newPlayer
@@ -60,25 +59,14 @@ func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *do
 }
 
 func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *door.Refusal) {
-	rejected := func(sentence string) (*player, *door.Refusal) {
-		no := door.Rejected.Saying(sentence)
-		return nil, &no
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil { // ignoring the faulty part could lead to another topic
-		return rejected("the query is not understood: " + err.Error())
-	}
 	m := h.mountNamed(at.Name)
-	identity, wrong := m.identifier.Identify(query, r.Header)
-	if wrong != "" {
-		return rejected(wrong)
+	query, identity, no := m.identify(r)
+	if no != nil {
+		return nil, no
 	}
 	p := new(player)
 	s := &p.connection
-	s.open(r, m, id)
-	if identity != (app.Identity{}) {
-		s.identity = &identity
-	}
+	s.open(r, m, id, identity)
 
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
@@ -90,7 +78,7 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 	for i := range mem.effects {
 		switch e := &mem.effects[i]; e.Do {
 		case app.Reject:
-			return rejected(string(e.Data))
+			return nil, rejected(string(e.Data))
 		case app.Subscribe:
 			near = m.Name + "/" + e.Topic
 		}

@@ -38,8 +38,11 @@ type connection struct {
 }
 
 // open notes what a handshake tells about its client.
-func (s *connection) open(r *http.Request, m *mount, id string) {
+func (s *connection) open(r *http.Request, m *mount, id string, identity app.Identity) {
 	s.mount, s.key = m, keyOf(id)
+	if identity != (app.Identity{}) {
+		s.identity = &identity
+	}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		s.address = from.Addr().As16()
 	}

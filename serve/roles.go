@@ -169,15 +169,21 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refus
 		}
 		e.Echo = app.EchoSame // there is no sender that could get a copy
 		p := new(scratch).publication(m.Name, &e)
-		switch err := h.patiently(ctx, func() error { return h.publish(p) }); {
-		case errors.Is(err, hub.ErrTooLarge):
-			no := door.TooLarge.Saying(noMemoryEver)
-			return 0, &no
-		case err != nil:
-			return 0, &door.Busy
+		if err := h.patiently(ctx, func() error { return h.publish(p) }); err != nil {
+			return 0, unpublished(err)
 		}
 		heard = h.hub.Audience(p.Topics)
 	}
 	h.metrics.messages.Add(1)
 	return heard, nil
+}
+
+// unpublished returns the answer to a message over HTTP that was not published
+// because of err.
+func unpublished(err error) *door.Refusal {
+	if errors.Is(err, hub.ErrTooLarge) {
+		no := door.TooLarge.Saying(noMemoryEver)
+		return &no
+	}
+	return &door.Busy
 }

@@ -1,4 +1,4 @@
-// Package serve combines the hub, the apps, the gateway and the transport into
+// Package serve combines the hub, the apps, the door and the transport into
 // one server.
 //
 //	s, err := serve.Open(serve.Defaults())
@@ -16,7 +16,7 @@
 //
 // # What it does not do
 //
-// It decides nothing that an app, the gateway or the hub can decide.
+// It decides nothing that an app, the door or the hub can decide.
 package serve
 
 import (
@@ -103,7 +103,7 @@ type Config struct {
 	Console bool
 	// TLS makes the server speak wss and https only. Nil means ws and http.
 	TLS *tls.Config
-	// Gateway is an API of the user's own. Nil means none.
+	// Own is an API of the user's own. Nil means none.
 	Own *OwnAPI
 	// Log receives the log. Nil is refused.
 	Log *slog.Logger
