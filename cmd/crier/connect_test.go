@@ -106,6 +106,21 @@ func TestPipeHasLines(t *testing.T) {
 	}
 }
 
+// TestShortConnection: a connection that is over before anybody looks was still
+// a connection.
+func TestShortConnection(t *testing.T) {
+	done := make(chan struct{})
+	close(done)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		c := conversation{opened: done, closed: done}
+		if err := c.meet(over); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // nobody types on this input. Closing it is the reader's part.
 func nobody() io.Reader {
 	in, _ := io.Pipe()

@@ -57,16 +57,30 @@ func (c *conversation) connect(ctx context.Context, url string, o client.Options
 	if c.client, err = client.Connect(living, url, o); err != nil {
 		return err
 	}
+	if err = c.meet(ctx); err != nil {
+		c.hangUp()
+	}
+	return err
+}
+
+// meet waits until there is, or was, a connection.
+func (c *conversation) meet(ctx context.Context) error {
 	select {
 	case <-c.opened:
-		return nil
 	case <-c.closed:
-		err = c.explain(c.client.Status().Ended)
 	case <-ctx.Done():
-		err = errors.New("interrupted")
 	}
-	c.hangUp()
-	return err
+	select {
+	case <-c.opened: // it may be over already; what it brought is still to be shown
+		return nil
+	default:
+	}
+	select {
+	case <-c.closed:
+		return c.explain(c.client.Status().Ended)
+	default:
+		return errors.New("interrupted")
+	}
 }
 
 func (c *conversation) hangUp() {
