@@ -52,7 +52,7 @@ type piece struct {
 	place   uint32 // of controlFrame, ownFrame and seriesPart
 	count   uint32 // of a notice: the missed messages that it reports; of seriesPart: its messages
 
-	seq      uint64  // of ownFrame, run and the last seriesPart: the number of the last message
+	seq      uint64  // of ownFrame, run and the last seriesPart: that of the last frame
 	cursor   *cursor // of a run
 	chunk    *chunk  // of a run: the chunk that holds it
 	from, to uint32  // of a run: chunk.index[from:to] are its entries
@@ -67,7 +67,7 @@ type piece struct {
 //	│  └─ dropButLast        if m is leaving
 //	├─ add                   the end of a frame; the notice of what was missed
 //	├─ addControl            first if the socket was full: pongs overtake
-//	├─ merge                 logs and private frames, by number
+//	├─ merge                 logs and private frames, by seq
 //	│  ├─ openLogs           a heap of the cursors that have news
 //	│  └─ cursor.run         frames of one chunk, as one slice
 //	└─ settleSilence         if there is nothing to write

@@ -24,7 +24,7 @@ func (h *Hub) Check() error {
 }
 
 func (h *Hub) checkMemory(topics []*topic) error {
-	bytes, spent, listed := 0, 0, 0
+	bytes, history, spent, listed := 0, 0, 0, 0
 	for _, t := range topics {
 		if err := t.check(); err != nil {
 			return fmt.Errorf("topic %v: %w", t.name, err)
@@ -37,6 +37,7 @@ func (h *Hub) checkMemory(topics []*topic) error {
 			if err := t.history.check(); err != nil {
 				return fmt.Errorf("topic %v: %w", t.name, err)
 			}
+			history += t.history.bytes
 		}
 		if len(t.groups) > 0 && !t.name.Aside {
 			listed++
@@ -48,6 +49,8 @@ func (h *Hub) checkMemory(topics []*topic) error {
 	switch {
 	case bytes != h.logBytes:
 		return fmt.Errorf("the logs have %d bytes, and %d are counted", bytes, h.logBytes)
+	case history != h.historyBytes:
+		return fmt.Errorf("the histories have %d bytes, and %d are counted", history, h.historyBytes)
 	case listed != h.listed:
 		return fmt.Errorf("%d topics have members, and %d are counted", listed, h.listed)
 	case spent != 0:

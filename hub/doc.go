@@ -15,11 +15,15 @@
 //
 // # One order
 //
-// Every publish and every post gets the next number of one sequence. A member
-// receives its frames in the order of these numbers, because its logs and its
-// private queue are merged by number. Two frames with the same number are the
-// same message, and the member gets only one of them. That is how a sender gets
-// its own copy in place of the common one. It is also how a message that was
+// Every publish gets the next number of one sequence, also if nobody receives
+// it. Nothing else takes a number. So several hubs that are given the same
+// publishes in the same order give them the same numbers.
+//
+// A member receives its frames in the order of these numbers, because its logs
+// and its private queue are merged by number. What is posted to it comes after
+// the last publish before the post. Two frames with the same number are the same
+// message, and the member gets only one of them. That is how a sender gets its
+// own copy in place of the common one. It is also how a message that was
 // published to two topics reaches a member of both only once.
 //
 // # Shards
@@ -38,6 +42,16 @@
 // skipped. A member that takes what it is offered never falls behind, because a
 // publish that would cause this is refused (ErrBusy) until the shards have
 // caught up.
+//
+// Logs also keep histories ([Hub.Retain]). They are the first that is dropped if
+// memory is needed, unless [Config].KeepHistory says that they must stay, so that
+// they are the same on several servers. The caller then bounds them.
+//
+// What several servers have agreed on cannot be refused by one of them. Such a
+// publish is forced ([Publication].Force): members that do not read fall behind
+// first, then others of the topic. The logs may then take an eighth more than
+// their half, and beyond that a chunk for each topic of the publish. The echo of
+// a forced publish may exceed the quarter for private frames.
 //
 // # What it does not do
 //

@@ -31,15 +31,15 @@ type history struct {
 	prev, next *history
 }
 
-// historyClasses is the number of lists of histories.
-const historyClasses = 40
+// sizeClasses is the number of classes of logs by their size.
+const sizeClasses = 40
 
-// classOf returns in which list the history of a log of that size is.
-func classOf(size int) int { return min(bits.Len(uint(size)), historyClasses-1) }
+// classOf returns the class of a log of that size.
+func classOf(size int) int { return min(bits.Len(uint(size)), sizeClasses-1) }
 
 // Retain makes a topic keep its last messages. They are kept while the topic has
 // no members, too, until [Hub.Unretain]. If other logs need the memory, histories
-// are what is given up first.
+// are what is given up first, except with [Config].KeepHistory.
 func (h *Hub) Retain(name Topic, limit Retention) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -65,7 +65,7 @@ func (h *Hub) Unretain(name Topic) {
 	if t == nil || t.history == nil {
 		return
 	}
-	h.forget(t, h.seq)
+	h.forget(t, forever)
 	t.history = nil
 	if len(t.groups) == 0 {
 		h.removeTopic(t)
@@ -74,11 +74,11 @@ func (h *Hub) Unretain(name Topic) {
 
 // Forget drops the history of a topic up to and including the message of that
 // number.
-func (h *Hub) Forget(name Topic, seq uint64) {
+func (h *Hub) Forget(name Topic, number uint64) {
 	h.mu.Lock()
 	defer h.unlock()
 	if t := h.topics[name]; t != nil && t.history != nil {
-		h.forget(t, seq)
+		h.forget(t, number)
 	}
 }
 
@@ -99,7 +99,8 @@ func (h *Hub) History(name Topic, after uint64) iter.Seq[Kept] {
 		for ; ord < v.head; ord++ {
 			c, i := v.find(ord)
 			e := c.index[i]
-			if e.kept && e.seq > after && !yield(Kept{e.seq, c.buf[c.start(i):e.end:e.end], c, i}) {
+			n := numberOf(e.seq)
+			if e.kept && n > after && !yield(Kept{n, c.buf[c.start(i):e.end:e.end], c, i}) {
 				return
 			}
 		}
@@ -132,16 +133,27 @@ func (h *Hub) Lost(name Topic) uint64 {
 	return 0
 }
 
-// Head returns the number of the last publish or post.
+// HistoryBytes returns how many bytes the messages of a topic's history have, and
+// those of all histories together. It does not depend on how they are stored.
+func (h *Hub) HistoryBytes(name Topic) (topic, all int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.topics[name]; t != nil && t.history != nil {
+		topic = t.history.bytes
+	}
+	return topic, h.historyBytes
+}
+
+// Head returns the number of the last publish.
 func (h *Hub) Head() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.seq
+	return h.number
 }
 
 // Hold takes n bytes of the logs' memory for something that is kept beside
 // them, and reports whether there were as many, if necessary in exchange for
-// histories. It takes at most half of that memory, because nobody can make the
+// histories, except with [Config].KeepHistory. It takes at most half of that memory, because nobody can make the
 // caller give it back. A negative n gives bytes back.
 func (h *Hub) Hold(n int) bool {
 	h.mu.Lock()
@@ -176,6 +188,7 @@ func (h *Hub) keep(t *topic, n int) {
 	}
 	hist.messages++
 	hist.bytes += n
+	h.historyBytes += n
 	h.limit(t)
 	if len(t.groups) == 0 { // otherwise that is done when the members have read
 		h.trim(t)
@@ -186,29 +199,32 @@ func (h *Hub) keep(t *topic, n int) {
 func (h *Hub) limit(t *topic) {
 	hist := t.history
 	for hist.messages > hist.limit.Messages || hist.bytes > hist.limit.Bytes {
-		hist.dropFirst()
+		h.dropFirst(hist)
 	}
 	h.classify(t)
 }
 
 // forget drops the messages of t's history up to that number.
-func (h *Hub) forget(t *topic, seq uint64) {
+func (h *Hub) forget(t *topic, number uint64) {
 	hist := t.history
-	for hist.messages > 0 && t.log.view().seq(hist.first) <= seq {
-		hist.dropFirst()
+	for hist.messages > 0 && numberOf(t.log.view().seq(hist.first)) <= number {
+		h.dropFirst(hist)
 	}
 	h.classify(t)
 	h.unspend(t)
 	h.trim(t)
 }
 
-// dropFirst drops the oldest message. It requires that there is one.
-func (hist *history) dropFirst() {
+// dropFirst drops the oldest message of a history. It requires that there is
+// one.
+func (h *Hub) dropFirst(hist *history) {
 	v := hist.topic.log.view()
 	c, i := v.find(hist.first)
+	n := int(c.index[i].end) - c.start(i)
 	hist.messages--
-	hist.bytes -= int(c.index[i].end) - c.start(i)
-	hist.lost = c.index[i].seq
+	hist.bytes -= n
+	h.historyBytes -= n
+	hist.lost = numberOf(c.index[i].seq)
 	hist.first++
 	for ; hist.first < v.head; hist.first++ {
 		if c, i := v.find(hist.first); c.index[i].kept {
@@ -219,18 +235,30 @@ func (hist *history) dropFirst() {
 
 // dropBefore drops the messages with lower ordinals. Their chunk must still be
 // in the log.
-func (hist *history) dropBefore(ord uint64) {
+func (h *Hub) dropBefore(hist *history, ord uint64) {
 	for hist.messages > 0 && hist.first < ord {
-		hist.dropFirst()
+		h.dropFirst(hist)
 	}
+}
+
+// pinned returns the ordinal of the first entry of t's log that must not be
+// dropped, whatever the memory is needed for.
+func (h *Hub) pinned(t *topic) uint64 {
+	if h.config.KeepHistory && t.history != nil && t.history.messages > 0 {
+		return t.history.first
+	}
+	return forever
 }
 
 // forgetLargest removes the oldest chunk of the largest log that has chunks for
 // its history only, unless that log is at most about as large as size, or the
 // topic belongs to the audience of the present publish. It reports whether
-// there was one.
+// there was one. With KeepHistory there is none.
 func (h *Hub) forgetLargest(size int) bool {
-	for class := historyClasses - 1; class > classOf(size) || size == 0 && class >= 0; class-- {
+	if h.config.KeepHistory {
+		return false
+	}
+	for class := sizeClasses - 1; class > classOf(size) || size == 0 && class >= 0; class-- {
 		for hist := h.histories[class]; hist != nil; hist = hist.next {
 			t := hist.topic
 			if t.mark != h.mark && len(t.log.chunks) > 0 && t.log.chunks[0].end() <= t.tail() {
@@ -283,21 +311,21 @@ const numerals = "0123456789abcdefghijklmnopqrstuv"
 
 // AppendNumber appends a number of at most 45 bits in base 32, with a fixed
 // number of digits. So the texts are in the order of the numbers.
-func AppendNumber(dst []byte, seq uint64) []byte {
+func AppendNumber(dst []byte, number uint64) []byte {
 	var digits [NumberDigits]byte
-	putNumber(digits[:], seq)
+	putNumber(digits[:], number)
 	return append(dst, digits[:]...)
 }
 
-func putNumber(at []byte, seq uint64) {
+func putNumber(at []byte, number uint64) {
 	for i := NumberDigits - 1; i >= 0; i-- {
-		at[i] = numerals[seq%32]
-		seq /= 32
+		at[i] = numerals[number%32]
+		number /= 32
 	}
 }
 
 // ParseNumber returns the number that a text of [AppendNumber] stands for.
-func ParseNumber(text string) (seq uint64, ok bool) {
+func ParseNumber(text string) (number uint64, ok bool) {
 	if len(text) != NumberDigits {
 		return 0, false
 	}
@@ -311,7 +339,7 @@ func ParseNumber(text string) (seq uint64, ok bool) {
 		default:
 			return 0, false
 		}
-		seq = seq*32 + uint64(c)
+		number = number*32 + uint64(c)
 	}
-	return seq, true
+	return number, true
 }

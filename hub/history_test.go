@@ -249,12 +249,63 @@ func TestSeriesRefused(t *testing.T) {
 	}
 }
 
+// TestKeepHistory: with KeepHistory nothing is forgotten for others, and members
+// that do not read pay instead.
+func TestKeepHistory(t *testing.T) {
+	h := newHub(t, Config{Memory: 220 << 10, Backlog: 32 << 10, KeepHistory: true})
+	s := newShard(h)
+	slow := join(s, "slow", "t3", "t4", "live")
+	want := ""
+	for i := range 10 {
+		name := fmt.Sprint("t", i)
+		h.Retain(names(name)[0], Retention{Messages: 1000, Bytes: 8000})
+		for k := range 100 {
+			frame := fmt.Sprintf("[%078d]", k)
+			keep(h, name, frame)
+			if i == 0 {
+				want += frame
+			}
+		}
+	}
+	for i := range 500 {
+		for _, name := range []string{"live", "t3", "t4"} {
+			h.Publish(Publication{Topics: names(name), Frame: make([]byte, 800), Keep: true, Force: true})
+		}
+		if i%10 == 0 {
+			settle(s)
+		}
+		for _, name := range []string{"t1", "t3"} {
+			if topic, all := h.HistoryBytes(names(name)[0]); topic != 8000 || all != 80_000 {
+				t.Fatalf("message %d: the history of %s has %d bytes, all have %d", i, name, topic, all)
+			}
+		}
+	}
+	if got := kept(h, "t0", 0); got != want {
+		t.Errorf("it keeps %d bytes", len(got))
+	}
+	if !slow.Behind() {
+		t.Error("the slow reader did not pay")
+	}
+	if h.Hold(50 << 10) {
+		t.Error("there is memory for something else")
+	}
+	h.Forget(names("t0")[0], h.Head())
+	if topic, all := h.HistoryBytes(names("t0")[0]); topic != 0 || all != 72_000 {
+		t.Errorf("after it was forgotten, the history has %d bytes, all have %d", topic, all)
+	}
+}
+
 // TestHistoryModel compares histories of a few topics, with members that come,
 // go and read, with lists.
 func TestHistoryModel(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
-		h := New(Config{Memory: 4 << 20, Backlog: 64 << 10})
+		scarce := seed%2 == 0
+		config := Config{Memory: 4 << 20, Backlog: 64 << 10}
+		if scarce {
+			config = Config{Memory: 40 << 10, Backlog: 8 << 10, KeepHistory: true}
+		}
+		h := New(config)
 		shards := []*Shard{newShard(h), newShard(h)}
 		limit := Retention{Messages: 1 + rnd.IntN(30), Bytes: 100 + rnd.IntN(4000)}
 		lists := map[string][]string{"a": nil, "b": nil}
@@ -266,7 +317,7 @@ func TestHistoryModel(t *testing.T) {
 			topic := []string{"a", "b"}[rnd.IntN(2)]
 			switch rnd.IntN(6) {
 			case 0:
-				members = append(members, join(shards[rnd.IntN(2)], "m", topic))
+				members = append(members, join(shards[rnd.IntN(2)], "m", topic, "other"))
 			case 1:
 				if i := len(members); i > 0 {
 					i = rnd.IntN(i)
@@ -276,18 +327,27 @@ func TestHistoryModel(t *testing.T) {
 			case 2:
 				settle(shards...)
 				for _, m := range members {
-					m.readAll()
+					if m.readAll() != nil {
+						m.Finish(nil, true)
+					}
 				}
 			case 3:
-				h.Publish(Publication{Topics: names(topic), Frame: make([]byte, rnd.IntN(300))})
+				other := topic
+				if scarce { // where histories must be kept, other messages belong elsewhere
+					other = "other"
+				}
+				h.Publish(Publication{Topics: names(other), Frame: make([]byte, rnd.IntN(300)), Force: scarce})
 			default:
 				frame := fmt.Sprintf("[%0*d]", 1+rnd.IntN(400), rnd.Int())
-				keep(h, topic, frame)
+				h.Publish(Publication{Topics: names(topic), Frame: []byte(frame), Keep: true, Force: scarce})
 				list := append(lists[topic], frame)
 				for len(list) > limit.Messages || len(strings.Join(list, "")) > limit.Bytes {
 					list = list[1:]
 				}
 				lists[topic] = list
+			}
+			if _, all := h.HistoryBytes(Topic{}); all != len(strings.Join(append(lists["a"], lists["b"]...), "")) {
+				t.Fatalf("seed %d: the histories have %d bytes", seed, all)
 			}
 			for topic, list := range lists {
 				if got := kept(h, topic, 0); got != strings.Join(list, "") {

@@ -30,6 +30,12 @@ type Config struct {
 	// Posts is how much may be posted to one member and not be written yet.
 	// Zero means 256 KiB. With a negative value every post returns ErrFull.
 	Posts int
+	// KeepHistory makes histories stay whatever memory is needed for. Only
+	// their Retention limits them, so the caller has to limit all of them
+	// together (see [Hub.HistoryBytes]). A topic with a history should then
+	// get no messages without Keep: they stay as long as older ones that are
+	// kept. If KeepHistory is false, other logs get the memory of histories.
+	KeepHistory bool
 	// Skipped returns the frame that tells a member how many messages it
 	// missed. A member that falls behind then continues with the newest
 	// message. If Skipped is nil, [Member.Pending] returns ErrBehind
@@ -73,7 +79,7 @@ type Hub struct {
 	starving atomic.Bool // a member was refused because private was used up
 
 	mu     sync.Mutex
-	seq    uint64 // the number of the last publish or post
+	number uint64 // of the last publish
 	mark   uint64 // the number of the last publish that was tried
 	topics map[Topic]*topic
 	listed int // topics that have members and are not aside
@@ -93,8 +99,11 @@ type Hub struct {
 	// log needs the memory.
 	spentFirst, spentLast *topic
 
-	histories [historyClasses]*history // lists of those that hold memory, by the size of their log
-	retained  int                      // bytes that Hold took
+	histories [sizeClasses]*history // lists of those that hold memory, by the size of their log
+	retained  int                   // bytes that Hold took
+
+	historyBytes int // of the messages of all histories
+	strained     int // of logBytes and retained: below it squeeze is not worth trying
 }
 
 // New returns a hub without shards. [Hub.NewShard] adds one.
@@ -120,7 +129,8 @@ type Publication struct {
 	// From is the member that sends it, or nil if the sender is not a
 	// member.
 	From *Member
-	// Topics are its destinations. Nil means all topics that From is in.
+	// Topics are its destinations. Nil means all topics that From is in; with
+	// Force it means none.
 	Topics []Topic
 	// Frame is what every member gets, ready to be written.
 	Frame []byte
@@ -135,8 +145,9 @@ type Publication struct {
 	// number is to be written, in the form of [AppendNumber]. There must be
 	// NumberDigits bytes at these places. Zero means that it is not written.
 	NumberAt, CopyNumberAt int
-	// Number is where Publish stores the message's number, also if nobody gets
-	// the message. It may be nil.
+	// Force says that the message must not be refused. See [Hub.Publish].
+	Force bool
+	// Number is where Publish stores the message's number. It may be nil.
 	Number *uint64
 }
 
@@ -156,7 +167,7 @@ const (
 //	└─ tryPublish            locks; wakes the shards that are due afterwards
 //	   ├─ Member.publish     if a member sends it; its shard is locked
 //	   │  ├─ takePrivate     memory for the member's own copy
-//	   │  ├─ Hub.append      as below; returns the number of the message
+//	   │  ├─ Hub.append      as below
 //	   │  └─ starve          if refused: be woken when there is memory
 //	   └─ Hub.append         the hub is locked
 //	      ├─ audience        the topics that exist, each once
@@ -167,7 +178,7 @@ const (
 //	      └─ announce        notes the shards that have something to read
 
 // Publish appends a frame to the log of each topic that has members or a
-// history.
+// history. The message gets the next number, also if there is no such topic.
 //
 // It returns ErrBusy, ErrTooLarge, ErrGone or nil, and never waits. After
 // ErrBusy the shard of p.From is woken when it is worth trying again.
@@ -175,6 +186,12 @@ const (
 // Once a member's last frame is queued (see [Member.Finish]), Publish returns
 // ErrGone for it. So by the time a client receives its last frame, it has its
 // copy of everything it published.
+//
+// With Force, Publish returns nil. From then only says which member gets the
+// echo. If that member is gone, or its last frame is queued, there is no echo.
+// Members fall behind if they have not read what the room is needed for, even
+// if they keep up. The logs may take up to an eighth more than their limit, and
+// a chunk for each topic. The echo takes memory in any case.
 func (h *Hub) Publish(p Publication) error {
 	var spare spares
 	for {
@@ -192,51 +209,50 @@ var errNoChunk = errors.New("hub: no chunk")
 
 func (h *Hub) tryPublish(p *Publication, spare *spares) error {
 	var buf [wakeable]*Shard
-	if p.From == nil {
-		h.mu.Lock()
-		_, err := h.append(p, nil, spare)
-		due := h.takeDue(buf[:0])
-		h.mu.Unlock()
-		wake(due)
-		return err
-	}
-	s := p.From.shard
-	s.mu.Lock()
-	if p.From.stage != present {
+	if p.From != nil {
+		s := p.From.shard
+		s.mu.Lock()
+		if p.From.stage == present {
+			due, err := p.From.publish(p, spare, buf[:0])
+			s.mu.Unlock()
+			wake(due)
+			return err
+		}
 		s.mu.Unlock()
-		return ErrGone
+		if !p.Force {
+			return ErrGone
+		}
 	}
-	due, err := p.From.publish(p, spare, buf[:0])
-	s.mu.Unlock()
+	h.mu.Lock()
+	err := h.append(p, nil, spare)
+	due := h.takeDue(buf[:0])
+	h.mu.Unlock()
 	wake(due)
 	return err
 }
 
-// append appends p's frame to the logs of its topics and returns the number of
-// the message. known may hold the topics in the order of p.Topics; a topic that
-// is nil there, or beyond its end, is looked up by its name in p. append
-// requires h.mu, and From's shard to be locked.
-func (h *Hub) append(p *Publication, known []*topic, spare *spares) (seq uint64, err error) {
+// append appends p's frame to the logs of its topics, and counts the publish:
+// h.number is then the number of the message. known may hold the topics in the
+// order of p.Topics; a topic that is nil there, or beyond its end, is looked up
+// by its name in p. append requires h.mu, and From's shard to be locked.
+func (h *Hub) append(p *Publication, known []*topic, spare *spares) error {
 	var buf [16]*topic
 	audience := h.audience(buf[:0], p.Topics, known)
-	if len(audience) == 0 && p.Number == nil {
-		return h.seq, nil
-	}
-	if err := h.makeRoomIn(audience, len(p.Frame), spare); err != nil {
+	if err := h.makeRoomIn(audience, len(p.Frame), p.Force, spare); err != nil {
 		if err == ErrBusy {
 			h.refuse(p.From)
 		}
-		return 0, err
+		return err
 	}
-	h.seq++
+	h.number++
 	for _, t := range audience {
 		h.write(t, p)
 		h.announce(t)
 	}
 	if p.Number != nil {
-		*p.Number = h.seq
+		*p.Number = h.number
 	}
-	return h.seq, nil
+	return nil
 }
 
 // write appends p's frame to t's log, with the number of the last publish. It
@@ -247,9 +263,9 @@ func (h *Hub) write(t *topic, p *Publication) {
 		h.noteSpent(t)
 		return
 	}
-	frame := t.log.append(h.seq, p.Frame)
+	frame := t.log.append(seqOf(h.number), p.Frame)
 	if p.NumberAt > 0 {
-		putNumber(frame[p.NumberAt:], h.seq)
+		putNumber(frame[p.NumberAt:], h.number)
 	}
 	if keep {
 		h.keep(t, len(frame))

@@ -16,7 +16,22 @@ const (
 	entrySize     = 16
 )
 
-// An entry says where a frame ends in its chunk, and which number it has in the
+// A member receives its frames in the order of their seqs. The seq of a message
+// is twice its number. A frame that was posted has the seq after that of the last
+// publish. So posts between the same two publishes have the same seq; they are
+// for one member alone, and its outbox has them in order.
+
+// seqOf returns the seq of the message with that number.
+func seqOf(number uint64) uint64 { return number << 1 }
+
+// seqAfter returns the seq of what is posted between that message and the next.
+func seqAfter(number uint64) uint64 { return number<<1 | 1 }
+
+// numberOf returns the number of the message with that seq, or of the last one
+// before the post with that seq.
+func numberOf(seq uint64) uint64 { return seq >> 1 }
+
+// An entry says where a frame ends in its chunk, and which place it has in the
 // order of the hub.
 type entry struct {
 	seq  uint64
@@ -106,6 +121,15 @@ func (l *log) sizeFrom(ord uint64) int {
 	return size
 }
 
+// sizeOf returns the footprint of the n oldest chunks.
+func (l *log) sizeOf(n int) int {
+	size := 0
+	for _, c := range l.chunks[:n] {
+		size += c.footprint()
+	}
+	return size
+}
+
 // append appends a copy of a frame, and returns the copy. It requires room for
 // it.
 func (l *log) append(seq uint64, frame []byte) []byte {
@@ -171,14 +195,14 @@ func (v view) entries(c *chunk) int {
 	return c.n // a chunk that has a successor is closed, so n is final
 }
 
-// seq returns the number of entry ord.
+// seq returns the seq of entry ord.
 func (v view) seq(ord uint64) uint64 {
 	c, i := v.find(ord)
 	return c.index[i].seq
 }
 
 // run returns the frames that the cursor reads from ordinal at on, and
-// describes them in p. They are entries of one chunk with numbers below limit.
+// describes them in p. They are entries of one chunk with seqs below limit.
 // The first entry is always taken; more follow until max bytes are reached.
 func (c *cursor) run(at uint64, p *piece, limit uint64, max int) (frames []byte) {
 	chunk, i := c.group.view.find(at)

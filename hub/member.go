@@ -68,7 +68,7 @@ type Member struct {
 	news  []*cursor // cursors with something to read
 	out   *outbox   // never nil after Join; use boxed() to write to it
 
-	got    uint64 // the number of the last message it was given; it was given all before, too
+	got    uint64 // the seq of the last frame it was given; it was given all before, too
 	missed int32  // messages that it missed and has not been told of
 	places uint32 // how many private frames it has had so far
 
@@ -306,7 +306,10 @@ func remove(list []*cursor, c *cursor) []*cursor {
 // caller must wake. It requires m's shard to be locked.
 func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard, error) {
 	var buf [16]*topic
-	known, inside := m.audience(buf[:0], p.Topics)
+	known, inside := buf[:0], false
+	if p.Topics != nil || !p.Force {
+		known, inside = m.audience(known, p.Topics)
+	}
 	h := m.shard.hub
 	echo := private{}
 	copied := inside && p.Echo != EchoSame
@@ -314,15 +317,18 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		if p.Echo == EchoCopy {
 			echo.frame = bytes.Clone(p.Copy)
 		}
-		if int64(echo.size()) > h.private.limit {
+		switch n := echo.size(); {
+		case p.Force:
+			h.private.force(n)
+		case int64(n) > h.private.limit:
 			return due, ErrTooLarge
-		}
-		if !m.takePrivate(echo.size()) {
-			return h.starve(m, echo.size(), due), ErrBusy
+		case !m.takePrivate(n):
+			return h.starve(m, n, due), ErrBusy
 		}
 	}
 	h.mu.Lock()
-	seq, err := h.append(p, known, spare)
+	err := h.append(p, known, spare)
+	number := h.number
 	due = h.takeDue(due)
 	h.mu.Unlock()
 	if !copied {
@@ -332,9 +338,9 @@ func (m *Member) publish(p *Publication, spare *spares, due []*Shard) ([]*Shard,
 		h.giveBack(echo.size())
 		return due, err
 	}
-	echo.seq = seq
+	echo.seq = seqOf(number)
 	if p.CopyNumberAt > 0 && p.Echo == EchoCopy {
-		putNumber(echo.frame[p.CopyNumberAt:], seq)
+		putNumber(echo.frame[p.CopyNumberAt:], number)
 	}
 	out := m.boxed()
 	out.copies += echo.size()
@@ -429,8 +435,7 @@ func (m *Member) append(p private) {
 		out.series += p.size()
 	}
 	s.hub.mu.Lock()
-	s.hub.seq++
-	p.seq = s.hub.seq
+	p.seq = seqAfter(s.hub.number)
 	s.hub.mu.Unlock()
 	if p.quiet && !p.last {
 		out.control = append(out.control, m.placed(p))

@@ -90,101 +90,7 @@ func (s *spares) take(capacity int) *chunk {
 	return nil
 }
 
-// makeRoomIn makes room for a frame of size bytes at the head of each topic's
-// log. It returns ErrBusy if there is no room now, ErrTooLarge if there never
-// will be, and errNoChunk if spare lacks chunks; they are then noted in spare.
-// It requires h.mu, as do all methods below.
-func (h *Hub) makeRoomIn(audience []*topic, size int, spare *spares) (err error) {
-	for _, t := range audience {
-		h.unspend(t) // so that no topic loses its chunk to another of the audience
-	}
-	for _, t := range audience {
-		if e := h.makeRoom(t, size, spare); e != nil {
-			err = e
-		}
-		if err == ErrBusy {
-			break
-		}
-	}
-	if err == ErrBusy {
-		for _, t := range audience {
-			h.dropRead(t) // its spare chunk may be larger than what is needed
-		}
-		if len(audience)*footprint(max(size, minChunk)) > h.logLimit-h.retained {
-			err = ErrTooLarge
-		}
-	}
-	if err != nil {
-		for _, t := range audience {
-			h.noteSpent(t)
-		}
-	}
-	return err
-}
-
-// makeRoom makes room for a frame of size bytes at the head of t's log.
-//
-// Half of the topic's backlog is for what shards have not offered to their
-// members yet. The other half is for members whose sockets are slower than the
-// rest. If there is no other room, the oldest chunks are dropped, and members
-// that still need them have fallen behind.
-func (h *Hub) makeRoom(t *topic, size int, spare *spares) error {
-	l := &t.log
-	if l.room(size) != nil {
-		return nil
-	}
-	limit := min(maxChunk, h.config.Backlog/8)
-	capacity := t.nextCapacity(size, limit)
-	if h.free() < footprint(capacity) {
-		h.dropRead(t)
-		capacity = t.nextCapacity(size, limit)
-	}
-	need := footprint(capacity)
-	if ahead := l.sizeFrom(t.offered()); ahead > 0 && ahead+need > h.config.Backlog/2 {
-		return ErrBusy
-	}
-	old, freed := 0, 0 // the number of chunks to drop, and the bytes that frees
-	older := func() {
-		freed += l.chunks[old].footprint()
-		old++
-	}
-	for old < len(l.chunks) && l.size-freed+need > h.config.Backlog {
-		older()
-	}
-	short := func() bool { return h.free()+freed < need }
-	h.dropSpent(need - freed)
-	for short() && h.forgetLargest(t.log.size) {
-	}
-	for tail := t.tail(); short() && old < len(l.chunks) && l.chunks[old].end() <= tail; {
-		older() // its own history
-	}
-	for short() && h.forgetLargest(0) {
-	}
-	if short() {
-		if h.expelHeaviest(h.logLimit / 8) {
-			return ErrBusy
-		}
-		for offered := t.offered(); short(); older() { // the topic's own slow readers pay
-			if l.size-freed <= maxChunk { // it has very little
-				h.expelHeaviest(0)
-				return ErrBusy
-			}
-			if l.chunks[old].end() > offered {
-				return ErrBusy
-			}
-		}
-	}
-	c := spare.take(capacity)
-	if c == nil {
-		return errNoChunk
-	}
-	for range old {
-		h.drop(t)
-	}
-	h.add(t, c)
-	return nil
-}
-
+// add adds c to t's log. It requires h.mu, as do all functions below.
 func (h *Hub) add(t *topic, c *chunk) {
 	l := &t.log
 	c.first = l.head
@@ -205,7 +111,7 @@ func (h *Hub) remove(t *topic) {
 	l := &t.log
 	n := l.chunks[0].footprint()
 	if t.history != nil {
-		t.history.dropBefore(l.chunks[0].end())
+		h.dropBefore(t.history, l.chunks[0].end())
 		defer h.classify(t)
 	}
 	l.chunks = append([]*chunk(nil), l.chunks[1:]...)

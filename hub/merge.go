@@ -1,6 +1,6 @@
 package hub
 
-// merge adds to b what m's logs and its private frames hold, by number, until
+// merge adds to b what m's logs and its private frames hold, by seq, until
 // the batch has max bytes or more. The batch always ends with a whole frame.
 // control is a list of frames to be merged in as well; merge returns what is
 // left of it. It requires the shard to be locked.
@@ -23,7 +23,7 @@ func (m *Member) merge(b *batcher, control []private, max int) (left []private) 
 		switch next := min(nextLog, nextOwn, nextControl); {
 		case next > cut:
 			return control
-		case next == nextControl:
+		case next == nextControl && !(next == nextOwn && own[0].before(&control[0])):
 			b.addControl(control[:1])
 			control = control[1:]
 		case next == nextOwn && own[0].series != nil:
@@ -53,7 +53,7 @@ func (m *Member) merge(b *batcher, control []private, max int) (left []private) 
 	}
 }
 
-// first returns the number of the first frame in a list, or forever.
+// first returns the seq of the first frame in a list, or forever.
 func first(list []private) uint64 {
 	if len(list) == 0 {
 		return forever
@@ -62,14 +62,14 @@ func first(list []private) uint64 {
 }
 
 // A logHeap holds cursors with entries left to take. The one with the lowest
-// number is first.
+// seq is first.
 type logHeap []logPlace
 
 // A logPlace is how far a merge has read one log.
 type logPlace struct {
 	cursor *cursor
 	at     uint64 // ordinal of the first entry not taken yet
-	seq    uint64 // its number
+	seq    uint64 // its seq
 }
 
 // openLogs appends all cursors that have news, at the place up to which they
@@ -101,7 +101,7 @@ func (l logHeap) advance(to uint64) logHeap {
 	return l
 }
 
-// second returns the lowest number after that of the first place, or forever.
+// second returns the lowest seq after that of the first place, or forever.
 func (l logHeap) second() uint64 {
 	switch len(l) {
 	case 1:

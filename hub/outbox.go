@@ -1,8 +1,8 @@
 package hub
 
 // A private is a frame for one member alone. It is either a post, or the
-// member's own copy of what it published. A copy has the same number as the
-// entry in the log. A private can also be a series of frames.
+// member's own copy of what it published. A copy has the same seq as the entry
+// in the log. A private can also be a series of frames.
 type private struct {
 	seq    uint64
 	frame  []byte // empty: the member wants no copy, or it is a series
@@ -29,7 +29,7 @@ const privateOverhead = 48
 // frames most of the time.
 type outbox struct {
 	rest    []byte    // the unwritten end of a frame that was written in part
-	control []private // frames that may overtake messages; ordered by number, like own
+	control []private // frames that may overtake messages; in order, like own
 	own     []private
 	posts   int // bytes of posts in control and own
 	copies  int // bytes of copies in own
@@ -53,6 +53,9 @@ func (m *Member) placed(p private) private {
 	p.place = m.places
 	return p
 }
+
+// before reports whether p was put into the outbox before q.
+func (p *private) before(q *private) bool { return int32(p.place-q.place) < 0 }
 
 // boxed returns m's outbox for writing. It requires the shard to be locked.
 func (m *Member) boxed() *outbox {

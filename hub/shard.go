@@ -9,10 +9,10 @@ type Shard struct {
 	wake func() // set once; called without Hub.mu, but perhaps with mu held
 
 	mu        sync.Mutex
-	cut       uint64    // members get no frame with a higher number
+	cut       uint64    // members get no frame with a higher seq
 	queue     []*Member // to be woken, in order
 	next      int       // queue[:next] have been woken
-	posted    []*Member // have private frames with numbers after the cut
+	posted    []*Member // something was posted to them since the last cut
 	moved     []*group  // members have read on, or left, since the last cut
 	tails     []tail    // of moved, during a cut
 	delivered uint64
@@ -142,7 +142,7 @@ func (s *Shard) advanceCut() {
 	}
 	expelled := s.expelled
 	s.expelled = nil
-	s.cut = h.seq
+	s.cut = seqAfter(h.number)
 	if changed {
 		h.reconsider()
 	}
