@@ -150,10 +150,14 @@ func (c *Conn) handle(m ws.Message) error {
 		if err != nil {
 			return err
 		}
-		c.leave(Goodbye{how})
+		c.Leave(Goodbye{how})
 		return errClosed
 	case ws.Ping:
-		if errors.Is(c.Member.PostControl(ws.AppendFrame(nil, ws.Pong, m.Data)), hub.ErrFull) {
+		pong := ws.AppendFrame(nil, ws.Pong, m.Data)
+		if later := c.transport.config.Pong; later != nil && later(c, pong) {
+			return nil
+		}
+		if errors.Is(c.Member.PostControl(pong), hub.ErrFull) {
 			c.Close(ErrFlooded)
 		}
 	case ws.Text, ws.Binary:
@@ -162,9 +166,9 @@ func (c *Conn) handle(m ws.Message) error {
 	return nil
 }
 
-// leave ends the connection because of the last thing that came from its
-// client. It does so at once, unless the receiver still has something to send.
-func (c *Conn) leave(cause error) {
+// Leave ends the connection like [Conn.Close], unless the receiver still has
+// something to send: then it ends afterwards.
+func (c *Conn) Leave(cause error) {
 	if c.closing() || !c.receiver.Leaving(cause) {
 		c.Close(cause)
 	}

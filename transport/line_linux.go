@@ -70,7 +70,7 @@ const (
 //	│  └─ take               decodes and hands messages to the Receiver
 //	│     ├─ Conn.take       until the input ends or must wait
 //	│     ├─ queueHeld       the input waits: try again in a later round
-//	│     └─ Conn.leave      a fault: the Receiver may still send something
+//	│     └─ Conn.Leave      a fault: the Receiver may still send something
 //	└─ end                   the socket failed
 //	wake                     the shard's turn: the hub has something to write
 //	└─ queueWrite
@@ -174,7 +174,7 @@ func (l *line) take(in *input) {
 		l.hungUp = true
 	case errors.As(err, &fault):
 		l.goDeaf()
-		l.conn.leave(fault)
+		l.conn.Leave(fault)
 	case errors.Is(err, ErrNoMemory):
 		l.goDeaf()
 		l.conn.Close(err)

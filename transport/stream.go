@@ -53,7 +53,7 @@ func (s *stream) serve(early []byte) {
 		s.awaitCause()
 	case errors.As(err, &fault):
 		c.stopDecoding()
-		c.leave(fault)
+		c.Leave(fault)
 		s.drain()
 		s.awaitCause()
 	case errors.Is(err, ErrNoMemory):

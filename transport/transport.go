@@ -77,10 +77,11 @@ type Receiver interface {
 	// Explain returns the close frame for the client when the connection
 	// must end because of cause.
 	Explain(cause error) ws.Close
-	// Leaving is called when nothing more can come from the client, because
-	// of a Goodbye or a fault (a ws.Close). If it returns true, the
-	// receiver still has something to send, and calls [Conn.Close] with the
-	// cause afterwards.
+	// Leaving is called when the connection is about to end: because of a
+	// Goodbye or a fault (a ws.Close), after which nothing more can come from
+	// the client, or because of [Conn.Leave]. If it returns true, the receiver
+	// still has something to send, and calls [Conn.Close] with the cause
+	// afterwards.
 	Leaving(cause error) bool
 	// Closed is called when the connection has ended. cause is a Goodbye,
 	// ErrLost, or a cause that Explain was called with.
@@ -107,6 +108,10 @@ type Config struct {
 	// Message is the time that a message may take from its first byte to
 	// its last. Zero or a negative value means no limit.
 	Message time.Duration
+	// Pong is asked before a pong is sent. If it returns true, it sends the
+	// frame itself, after something that the client has to get before. Nil
+	// means that pongs are sent at once.
+	Pong func(c *Conn, frame []byte) (later bool)
 	// Close is how long a client has to answer a close frame. Zero means
 	// CloseTimeout. With a negative value the client gets no time: its
 	// socket is closed as soon as timers are next checked.
@@ -366,7 +371,7 @@ func (t *Transport) sendAway(ctx context.Context, conns []*Conn, spread time.Dur
 		case <-ctx.Done():
 			return
 		}
-		c.Close(ErrGoingAway)
+		c.Leave(ErrGoingAway)
 	}
 }
 
