@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// A server that was alone has a log of its own. When it becomes one of several,
+// the log that they share begins with what it knows. The others let it go first.
+
+// exportSingle returns the state of the log that a server wrote when it was
+// alone.
+func exportSingle(ctx context.Context, c Config) ([]byte, error) {
+	l, err := open(ctx, c, func(cb callbacks) (backend, error) {
+		return openSingle(ctx, c.Embedded.Dir, maxMessage(c.MaxRecord), c.Log, cb)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the log that this server wrote alone: %w", err)
+	}
+	state := l.Export()
+	if err := l.Close(ctx); err != nil {
+		return nil, fmt.Errorf("close the log that this server wrote alone: %w", err)
+	}
+	return state, nil
+}
+
+// settleSingle retires the log that a server wrote alone, if the shared log began
+// with it.
+func (l *Log) settleSingle() error {
+	dir := l.config.Embedded.Dir
+	if l.planted.Load() {
+		return retireSingle(dir)
+	}
+	return fmt.Errorf("%s is what topics knew when this server was alone, but the other servers have a log already: "+
+		"move it away to join them without it", filepath.Join(dir, "single"))
+}
+
+// whoSeeds is the question to other servers whether they bring the state that an
+// empty log is to begin with.
+var whoSeeds = []byte{1}
+
+// seedTime is how long others have to answer it.
+const seedTime = 500 * time.Millisecond
+
+// othersSeed reports whether another server brings a state for an empty log.
+func (l *Log) othersSeed() (found bool) {
+	if e := l.config.Embedded; l.config.Seed != nil || e != nil && len(e.Peers) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, seedTime)
+	defer cancel()
+	l.backend.Ask(ctx, whoSeeds, func([]byte) bool {
+		found = true
+		return false
+	})
+	return found
+}
+
+// noteSeed notes that the log begins with a state, if it is this server's.
+func (l *Log) noteSeed(state []byte) {
+	if l.config.Seed != nil && bytes.Equal(state, l.config.Seed) {
+		l.planted.Store(true)
+	}
+}
