@@ -101,6 +101,24 @@ func (h *Here) show() (more []*Guest) {
 	return h.guests[first:h.shown]
 }
 
+// Guests returns all guests, those who came first first, and how many of them
+// are told. The caller must not change them.
+func (h *Here) Guests() (all []*Guest, shown int) { return h.guests, h.shown }
+
+// Restore adds the guests of another Here, in their order, to an empty one. shown
+// is how many of them are told.
+func (h *Here) Restore(all []Guest, shown int) (list []*Guest) {
+	for _, g := range all {
+		added, _ := h.Add(g.ID, g.User)
+		list = append(list, added)
+	}
+	h.shown, h.bytes = min(shown, len(h.guests)), 0
+	for _, g := range h.guests[:h.shown] {
+		h.bytes += g.size
+	}
+	return list
+}
+
 // append appends the list.
 func (h *Here) append(dst []byte) []byte {
 	dst = append(dst, '[')

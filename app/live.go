@@ -418,6 +418,14 @@ func (o *Order) readTo(value []byte) (wrong string) {
 	return ""
 }
 
+// Clone returns a copy that shares no memory with o, except that of strings.
+func (o *Order) Clone() *Order {
+	c := *o
+	c.To, c.id = slices.Clone(o.To), slices.Clone(o.id)
+	c.Frame, c.Copy, c.buf = slices.Clone(o.Frame), slices.Clone(o.Copy), nil
+	return &c
+}
+
 // refuse makes o an error for the sender.
 func (o *Order) refuse(name, text string) {
 	o.Do, o.name, o.text = Refuse, name, text

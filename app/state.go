@@ -148,6 +148,10 @@ func (s *State) ForgetMarks(bytes int, old func(frame []byte) bool) {
 	}
 }
 
+// Forgot makes Lost return at least that number, for a state that is made from
+// another one.
+func (s *State) Forgot(number uint64) { s.lost = max(s.lost, number) }
+
 // Clear removes everything.
 func (s *State) Clear() { *s = State{} }
 
