@@ -71,8 +71,8 @@ type Socket interface {
 // Connections finds connections by their ids.
 type Connections interface {
 	Post(id string, data []byte) *Refusal
-	Info(id string) (Info, bool)
-	Close(id string) bool
+	Info(id string) (Info, *Refusal)
+	Close(id string) *Refusal
 }
 
 // Info is what the management API reports about a connection.
@@ -85,15 +85,23 @@ type Info struct {
 	LastActive time.Time
 	SourceIP   string
 	UserAgent  string
-	Unread     int // messages that wait for it
+	Unread     int    // messages that wait for it
+	Server     string // that has it; empty if there is one server
+}
+
+// An Asked says how many servers there are, and how many of them have answered.
+// Both are zero if there is one server.
+type Asked struct {
+	Servers  int `json:"servers,omitempty"`
+	Answered int `json:"answered,omitempty"`
 }
 
 // Topics knows the topics. An empty app means all apps.
 type Topics interface {
 	// Connections lists connections: those of a topic, or all if topic is nil.
-	Connections(app string, topic *string) []Info
+	Connections(app string, topic *string) ([]Info, Asked)
 	// Topics lists the topics that have members.
-	Topics(app string) []Topic
+	Topics(app string) ([]Topic, Asked)
 	// Remove ends all subscriptions to a topic. It returns how many topics
 	// of that name there were.
 	Remove(app, topic string) int
@@ -139,15 +147,49 @@ type Said struct {
 }
 
 // Stats is a snapshot of the whole server. The counters start with the server.
+// With several servers, it is the sum of those that answer.
 type Stats struct {
-	Now         int64          `json:"now"`         // milliseconds since 1970
-	Connections map[string]int `json:"connections"` // open, by app
-	Topics      int            `json:"topics"`      // that have members
-	Messages    uint64         `json:"messages"`    // that clients sent, or that were published over HTTP
-	Deliveries  uint64         `json:"deliveries"`  // messages handed to connections
-	BytesIn     uint64         `json:"bytesIn"`     // read from connections
-	BytesOut    uint64         `json:"bytesOut"`    // written to connections
-	Backlog     int            `json:"backlog"`     // bytes of messages that some readers may not have read yet
+	Asked
+	Now         int64          `json:"now"`            // milliseconds since 1970
+	Connections map[string]int `json:"connections"`    // open, by app
+	Topics      int            `json:"topics"`         // that have members; with several servers, each counts its own
+	Messages    uint64         `json:"messages"`       // that clients sent, or that were published over HTTP
+	Deliveries  uint64         `json:"deliveries"`     // messages handed to connections
+	BytesIn     uint64         `json:"bytesIn"`        // read from connections
+	BytesOut    uint64         `json:"bytesOut"`       // written to connections
+	Backlog     int            `json:"backlog"`        // bytes of messages that some readers may not have read yet
+	Each        []ServerStats  `json:"each,omitempty"` // with several servers: those that answer
+}
+
+// ServerStats says what one of several servers does.
+type ServerStats struct {
+	Server      string `json:"server"`
+	Connections int    `json:"connections"`
+	Messages    uint64 `json:"messages"`
+	Deliveries  uint64 `json:"deliveries"`
+}
+
+// Own returns what one server does.
+func (s *Stats) Own(server string) ServerStats {
+	own := ServerStats{Server: server, Messages: s.Messages, Deliveries: s.Deliveries}
+	for _, n := range s.Connections {
+		own.Connections += n
+	}
+	return own
+}
+
+// Add adds the numbers of another server.
+func (s *Stats) Add(other *Stats) {
+	for app, n := range other.Connections {
+		s.Connections[app] += n
+	}
+	s.Topics += other.Topics
+	s.Messages += other.Messages
+	s.Deliveries += other.Deliveries
+	s.BytesIn += other.BytesIn
+	s.BytesOut += other.BytesOut
+	s.Backlog += other.Backlog
+	s.Each = append(s.Each, other.Each...)
 }
 
 // Config configures a [Door].

@@ -57,16 +57,24 @@ func (h *home) Post(id string, data []byte) *Refusal {
 	return nil
 }
 
-func (h *home) Info(id string) (Info, bool) {
+func (h *home) Info(id string) (Info, *Refusal) {
 	return Info{
 		ID: id, App: "chat", Topics: []string{"a"}, SourceIP: "192.0.2.1", UserAgent: "wscat", Unread: 2,
 		Connected: time.UnixMilli(1561016329388), LastActive: time.UnixMilli(1561016330000),
-	}, id == anID
+	}, unless(id)
 }
 
-func (h *home) Close(id string) bool { h.ask("close", id); return id == anID }
+// unless returns a refusal for an id that there is not.
+func unless(id string) *Refusal {
+	if id == anID {
+		return nil
+	}
+	return &Gone
+}
 
-func (h *home) Connections(app string, topic *string) []Info {
+func (h *home) Close(id string) *Refusal { h.ask("close", id); return unless(id) }
+
+func (h *home) Connections(app string, topic *string) ([]Info, Asked) {
 	name := "<all>"
 	if topic != nil {
 		name = *topic
@@ -75,12 +83,12 @@ func (h *home) Connections(app string, topic *string) []Info {
 	info, _ := h.Info(anID)
 	older := info
 	older.ID, older.User, older.Connected = "OxxXBfG1oAMActQ=", "ada", info.Connected.Add(-time.Second)
-	return []Info{info, older, older}
+	return []Info{info, older, older}, Asked{}
 }
 
-func (h *home) Topics(app string) []Topic {
+func (h *home) Topics(app string) ([]Topic, Asked) {
 	h.ask("topics", app)
-	return []Topic{{"rooms", "b", 1}, {"rooms", "a", 2}, {"chat", "", 3}}
+	return []Topic{{"rooms", "b", 1}, {"rooms", "a", 2}, {"chat", "", 3}}, Asked{}
 }
 
 func (h *home) Remove(app, topic string) int { h.ask("remove", app, topic); return 1 }

@@ -100,16 +100,16 @@ func (d *Door) connection(id string) methods {
 			w.WriteHeader(http.StatusOK)
 		}),
 		"GET": checked(func(w http.ResponseWriter, r *http.Request) {
-			info, ok := d.config.Connections.Info(id)
-			if !ok {
-				d.refuse(w, r, Gone)
+			info, no := d.config.Connections.Info(id)
+			if no != nil {
+				d.refuse(w, r, *no)
 				return
 			}
 			answer(w, describe(info))
 		}),
 		"DELETE": checked(func(w http.ResponseWriter, r *http.Request) {
-			if !d.config.Connections.Close(id) {
-				d.refuse(w, r, Gone)
+			if no := d.config.Connections.Close(id); no != nil {
+				d.refuse(w, r, *no)
 				return
 			}
 			w.WriteHeader(http.StatusNoContent)
@@ -167,6 +167,7 @@ type listedConnection struct {
 	User   string   `json:"user,omitempty"`
 	Topics []string `json:"topics"`
 	Unread int      `json:"unread"`
+	Server string   `json:"server,omitempty"`
 	connectionInfo
 }
 
@@ -183,8 +184,10 @@ func (d *Door) listConnections(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	list := []listedConnection{}
-	for _, info := range d.config.Topics.Connections(query.Get("app"), topic) {
-		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, describe(info)})
+	infos, asked := d.config.Topics.Connections(query.Get("app"), topic)
+	asked.tell(w)
+	for _, info := range infos {
+		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, info.Server, describe(info)})
 	}
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
@@ -194,6 +197,14 @@ func (d *Door) listConnections(w http.ResponseWriter, r *http.Request) {
 		return a.ID < b.ID
 	})
 	answer(w, list[:min(limit, len(list))])
+}
+
+// tell tells how many servers have answered, where the body is a list.
+func (a Asked) tell(w http.ResponseWriter) {
+	if a.Servers > 0 {
+		w.Header().Set("Crier-Servers", strconv.Itoa(a.Servers))
+		w.Header().Set("Crier-Answered", strconv.Itoa(a.Answered))
+	}
 }
 
 // limitOf returns how many rows of a list a query asks for. Without a limit it
@@ -217,7 +228,9 @@ func (d *Door) listTopics(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, *no)
 		return
 	}
-	list := append([]Topic{}, d.config.Topics.Topics(query.Get("app"))...)
+	topics, asked := d.config.Topics.Topics(query.Get("app"))
+	asked.tell(w)
+	list := append([]Topic{}, topics...)
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]
 		if query.Has("limit") && a.Members != b.Members {
@@ -238,7 +251,9 @@ func (d *Door) topic(name string) methods {
 		"GET": func(w http.ResponseWriter, r *http.Request) {
 			members := []string{}
 			known := make(map[string]bool)
-			for _, info := range d.config.Topics.Connections(r.URL.Query().Get("app"), &name) {
+			infos, asked := d.config.Topics.Connections(r.URL.Query().Get("app"), &name)
+			asked.tell(w)
+			for _, info := range infos {
 				who := info.User
 				if who == "" {
 					who = info.ID

@@ -32,6 +32,7 @@ var (
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
 	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
 	TwoLengths         = Refusal{Name: "two-lengths", Status: 400, Say: "a request has a Content-Length or a Transfer-Encoding, not both", Why: "Proxies and servers may disagree where such a request ends. The connection is closed."}
+	NotReady           = Refusal{Name: "not-ready", Status: 503, Say: "this server waits for the others; try again later", Why: "With several servers: this one has not found the others yet, or has lost them. `/readyz` says which."}
 	ShuttingDown       = Refusal{Name: "shutting-down", Status: 503, Say: "the server is going away; try again later", Why: "The server is draining."}
 )
 
@@ -73,6 +74,7 @@ var (
 	IdleTooLong    = Refusal{Name: "idle", Code: ws.GoingAway, Say: "no message for too long", Why: "`--idle-timeout` passed without a message in either direction."}
 	NoPong         = Refusal{Name: "no-pong", Code: ws.InternalError, Say: "no answer to a ping", Why: "Nothing came from the client for twice `--ping-interval`."}
 	GoingAway      = Refusal{Name: "going-away", Code: ws.GoingAway, Say: "the server is going away", Why: "The server stops. Clients are told one after the other over `--drain`."}
+	CutOff         = Refusal{Name: "cut-off", Code: ws.TryAgainLater, Say: "this server has lost the others; reconnect", Why: "With several servers: this one cannot reach a majority of them, or they have given it up. The address should lead to one of the others."}
 	BinaryRefused  = Refusal{Name: "binary", Code: ws.UnsupportedData, Say: "binary messages are not supported", Why: "`--aws-limits`: API Gateway takes text only."}
 	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", AWS: true, Why: "`--aws-limits`: the connection is two hours old."}
 	TakenOver      = Refusal{Name: "taken-over", Code: ws.PolicyViolation, Say: "the session goes on with another connection", Why: "In live: another connection has resumed the session."}
@@ -83,11 +85,11 @@ var (
 // Refusals returns the whole table, in the order of the documentation.
 func Refusals() []Refusal {
 	return []Refusal{
-		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, TwoLengths, ShuttingDown,
+		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, TwoLengths, NotReady, ShuttingDown,
 		Unauthorized, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
 		BadMessage, StateFull, OnlyLive,
 		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
-		IdleTooLong, NoPong, GoingAway, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
+		IdleTooLong, NoPong, GoingAway, CutOff, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
 		TakenOver, Kicked,
 	}
 }

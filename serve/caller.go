@@ -131,7 +131,7 @@ func (c *caller) answered() {
 func (c *caller) Leaving(cause error) bool {
 	c.connection.mu.Lock()
 	defer c.connection.mu.Unlock()
-	if c.asked == 0 {
+	if c.asked == 0 || errors.Is(cause, transport.ErrGoingAway) {
 		return false
 	}
 	c.leaving = cause

@@ -440,7 +440,7 @@ func TestBesideTheApps(t *testing.T) {
 	if got := fmt.Sprint(s.home.connections.count()); got != "map[chat:1 gateway:1]" {
 		t.Errorf("open: %s", got)
 	}
-	if got := len(topics{s.home}.Connections("", nil)); got != 2 {
+	if got := len(s.home.connectionsHere("", nil)); got != 2 {
 		t.Errorf("%d connections in the list", got)
 	}
 }

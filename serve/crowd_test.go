@@ -184,7 +184,7 @@ func crowd(t *testing.T, s *Server, clients int) {
 	}
 	await(t, "not all ends are noticed", func() (gone bool) {
 		s.home.calls.endings.peek(func(waiting []ending, workers int) { gone = len(waiting)+workers == clients })
-		return gone && len(topics{s.home}.Connections("", nil)) == 0
+		return gone && len(s.home.connectionsHere("", nil)) == 0
 	})
 }
 

@@ -14,6 +14,7 @@ var (
 	errDeleted      = errors.New("serve: the connection was deleted")
 	errTopicRemoved = errors.New("serve: the last topic of the connection was removed")
 	errKicked       = errors.New("serve: the session was ended")
+	errCutOff       = errors.New("serve: the server is cut off from the others")
 	errTakenOver    = errors.New("serve: the session was resumed by another connection")
 )
 
@@ -52,6 +53,8 @@ func explain(cause error) door.Refusal {
 		return door.Kicked
 	case errors.Is(cause, errTakenOver):
 		return door.TakenOver
+	case errors.Is(cause, errCutOff):
+		return door.CutOff
 	case errors.Is(cause, errBinary):
 		return door.BinaryRefused
 	case errors.Is(cause, errTooOld):

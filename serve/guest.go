@@ -25,6 +25,7 @@ type guest struct {
 	endpoint   endpoint
 	session    *session // set once
 	served     bool     // its client got the 101; guarded by session.mu
+	abroad     *abroad  // what it has in the log of several servers; nil if there is none
 }
 
 // The call tree of a guest. The door calls visit, the transport the rest.
@@ -62,7 +63,10 @@ func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *doo
 	if no != nil {
 		return nil, no
 	}
-	s := h.sessions.find(query.Get("resume"))
+	s, busy := h.resumed(query.Get("resume"))
+	if busy {
+		return nil, &door.Busy
+	}
 	if s != nil && (identity.User == "" || identity.User == s.user) {
 		identity.User = s.user
 	} else {
@@ -79,7 +83,11 @@ func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *doo
 		}
 		g.endpoint = endpoint{g.session, &g.connection.conn.Member, g.connection.conn.Close, address.Told, s != nil}
 		g.connection.open(r, m, g.session.id, identity)
-		no, over := g.arrive(&address)
+		arrive := g.arrive
+		if h.shared != nil {
+			arrive = g.arriveAll
+		}
+		no, over := arrive(&address)
 		if !over {
 			return g, no
 		}
@@ -107,7 +115,7 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 		s.detach()
 	}
 	s.at, s.silent, s.until = &g.endpoint, a.Silent, time.Time{}
-	if err := g.enterAll(a); err != nil {
+	if err := s.enterAll(a); err != nil {
 		h.transport.Forget(&g.connection.conn)
 		if g.endpoint.resumed {
 			if !s.place { // that of its earlier connection goes with that connection
@@ -134,8 +142,7 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 
 // enterAll enters the topics of the address, and then those that the session
 // has joined besides.
-func (g *guest) enterAll(a *app.Address) error {
-	s := g.session
+func (s *session) enterAll(a *app.Address) error {
 	asked := make(map[string]bool)
 	for _, e := range a.Entries {
 		asked[e.Topic] = true
@@ -172,6 +179,9 @@ var orders = sync.Pool{New: func() any { return new(app.Order) }}
 
 // Message implements transport.Receiver.
 func (g *guest) Message(data []byte, binary bool) error {
+	if g.abroad != nil {
+		return g.submit(data, binary)
+	}
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
 	o := orders.Get().(*app.Order)
@@ -190,7 +200,7 @@ func (g *guest) Message(data []byte, binary bool) error {
 	mem.conn = app.Conn{ID: s.id, Identity: app.Identity{User: s.user}, Topics: mem.names}
 	app.Live{}.Message(o, app.Event{Kind: app.Message, Conn: &mem.conn, Now: time.Now().UnixMilli(), Data: data, Binary: binary})
 	s.said.Add(1)
-	err := g.obey(o, mem)
+	err := s.obey(o, mem)
 	switch {
 	case errors.Is(err, hub.ErrBusy):
 		s.said.Add(^uint64(0))
@@ -207,8 +217,7 @@ func (g *guest) Message(data []byte, binary bool) error {
 
 // obey carries out what the client asks for. After hub.ErrBusy it must be called
 // again, and after hub.ErrGone nothing has happened.
-func (g *guest) obey(o *app.Order, mem *scratch) error {
-	s := g.session
+func (s *session) obey(o *app.Order, mem *scratch) error {
 	switch o.Do {
 	case app.Enter:
 		return s.enter(o.Entry)
@@ -217,10 +226,14 @@ func (g *guest) obey(o *app.Order, mem *scratch) error {
 		if err != nil || text == nil {
 			return err
 		}
-		return g.endpoint.post(text)
+		return s.answer(text)
 	case app.Say, app.Tell:
 		r := s.room(o.Topic)
-		_, err := r.say(&g.endpoint, o, mem)
+		if r == nil { // it was taken out of the topic meanwhile
+			o.Refuse("not-in-topic", "you are not in this topic any more")
+			break
+		}
+		_, err := r.say(s, o, mem)
 		r.unlock()
 		var no *fault
 		if !errors.As(err, &no) {
@@ -228,13 +241,24 @@ func (g *guest) obey(o *app.Order, mem *scratch) error {
 		}
 		o.Refuse(no.name, no.text)
 	}
-	return g.endpoint.post(o.Frame)
+	return s.answer(o.Frame)
+}
+
+// answer posts an answer to the client, if its connection is here.
+func (s *session) answer(text []byte) error {
+	if s.at == nil {
+		return nil
+	}
+	return s.at.post(text)
 }
 
 // Leaving implements transport.Receiver: all answers are posted already. A
 // session that does not linger ends before its client gets the answer to its
 // close frame, so that it cannot be resumed any more.
 func (g *guest) Leaving(cause error) bool {
+	if g.abroad != nil {
+		return g.depart(cause)
+	}
 	s := g.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,6 +282,10 @@ func (g *guest) Closed(cause error) {
 		return
 	}
 	s.place = true
+	if g.abroad != nil {
+		g.gone(cause)
+		return
+	}
 	why, lingers := whyLost(cause)
 	if lingers && (g.served || g.endpoint.resumed) && !s.home.draining.Load() {
 		s.linger(why)

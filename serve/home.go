@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,13 @@ type home struct {
 	lobby       *door.Lobby
 	hub         *hub.Hub
 	carrier     carrier
+	link        *link     // to other servers; nil with one
+	shared      sharedLog // which is link; nil with one
+	clock       clock     // of shared
+	terms       atomic.Pointer[terms]
+	lastTopics  []hub.Topic            // of the last publication applied; the replica's
+	shut        chan (<-chan struct{}) // somebody waits for the gate of shared
+	asking      sync.WaitGroup         // goroutines that ask other servers
 	transport   *transport.Transport
 	connections *registry
 	sessions    *sessions // of live
@@ -50,6 +58,8 @@ func newHome(config Config) (*home, error) {
 		seed:        maphash.MakeSeed(),
 	}
 	h.own.home = h
+	h.terms.Store(config.terms())
+	h.shut = make(chan (<-chan struct{}), 1)
 	for i := range h.mounts {
 		m := &h.mounts[i]
 		m.home = h
@@ -62,11 +72,19 @@ func newHome(config Config) (*home, error) {
 		Memory:  config.Memory,
 		Posts:   max(maxPosts, 2*config.MaxMessage),
 	}
+	keep.KeepHistory = config.Cluster != nil || config.share != nil // rooms bound it: see rooms.fit
 	if config.Skip {
 		keep.Skipped = skipped
 	}
 	h.hub = hub.New(keep)
 	h.carrier = h.hub
+	if config.Cluster != nil {
+		h.link = newLink()
+		h.shared = h.link
+	}
+	if config.share != nil {
+		h.shared = config.share(h)
+	}
 	h.sessions, h.rooms, h.listeners = newSessions(h), newRooms(h), newListeners(h)
 	h.farewells = newFarewells(h)
 	if config.Own != nil {
@@ -83,6 +101,11 @@ func newHome(config Config) (*home, error) {
 	if config.Own != nil && config.Own.Limits {
 		sockets.MaxMessage, sockets.MaxFrame = awsMaxMessage, awsMaxFrame
 		sockets.Ping, sockets.Idle = 0, awsIdle
+	}
+	if h.shared != nil {
+		sockets.Pong = func(c *transport.Conn, frame []byte) (later bool) {
+			return c.Receiver().(interface{ facts() *connection }).facts().pong(frame)
+		}
 	}
 	var err error
 	if h.transport, err = transport.New(sockets); err != nil {
@@ -103,10 +126,10 @@ func (h *home) serve(s *connection, nc net.Conn, early []byte) {
 	h.transport.Serve(&s.conn, nc, early)
 }
 
-// stats returns what /stats reports.
-func (h *home) stats() door.Stats {
+// statsHere returns what /stats reports of this server.
+func (h *home) statsHere() door.Stats {
 	hub, transport := h.hub.Stats(), h.transport.Stats()
-	return door.Stats{
+	stats := door.Stats{
 		Now:         time.Now().UnixMilli(),
 		Connections: h.connections.count(),
 		Topics:      hub.Topics,
@@ -116,4 +139,8 @@ func (h *home) stats() door.Stats {
 		BytesOut:    transport.BytesOut,
 		Backlog:     hub.LogBytes,
 	}
+	if h.link != nil {
+		stats.Each = []door.ServerStats{stats.Own(h.config.Cluster.Name)}
+	}
+	return stats
 }

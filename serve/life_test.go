@@ -73,7 +73,7 @@ func hears(t *testing.T, c *wire.Conn, want ...string) {
 // idOf returns the id of the herald's connection of a user.
 func idOf(t *testing.T, s *Server, user string) string {
 	t.Helper()
-	for _, info := range (topics{s.home}).Connections("herald", nil) {
+	for _, info := range s.home.connectionsHere("herald", nil) {
 		if info.User == user {
 			return info.ID
 		}
@@ -92,8 +92,8 @@ func TestSymmetricLife(t *testing.T) {
 		"vanish":  func(c *wire.Conn) { c.HangUp() },
 		"fault":   func(c *wire.Conn) { c.WriteFrames([]byte{0xff, 0xff}) },
 		"kicked": func(*wire.Conn) {
-			if !(connections{s.home}).Close(idOf(t, s, "kicked")) {
-				t.Error("there is nobody to kick")
+			if no := (connections{s.home}).Close(idOf(t, s, "kicked")); no != nil {
+				t.Error("there is nobody to kick", no)
 			}
 		},
 	} {

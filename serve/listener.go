@@ -29,10 +29,12 @@ type listeners struct {
 	mu   sync.Mutex
 	open int           // listeners
 	left chan struct{} // closed when the server ends and there are none
+
+	cutOff chan struct{} // closed when those there are must go
 }
 
 func newListeners(h *home) *listeners {
-	ls := &listeners{home: h, news: make(chan struct{}, 1), left: make(chan struct{})}
+	ls := &listeners{home: h, news: make(chan struct{}, 1), left: make(chan struct{}), cutOff: make(chan struct{})}
 	ls.ctx, ls.stop = context.WithCancel(context.Background())
 	ls.shard = h.hub.NewShard(func() {
 		select {
@@ -58,15 +60,16 @@ func (ls *listeners) run() {
 	}
 }
 
-// enter counts a listener, unless the server ends. leave must follow.
-func (ls *listeners) enter() bool {
+// enter counts a listener, unless the server ends. leave must follow. The
+// listener must go when cutOff is closed.
+func (ls *listeners) enter() (cutOff <-chan struct{}, ok bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.ctx.Err() != nil {
-		return false
+		return nil, false
 	}
 	ls.open++
-	return true
+	return ls.cutOff, true
 }
 
 func (ls *listeners) leave() {
@@ -95,6 +98,14 @@ func (ls *listeners) end() {
 	}
 }
 
+// cut ends all listeners there are, whose clients must go to other servers.
+func (ls *listeners) cut() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	close(ls.cutOff)
+	ls.cutOff = make(chan struct{})
+}
+
 // A listener is one of these clients.
 type listener struct {
 	home     *home
@@ -104,6 +115,7 @@ type listener struct {
 	session  *session // nobody sees it, and nobody can resume it
 
 	woken  chan struct{}   // a buffered signal: there is something to write
+	cutOff <-chan struct{} // closed when the client must go to another server
 	ctx    context.Context // done when the client has gone, or has to go
 	hangUp context.CancelFunc
 }
@@ -135,10 +147,14 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	if wrong != "" {
 		return rejected(wrong)
 	}
-	if !h.listeners.enter() {
+	cutOff, ok := h.listeners.enter()
+	if !ok {
 		return &door.ShuttingDown
 	}
 	defer h.listeners.leave()
+	if no := h.upToDate(r.Context()); no != nil {
+		return no
+	}
 	if !h.connections.admit() {
 		return &door.TooManyConnections
 	}
@@ -147,10 +163,10 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	if !ok {
 		return rejected("events need HTTP/1.1")
 	}
-	l := &listener{home: h, woken: make(chan struct{}, 1)}
+	l := &listener{home: h, woken: make(chan struct{}, 1), cutOff: cutOff}
 	l.ctx, l.hangUp = context.WithCancel(h.listeners.ctx)
 	defer l.hangUp()
-	l.session = &session{home: h, id: door.NewID()}
+	l.session = &session{home: h, id: door.NewID(), watches: true}
 	l.endpoint = endpoint{session: l.session, member: &l.member, close: func(error) { l.hangUp() }, told: address.Told}
 	l.session.at = &l.endpoint
 	h.listeners.shard.Join(&l.member, l)
@@ -218,7 +234,7 @@ func (l *listener) serve(r *http.Request) {
 	}
 	timer := time.NewTimer(silence)
 	defer timer.Stop()
-	for l.ctx.Err() == nil {
+	for l.ctx.Err() == nil && !closed(l.cutOff) {
 		text, err := l.pending()
 		if err != nil {
 			return // the client connects again, and says where it was
@@ -231,12 +247,23 @@ func (l *listener) serve(r *http.Request) {
 				text = []byte(":\n\n") // a comment, so that the client knows that we are here
 			case <-l.ctx.Done():
 				return
+			case <-l.cutOff:
+				return
 			}
 		}
 		if !l.write(text) {
 			return
 		}
 		timer.Reset(silence)
+	}
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -268,7 +268,7 @@ func TestKicked(t *testing.T) {
 	watcher, _ := enter(t, s, "topic=a&presence=told")
 	ann, hello := enter(t, s, "topic=a&user=ann")
 	gets(t, watcher, `"user":"ann"`)
-	kick := func(id string) bool { return connections{s.home}.Close(id) }
+	kick := func(id string) bool { return connections{s.home}.Close(id) == nil }
 	if !kick(hello.ID) || kick(hello.ID) {
 		t.Error("it was not kicked once")
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"crier/cluster"
 	"crier/door"
 )
 
@@ -51,6 +52,9 @@ func (m *metrics) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, m.closes, m.refusals,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if m.home.link != nil {
+		registry.MustRegister(clusterMetrics{m.home.link.measure})
+	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
@@ -96,4 +100,71 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(sentDesc, transport.BytesOut)
 	counter(hungDesc, m.home.lobby.Hung.Load())
 	counter(failedDesc, m.home.lobby.Failed.Load())
+}
+
+// clusterMetrics is what /metrics reports of the log that this server shares with
+// others, or has on disk. Without one, nothing of it is registered.
+type clusterMetrics struct {
+	measure func() (stats cluster.Stats, ready bool)
+}
+
+// measure reads the numbers of the shared log. Before this server has joined the
+// others, they are zero.
+func (l *link) measure() (stats cluster.Stats, ready bool) {
+	ready, _ = l.status()
+	if log := l.log.Load(); log != nil {
+		stats = log.Stats()
+	}
+	return stats, ready
+}
+
+var (
+	serversDesc       = clusterDesc("servers", "Live servers that share the log, as this server sees it; 0 until it has joined them.")
+	readyDesc         = clusterDesc("ready", "1 while this server has joined the others and reaches them, so that it takes clients; 0 otherwise.")
+	batchesDesc       = clusterDesc("batches_total", "Batches of the shared log that this server has applied, its own and those of others.")
+	recordsDesc       = clusterDesc("records_total", "Records in these batches: messages, and who came and went.")
+	bytesDesc         = clusterDesc("bytes_total", "Bytes of these batches.")
+	waitingDesc       = clusterDesc("waiting_bytes", "Bytes of records of this server that the log has not stored yet.")
+	gapsDesc          = clusterDesc("gaps_filled_total", "Times that batches did not arrive by themselves, and were loaded from the log.")
+	behindDesc        = clusterDesc("behind_batches", "Batches that are known to be in the log, and that this server has not applied yet.")
+	resentDesc        = clusterDesc("resent_total", "Times that this server sent a batch again because nobody had confirmed that it is stored.")
+	deathsDesc        = clusterDesc("deaths_total", "Servers that the log gave up because they had written nothing for eight seconds.")
+	incarnationsDesc  = clusterDesc("incarnations_total", "Times that this server joined the log: 1 at its start, and one more each time that it was cut off.")
+	checkpointsDesc   = clusterDesc("checkpoints_total", "Checkpoints of the log that became complete; what is before them can be removed.")
+	disagreementsDesc = clusterDesc("disagreements_total", "Checkpoints that differ from what this server knows. It must be 0: otherwise versions differ, or there is a bug.")
+)
+
+func clusterDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("crier_cluster_"+name, help, nil, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (m clusterMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m clusterMetrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v)
+	}
+	counter := func(desc *prometheus.Desc, v uint64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v))
+	}
+	stats, ready := m.measure()
+	if ready {
+		gauge(readyDesc, 1)
+	} else {
+		gauge(readyDesc, 0)
+	}
+	gauge(serversDesc, float64(stats.Servers))
+	gauge(waitingDesc, float64(stats.Waiting))
+	gauge(behindDesc, float64(stats.Behind))
+	counter(batchesDesc, stats.Batches)
+	counter(recordsDesc, stats.Records)
+	counter(bytesDesc, stats.Bytes)
+	counter(gapsDesc, stats.Gaps)
+	counter(resentDesc, stats.Resent)
+	counter(deathsDesc, stats.Deaths)
+	counter(incarnationsDesc, stats.Incarnations)
+	counter(checkpointsDesc, stats.Checkpoints)
+	counter(disagreementsDesc, stats.Disagreements)
 }

@@ -178,9 +178,9 @@ func (h *home) handler(doors *door.Door) http.Handler {
 		}
 		switch r.URL.Path {
 		case "/healthz":
-			health(w, true)
+			health(w, "")
 		case "/readyz":
-			health(w, !h.draining.Load())
+			health(w, h.unready())
 		case "/metrics":
 			metrics.ServeHTTP(w, r)
 		default:
@@ -193,14 +193,28 @@ func (h *home) handler(doors *door.Door) http.Handler {
 	})
 }
 
-// health answers a load balancer. well is false if the server wants no new
-// connections.
-func health(w http.ResponseWriter, well bool) {
+// unready returns why the server wants no new connections; empty if it does.
+func (h *home) unready() (why string) {
+	switch {
+	case h.draining.Load():
+		return "draining"
+	case h.link == nil:
+		return ""
+	}
+	if ok, why := h.link.status(); !ok {
+		return why
+	}
+	return ""
+}
+
+// health answers a load balancer. unwell says why the server wants no new
+// connections; it is empty if it does.
+func health(w http.ResponseWriter, unwell string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	if !well {
+	if unwell != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		w.Write([]byte("draining\n"))
+		w.Write([]byte(unwell + "\n"))
 		return
 	}
 	w.Write([]byte("ok\n"))

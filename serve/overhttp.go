@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -24,33 +26,60 @@ func (m memory) Say(ctx context.Context, topic string, data []byte, state *door.
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	if m.home.shared != nil {
+		return m.sayToAll(ctx, topic, o)
+	}
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
 	var what said
 	var offset string
 	err := m.home.patiently(ctx, func() (err error) {
-		r := m.home.rooms.lock(topic)
+		r := m.home.rooms.lock(topic, false)
 		defer r.unlock()
 		if what, err = r.say(nil, o, mem); err == nil && what.number > 0 {
 			offset = r.offset(what.number)
 		}
 		return err
 	})
-	var refused *fault
-	switch {
-	case errors.As(err, &refused) && refused == errStateFull:
-		return door.Said{}, &door.StateFull
-	case errors.As(err, &refused):
-		no := door.BadMessage.Saying(refused.Error())
-		return door.Said{}, &no
-	case err != nil:
-		return door.Said{}, unpublished(err)
+	if err != nil {
+		return door.Said{}, unsaid(err)
 	}
 	m.home.metrics.messages.Add(1)
 	if o.Do == app.Say {
 		what.heard = m.home.hub.Audience([]hub.Topic{{App: liveName, Name: topic}})
 	}
 	return door.Said{Offset: offset, Heard: what.heard}, nil
+}
+
+// sayToAll is Say with several servers.
+func (m memory) sayToAll(ctx context.Context, topic string, o *app.Order) (door.Said, *door.Refusal) {
+	o.Topic = topic
+	rec := packer{ordered}
+	rec.text("")
+	rec.number(0)
+	rec.order(o)
+	done, err := m.home.runErrand(ctx, rec, o)
+	if err != nil {
+		return door.Said{}, unsaid(err)
+	}
+	m.home.metrics.messages.Add(1)
+	if o.Do == app.Say {
+		done.said.heard = m.home.audience(ctx, []hub.Topic{{App: liveName, Name: topic}})
+	}
+	return door.Said{Offset: done.offset, Heard: done.said.heard}, nil
+}
+
+// unsaid returns the answer to a message over HTTP that a room has refused.
+func unsaid(err error) *door.Refusal {
+	var refused *fault
+	switch {
+	case errors.As(err, &refused) && refused == errStateFull:
+		return &door.StateFull
+	case errors.As(err, &refused):
+		no := door.BadMessage.Saying(refused.Error())
+		return &no
+	}
+	return unpublished(err)
 }
 
 // order reads a message that came over HTTP.
@@ -92,7 +121,9 @@ func (m memory) Read(topic string, last int) (texts [][]byte) {
 		return nil
 	}
 	defer r.unlock()
-	r.expire(time.Now())
+	if m.home.shared == nil {
+		r.expire(time.Now())
+	}
 	if last >= 0 {
 		for _, e := range lastOf(m.home.hub.History(r.topics[0], 0), last) {
 			texts = append(texts, oneLine(ws.Payload(e.kept.Frame)))
@@ -109,6 +140,10 @@ func (m memory) Read(topic string, last int) (texts [][]byte) {
 
 // Forget implements door.Memory.
 func (m memory) Forget(topic string) bool {
+	if m.home.shared != nil {
+		done, _ := m.home.runErrand(context.Background(), m.home.request(forgotten, topic), nil)
+		return done.count > 0
+	}
 	r := m.home.rooms.find(topic)
 	if r == nil {
 		return false
@@ -126,42 +161,60 @@ func (m memory) Listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 // removeRoom takes everybody out of a topic. It returns how many topics of that
 // name there were: 1 or 0.
 func (h *home) removeRoom(topic string) int {
-	r := h.rooms.find(topic)
-	if r == nil {
-		return 0
+	if h.shared != nil {
+		done, _ := h.runErrand(context.Background(), h.request(evicted, topic), nil)
+		return done.count
 	}
-	var list []*session
-	for _, m := range r.members {
-		list = append(list, m.session)
-	}
-	r.unlock()
-	if len(list) == 0 {
-		return 0
-	}
+	list := h.inRoom(topic)
 	for _, s := range list {
 		s.evict(topic)
 	}
-	return 1
+	return min(len(list), 1)
+}
+
+// request returns the record of what a request asks for.
+func (h *home) request(kind byte, name string) []byte {
+	rec := packer{kind}
+	rec.text(name)
+	return rec
+}
+
+// inRoom returns the sessions in a topic, in the order in which they began.
+func (h *home) inRoom(topic string) (list []*session) {
+	r := h.rooms.find(topic)
+	if r == nil {
+		return nil
+	}
+	defer r.unlock()
+	for _, all := range [...]map[string]*membership{r.members, r.watched} {
+		for _, m := range all {
+			list = append(list, m.session)
+		}
+	}
+	slices.SortFunc(list, func(a, b *session) int { return cmp.Or(cmp.Compare(a.n, b.n), cmp.Compare(a.id, b.id)) })
+	return list
+}
+
+// evictNow takes the session out of a topic. If it was its last one, the session
+// ends. After hub.ErrBusy it must be called again.
+func (s *session) evictNow(topic string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, err := s.leave(topic, "kicked")
+	if err != nil || text == nil {
+		return err
+	}
+	s.answer(text)
+	if len(s.rooms) == 0 {
+		s.endNow(errTopicRemoved)
+	}
+	return nil
 }
 
 // evict takes the session out of a topic. If it was its last one, the session
 // ends. If there is no room to say so in time, that is done later.
 func (s *session) evict(topic string) {
-	try := func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		text, err := s.leave(topic, "kicked")
-		if err != nil || text == nil {
-			return err
-		}
-		if s.at != nil {
-			s.at.post(text)
-		}
-		if len(s.rooms) == 0 {
-			s.endNow(errTopicRemoved)
-		}
-		return nil
-	}
+	try := func() error { return s.evictNow(topic) }
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
 	if s.home.patiently(ctx, try) != nil && !s.home.draining.Load() {

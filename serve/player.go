@@ -50,12 +50,16 @@ type player struct{ connection connection }
 
 // join asks an app about a handshake that has been admitted.
 func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
-	p, no := h.newPlayer(r, at, id)
-	if no != nil {
-		h.connections.dismiss()
-		return nil, no
+	// What was published before it came, it must not hear.
+	no := h.upToDate(r.Context())
+	if no == nil {
+		var p *player
+		if p, no = h.newPlayer(r, at, id); no == nil {
+			return p, nil
+		}
 	}
-	return p, nil
+	h.connections.dismiss()
+	return nil, no
 }
 
 func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *door.Refusal) {
@@ -125,8 +129,9 @@ func (p *player) Message(data []byte, binary bool) error {
 	return err
 }
 
-// Leaving implements transport.Receiver: all answers are posted already.
-func (p *player) Leaving(error) bool { return false }
+// Leaving implements transport.Receiver: all answers are posted already, except
+// those that follow something in the shared log.
+func (p *player) Leaving(cause error) bool { return p.connection.endLater(cause) }
 
 // Explain implements transport.Receiver.
 func (p *player) Explain(cause error) ws.Close { return explain(cause).Close() }
@@ -205,6 +210,17 @@ func (p *player) ask(m *scratch, ev app.Event) {
 // error of the hub or of a post, such as hub.ErrFull. After hub.ErrBusy nothing
 // has happened yet. It requires the connection to be locked.
 func (p *player) apply(m *scratch) error {
+	s := &p.connection
+	if s.flight != nil && (changes(m.effects) || s.crowded()) {
+		if err := s.block(); err != nil {
+			return err
+		}
+	}
+	if s.arrived && s.mount.home.shared != nil && moves(m.effects) {
+		if err := s.catchUp(); err != nil {
+			return err
+		}
+	}
 	for i := range m.effects {
 		if err := p.do(m, &m.effects[i]); err != nil {
 			return err
@@ -213,12 +229,28 @@ func (p *player) apply(m *scratch) error {
 	return nil
 }
 
+// changes reports whether effects change what the client hears, or ask what
+// there is.
+func changes(effects []app.Effect) bool {
+	return slices.ContainsFunc(effects, func(e app.Effect) bool {
+		return e.Do == app.Subscribe || e.Do == app.Unsubscribe || e.Do == app.PostMembers
+	})
+}
+
+// moves reports whether effects change what the client hears.
+func moves(effects []app.Effect) bool {
+	return slices.ContainsFunc(effects, func(e app.Effect) bool { return e.Do == app.Subscribe || e.Do == app.Unsubscribe })
+}
+
 func (p *player) do(m *scratch, e *app.Effect) error {
 	s := &p.connection
 	switch e.Do {
 	case app.Publish:
 		publication := m.publication(s.mount.Name, e)
 		publication.From = &s.conn.Member
+		if s.mount.home.shared != nil {
+			return s.send(publication)
+		}
 		return s.mount.home.publish(publication)
 	case app.Subscribe:
 		s.conn.Member.Subscribe(hub.Topic{App: s.mount.Name, Name: strings.Clone(e.Topic)}) // a clone, so that it does not keep the whole query in memory
@@ -236,7 +268,11 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 
 // post sends a message to the client alone.
 func (p *player) post(data []byte) error {
-	err := p.connection.conn.Member.Post(frameOf(data))
+	frame := frameOf(data)
+	if p.connection.later(frame, false) {
+		return nil
+	}
+	err := p.connection.conn.Member.Post(frame)
 	if errors.Is(err, hub.ErrGone) {
 		return nil // it is leaving, so the message does not matter any more
 	}
@@ -253,7 +289,10 @@ const (
 
 func (p *player) postMembers(topic string) error {
 	s := &p.connection
-	list := s.mount.home.memberList(s.mount.Name, topic)
+	list, err := s.memberList(topic)
+	if err != nil {
+		return err
+	}
 	if s.listed += int32(len(list)); s.listed >= listBurst {
 		s.conn.Hold(time.Duration(s.listed) * time.Second / listRate)
 		s.listed = 0
@@ -261,19 +300,35 @@ func (p *player) postMembers(topic string) error {
 	return p.post(list)
 }
 
-// memberList returns the list of the members of a topic.
-func (h *home) memberList(appName, topic string) []byte {
-	var ids []string
-	more := false
-	h.hub.Members(hub.Topic{App: appName, Name: topic}, func(conn hub.Conn) bool {
-		if len(ids) == app.MaxMembers {
-			more = true
-			return false
+// memberList returns the list of the members of a topic. With several servers it
+// returns hub.ErrBusy until all of them have answered.
+func (s *connection) memberList(topic string) ([]byte, error) {
+	h, of := s.mount.home, hub.Topic{App: s.mount.Name, Name: topic}
+	if h.shared == nil {
+		ids := h.memberIDs(of)
+		return app.AppendMembers(nil, ids[:min(len(ids), app.MaxMembers)], len(ids) > app.MaxMembers), nil
+	}
+	f := s.flying()
+	if list := f.list; list != nil {
+		f.list = nil
+		s.settle()
+		return list, nil
+	}
+	f.asking = true
+	h.asking.Go(func() { s.askMembers(of) })
+	return nil, s.block()
+}
+
+// memberIDs returns the ids of the members of a topic, at most one more than a
+// list may have.
+func (h *home) memberIDs(topic hub.Topic) (ids []string) {
+	h.hub.Members(topic, func(conn hub.Conn) bool {
+		if c := connectionOf(conn); c != nil {
+			ids = append(ids, c.id())
 		}
-		ids = append(ids, connectionOf(conn).id())
-		return true
+		return len(ids) <= app.MaxMembers
 	})
-	return app.AppendMembers(nil, ids, more)
+	return ids
 }
 
 // connectionOf returns the connection of a member; nil if it is none of a

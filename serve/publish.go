@@ -23,13 +23,27 @@ type carrier interface {
 
 // publish publishes a message. All messages go through it, wherever they come
 // from. It returns hub.ErrBusy when there is no room.
-func (h *home) publish(p hub.Publication) error { return h.carrier.Publish(p) }
+func (h *home) publish(p hub.Publication) error {
+	if h.shared != nil {
+		return h.appendPublication(p, nil, nil)
+	}
+	return h.carrier.Publish(p)
+}
+
+// retry returns a channel that is closed when it may be worth trying again after
+// hub.ErrBusy.
+func (h *home) retry() <-chan struct{} {
+	if h.shared != nil {
+		return h.shared.Retry()
+	}
+	return h.carrier.Retry()
+}
 
 // patiently calls try again and again until it does not return hub.ErrBusy, and
 // returns its error. When ctx is done, it returns the error of ctx.
 func (h *home) patiently(ctx context.Context, try func() error) error {
 	for {
-		retry := h.carrier.Retry()
+		retry := h.retry()
 		err := try()
 		if !errors.Is(err, hub.ErrBusy) {
 			return err

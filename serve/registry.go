@@ -34,7 +34,9 @@ type connection struct {
 	// For players only, guarded by mu.
 	silent  bool  // as in app.Conn
 	arrived bool  // Connect's effects were carried out, so Disconnect's must be, too
+	leaving bool  // it is closing, or will be: nothing more of it is published
 	listed  int32 // bytes of lists that it got since it last had to wait
+	flight  *flight
 }
 
 // open notes what a handshake tells about its client.
@@ -90,6 +92,9 @@ func (s *connection) info() door.Info {
 	}
 	if s.identity != nil {
 		i.User = s.identity.User
+	}
+	if c := s.mount.home.config.Cluster; c != nil {
+		i.Server = c.Name
 	}
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -18,6 +19,8 @@ type sockets struct{ home *home }
 // Connect implements door.Sockets.
 func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	switch h := s.home; {
+	case !h.ready():
+		return nil, &door.NotReady
 	case !h.connections.admit():
 		return nil, &door.TooManyConnections
 	case at.Name == ownMount:
@@ -35,7 +38,34 @@ type connections struct{ home *home }
 
 // Post implements door.Connections.
 func (c connections) Post(id string, data []byte) *door.Refusal {
-	s := c.home.connections.find(keyOf(id))
+	no := c.home.postHere(id, data)
+	if no != &door.Gone {
+		return no
+	}
+	replies, servers := c.home.ask(context.Background(), &question{About: aboutPost, ID: id, Data: data})
+	for _, r := range replies {
+		switch {
+		case r.Full:
+			return &door.Full
+		case r.Found:
+			return nil
+		}
+	}
+	return notFound(len(replies), servers)
+}
+
+// notFound returns the answer about a connection that neither this server has, nor
+// one of those that have answered.
+func notFound(replies, servers int) *door.Refusal {
+	if replies+1 < servers {
+		return &door.Busy // one that has not answered may have it
+	}
+	return &door.Gone
+}
+
+// postHere posts to a connection of this server.
+func (h *home) postHere(id string, data []byte) *door.Refusal {
+	s := h.connections.find(keyOf(id))
 	if s == nil {
 		return &door.Gone
 	}
@@ -49,8 +79,21 @@ func (c connections) Post(id string, data []byte) *door.Refusal {
 }
 
 // Info implements door.Connections.
-func (c connections) Info(id string) (door.Info, bool) {
-	s := c.home.connections.find(keyOf(id))
+func (c connections) Info(id string) (door.Info, *door.Refusal) {
+	if info, ok := c.home.infoHere(id); ok {
+		return info, nil
+	}
+	replies, servers := c.home.ask(context.Background(), &question{About: aboutInfo, ID: id})
+	for _, r := range replies {
+		if r.Info != nil {
+			return *r.Info, nil
+		}
+	}
+	return door.Info{}, notFound(len(replies), servers)
+}
+
+func (h *home) infoHere(id string) (door.Info, bool) {
+	s := h.connections.find(keyOf(id))
 	if s == nil {
 		return door.Info{}, false
 	}
@@ -59,32 +102,78 @@ func (c connections) Info(id string) (door.Info, bool) {
 
 // Close implements door.Connections. The connection cannot be found any more
 // while it is closing.
-func (c connections) Close(id string) bool {
-	session := c.home.sessions.ofID(id)
-	s := c.home.connections.find(keyOf(id))
-	if s != nil && !c.home.connections.remove(s) {
+func (c connections) Close(id string) *door.Refusal {
+	h := c.home
+	if h.shared != nil && h.sessions.ofID(id) != nil {
+		done, err := h.runErrand(context.Background(), h.request(kicked, id), nil)
+		switch {
+		case err != nil:
+			return &door.Busy
+		case done.count == 0:
+			return &door.Gone
+		}
+		return nil
+	}
+	if h.closeHere(id) {
+		return nil
+	}
+	replies, servers := h.ask(context.Background(), &question{About: aboutClose, ID: id})
+	if slices.ContainsFunc(replies, func(r reply) bool { return r.Found }) {
+		return nil
+	}
+	return notFound(len(replies), servers)
+}
+
+// closeHere closes a connection of this server. With several servers, it is none
+// of live.
+func (h *home) closeHere(id string) bool {
+	var session *session
+	if h.shared == nil {
+		session = h.sessions.ofID(id)
+	}
+	s := h.connections.find(keyOf(id))
+	if s != nil && !h.connections.remove(s) {
 		s = nil
 	}
 	switch {
 	case session != nil: // of live, with or without a connection
 		session.kick(errKicked)
 	case s != nil:
-		s.conn.Close(errDeleted)
+		s.close(errDeleted)
 	}
 	return session != nil || s != nil
+}
+
+// close closes the connection, after all that it has in the shared log.
+func (s *connection) close(cause error) {
+	if !s.endLater(cause) {
+		s.conn.Close(cause)
+	}
 }
 
 // topics implements door.Topics.
 type topics struct{ home *home }
 
 // Connections implements door.Topics.
-func (t topics) Connections(appName string, topic *string) []door.Info {
+func (t topics) Connections(appName string, topic *string) ([]door.Info, door.Asked) {
+	list := t.home.connectionsHere(appName, topic)
+	if t.home.shared == nil {
+		return list, door.Asked{}
+	}
+	replies, servers := t.home.ask(context.Background(), &question{About: aboutConnections, App: appName, Topic: topic})
+	for _, r := range replies {
+		list = append(list, r.List...)
+	}
+	return list, door.Asked{Servers: servers, Answered: 1 + len(replies)}
+}
+
+func (h *home) connectionsHere(appName string, topic *string) []door.Info {
 	var list []*connection
 	if topic == nil {
-		list = t.home.connections.of(appName)
+		list = h.connections.of(appName)
 	} else {
-		for _, m := range t.home.mountsNamed(appName) {
-			list = append(list, t.home.members(m, *topic)...)
+		for _, m := range h.mountsNamed(appName) {
+			list = append(list, h.members(m, *topic)...)
 		}
 	}
 	infos := make([]door.Info, len(list))
@@ -106,9 +195,33 @@ func (h *home) members(m *mount, topic string) (list []*connection) {
 }
 
 // Topics implements door.Topics.
-func (t topics) Topics(appName string) []door.Topic {
-	var list []door.Topic
-	for name, members := range t.home.hub.Topics {
+func (t topics) Topics(appName string) ([]door.Topic, door.Asked) {
+	list := t.home.topicsHere(appName)
+	if t.home.shared == nil {
+		return list, door.Asked{}
+	}
+	replies, servers := t.home.ask(context.Background(), &question{About: aboutTopics, App: appName})
+	type name struct{ app, topic string }
+	at := make(map[name]int)
+	for i, topic := range list {
+		at[name{topic.App, topic.Topic}] = i
+	}
+	for _, r := range replies {
+		for _, topic := range r.Topics {
+			key := name{topic.App, topic.Topic}
+			if i, ok := at[key]; ok {
+				list[i].Members += topic.Members
+				continue
+			}
+			at[key] = len(list)
+			list = append(list, topic)
+		}
+	}
+	return list, door.Asked{Servers: servers, Answered: 1 + len(replies)}
+}
+
+func (h *home) topicsHere(appName string) (list []door.Topic) {
+	for name, members := range h.hub.Topics {
 		if appName == "" || name.App == appName {
 			list = append(list, door.Topic{App: name.App, Topic: name.Name, Members: members})
 		}
@@ -118,17 +231,39 @@ func (t topics) Topics(appName string) []door.Topic {
 
 // Remove implements door.Topics.
 func (t topics) Remove(appName, topic string) int {
+	h := t.home
+	if h.shared == nil {
+		return h.removeHere(appName, topic)
+	}
 	removed := 0
-	for _, m := range t.home.mountsNamed(appName) {
+	for _, m := range h.mountsNamed(appName) {
 		if m.Name == liveName {
-			removed += t.home.removeRoom(topic)
+			removed += h.removeRoom(topic)
 			continue
 		}
-		members := t.home.members(m, topic)
+		most := h.removeHere(m.Name, topic)
+		replies, _ := h.ask(context.Background(), &question{About: aboutRemove, App: m.Name, Topic: &topic})
+		for _, r := range replies {
+			most = max(most, r.Count)
+		}
+		removed += most
+	}
+	return removed
+}
+
+// removeHere takes everybody on this server out of a topic.
+func (h *home) removeHere(appName, topic string) int {
+	removed := 0
+	for _, m := range h.mountsNamed(appName) {
+		if m.Name == liveName {
+			removed += h.removeRoom(topic)
+			continue
+		}
+		members := h.members(m, topic)
 		for _, s := range members {
 			s.conn.Member.Unsubscribe(hub.Topic{App: m.Name, Name: topic})
 			if m.fixed && len(s.conn.Member.Topics(nil)) == 0 {
-				s.conn.Close(errTopicRemoved)
+				s.close(errTopicRemoved)
 			}
 		}
 		if len(members) > 0 {
@@ -169,13 +304,32 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refus
 		}
 		e.Echo = app.EchoSame // there is no sender that could get a copy
 		p := new(scratch).publication(m.Name, &e)
-		if err := h.patiently(ctx, func() error { return h.publish(p) }); err != nil {
+		if err := h.publishSoon(ctx, p); err != nil {
 			return 0, unpublished(err)
 		}
-		heard = h.hub.Audience(p.Topics)
+		heard = h.audience(ctx, p.Topics)
 	}
 	h.metrics.messages.Add(1)
 	return heard, nil
+}
+
+// publishSoon publishes a message for a request, which waits until it is
+// published here.
+func (h *home) publishSoon(ctx context.Context, p hub.Publication) error {
+	if h.shared == nil {
+		return h.patiently(ctx, func() error { return h.publish(p) })
+	}
+	done := make(chan error, 1)
+	own := &sent{done: done}
+	if err := h.patiently(ctx, func() error { return h.appendPublication(p, own, nil) }); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errUnknown
+	}
 }
 
 // unpublished returns the answer to a message over HTTP that was not published

@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,14 +18,16 @@ import (
 // while it knows something.
 type rooms struct {
 	// Set once.
-	home  *home
-	first uint32 // the first epoch
+	home   *home
+	first  uint32 // the first epoch; with several servers, the log sets it once
+	seeded bool   // it did
 
 	last atomic.Uint32 // the last epoch; offsets of all from first on are known
 
 	mu     sync.Mutex // lock order: room.mu before mu
 	byName map[string]*room
 	lost   uint64 // the last number that a removed room had lost
+	held   int    // bytes of the state of all rooms; only counted with a shared log
 }
 
 func newRooms(h *home) *rooms {
@@ -33,24 +37,40 @@ func newRooms(h *home) *rooms {
 }
 
 // lock returns the room of a topic, locked. If there is none, lock makes one.
-// unlock must follow.
-func (rs *rooms) lock(name string) *room {
+// unlock must follow. watch says that it is for somebody who only listens.
+func (rs *rooms) lock(name string, watch bool) *room {
 	for {
 		rs.mu.Lock()
 		r := rs.byName[name]
 		if r == nil {
 			r = rs.add(name)
+			r.dormant = watch && rs.home.shared != nil
 		}
 		rs.mu.Unlock()
 		r.mu.Lock()
-		if !r.gone {
-			return r
+		if r.gone {
+			r.mu.Unlock()
+			continue
 		}
-		r.mu.Unlock()
+		if r.dormant && !watch {
+			rs.awaken(r)
+		}
+		return r
 	}
 }
 
-// find returns the room of a topic, locked, or nil if there is none.
+// awaken makes a dormant room one in which something happens: the same as a new
+// one.
+func (rs *rooms) awaken(r *room) {
+	r.dormant = false
+	rs.mu.Lock()
+	r.lost = rs.lost
+	rs.mu.Unlock()
+	r.begin(rs.last.Load())
+}
+
+// find returns the room of a topic, locked, or nil if nothing has happened in
+// it.
 func (rs *rooms) find(name string) *room {
 	rs.mu.Lock()
 	r := rs.byName[name]
@@ -59,7 +79,7 @@ func (rs *rooms) find(name string) *room {
 		return nil
 	}
 	r.mu.Lock()
-	if r.gone {
+	if r.gone || r.dormant {
 		r.mu.Unlock()
 		return nil
 	}
@@ -77,7 +97,7 @@ func (rs *rooms) add(name string) *room {
 	r.aside[0] = topic
 	topic.App += " passing"
 	r.passing[0] = topic
-	rs.home.hub.Retain(r.topics[0], rs.home.config.messagesKept())
+	rs.home.hub.Retain(r.topics[0], rs.home.terms.Load().messagesKept())
 	rs.byName[name] = r
 	return r
 }
@@ -85,29 +105,43 @@ func (rs *rooms) add(name string) *room {
 // unlock unlocks a room, and removes it if it is blank.
 func (r *room) unlock() {
 	defer r.mu.Unlock()
+	if r.dormant {
+		if len(r.watched) == 0 {
+			r.home.rooms.remove(r)
+		}
+		return
+	}
 	r.tellOwed() // if there was no room for that before
-	if len(r.members) > 0 {
+	if len(r.members) > 0 || r.home.shared == nil && len(r.watched) > 0 {
 		r.left = time.Time{}
 		return
 	}
 	if r.left.IsZero() {
-		r.left = time.Now()
+		r.left = r.home.now()
 	}
 	if r.blank() {
 		r.home.rooms.remove(r)
 	}
 }
 
-// remove removes a room, which must be locked.
+// remove removes a room, which must be locked. If somebody listens, it becomes
+// dormant.
 func (rs *rooms) remove(r *room) {
-	r.gone = true
 	lost := max(r.lost, rs.home.hub.Lost(r.topics[0]), r.state.Lost())
 	rs.home.hub.Unretain(r.topics[0])
 	rs.home.hub.Unretain(r.aside[0])
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.lost = max(rs.lost, lost)
-	delete(rs.byName, r.name)
+	if !r.dormant {
+		rs.lost = max(rs.lost, lost)
+	}
+	if len(r.watched) == 0 {
+		r.gone = true
+		delete(rs.byName, r.name)
+		return
+	}
+	r.dormant, r.tells, r.left, r.state, r.guests = true, false, time.Time{}, app.State{}, app.Here{}
+	rs.home.hub.Retain(r.topics[0], rs.home.terms.Load().messagesKept())
 }
 
 // close forgets everything, when all clients have left. Requests may still come,
@@ -124,13 +158,14 @@ func (rs *rooms) close() {
 	}
 }
 
-// all returns all rooms.
+// all returns all rooms, in the order of their names.
 func (rs *rooms) all() (list []*room) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for _, r := range rs.byName {
 		list = append(list, r)
 	}
+	slices.SortFunc(list, func(a, b *room) int { return cmp.Compare(a.name, b.name) })
 	return list
 }
 
@@ -140,6 +175,9 @@ const sweepEvery = time.Minute
 
 // run sweeps the rooms until ctx is done.
 func (rs *rooms) run(ctx context.Context) {
+	if rs.home.shared != nil {
+		return // it has its own clock
+	}
 	ticker := time.NewTicker(min(sweepEvery, rs.home.config.IdleTopics, rs.home.config.HistoryAge))
 	defer ticker.Stop()
 	for {
@@ -156,18 +194,84 @@ func (rs *rooms) run(ctx context.Context) {
 func (rs *rooms) sweep(now time.Time) {
 	for _, r := range rs.all() {
 		r.mu.Lock()
-		if r.gone {
+		if r.gone || r.dormant {
 			r.mu.Unlock()
 			continue
 		}
 		r.expire(now)
-		if len(r.members) == 0 && !r.left.IsZero() && now.Sub(r.left) >= rs.home.config.IdleTopics {
+		if len(r.members) == 0 && !r.left.IsZero() && now.Sub(r.left) >= rs.home.terms.Load().IdleTopics {
 			r.lost = rs.home.hub.Head()
 			r.state.Clear()
 			r.settle()
 		}
 		r.unlock()
 	}
+}
+
+// hold takes n bytes of memory for the state of a room, and reports whether there
+// were as many. With several servers all of them must come to the same answer, so
+// it depends on the rooms alone.
+func (rs *rooms) hold(n int) bool {
+	if rs.home.shared == nil {
+		return rs.home.hub.Hold(n)
+	}
+	if n > 0 && rs.held+n > rs.home.terms.Load().States {
+		return false
+	}
+	rs.held += n
+	rs.home.hub.HoldAnyway(n)
+	return true
+}
+
+// fit drops the oldest messages of the largest histories while all of them
+// together have more bytes than they may. With one server, the hub does so when
+// it needs the memory.
+func (rs *rooms) fit() {
+	if rs.home.shared == nil {
+		return
+	}
+	limit := rs.home.terms.Load().Histories
+	_, total := rs.home.hub.HistoryBytes(hub.Topic{})
+	if total <= limit {
+		return
+	}
+	type history struct {
+		topic hub.Topic
+		bytes int
+	}
+	var list []history
+	for _, r := range rs.all() {
+		for _, topic := range [...]hub.Topic{r.topics[0], r.aside[0]} {
+			if n, _ := rs.home.hub.HistoryBytes(topic); n > 0 {
+				list = append(list, history{topic, n})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b history) int { return cmp.Compare(b.bytes, a.bytes) })
+	enough := limit / 8 * 7 // so that this is not done for each message
+	for _, l := range list {
+		if total <= enough {
+			return
+		}
+		drop := min(l.bytes/2+1, total-enough)
+		total -= drop
+		for k := range rs.home.hub.History(l.topic, 0) {
+			if drop -= len(k.Frame); drop <= 0 {
+				rs.home.hub.Forget(l.topic, k.Number)
+				break
+			}
+		}
+	}
+}
+
+// seed makes first the first epoch, unless there is one. With several servers,
+// all take the one that is first in the log.
+func (rs *rooms) seed(first uint32) {
+	if rs.seeded {
+		return
+	}
+	rs.seeded, rs.first = true, first%epochs
+	rs.last.Store(rs.first)
 }
 
 // Epochs are numbers of 25 bits, written as five digits like those of

@@ -25,14 +25,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"crier/api"
-	"crier/hub"
+	"crier/cluster"
 	"crier/transport"
 	"crier/trust"
 )
@@ -105,10 +105,14 @@ type Config struct {
 	TLS *tls.Config
 	// Own is an API of the user's own. Nil means none.
 	Own *OwnAPI
+	// Cluster says which log this server shares with others. Machine, Answer,
+	// MaxRecord and Log are set by Open. Nil means that it shares none.
+	Cluster *cluster.Config
 	// Log receives the log. Nil is refused.
 	Log *slog.Logger
 
-	apps []mount // for tests; nil: the built-in ones
+	apps  []mount               // for tests; nil: the built-in ones
+	share func(*home) sharedLog // for tests, instead of Cluster
 }
 
 // An OwnAPI says how to serve an API of the user's own.
@@ -179,22 +183,17 @@ func (c Config) check() error {
 	case c.Log == nil:
 		return errors.New("a log is needed")
 	}
+	if c.Cluster != nil {
+		if err := c.Cluster.Check(); err != nil {
+			return err
+		}
+	}
 	for _, origin := range c.AllowOrigins {
 		if err := trust.CheckOrigin(origin); err != nil {
 			return fmt.Errorf("allow origins: %w", err)
 		}
 	}
 	return nil
-}
-
-// messagesKept is how much of its messages a topic of live keeps.
-func (c Config) messagesKept() hub.Retention {
-	return hub.Retention{Messages: c.History, Bytes: c.HistoryBytes}
-}
-
-// joinsKept is how much a topic of live keeps of who has come and left.
-func (c Config) joinsKept() hub.Retention {
-	return hub.Retention{Messages: math.MaxInt, Bytes: c.HistoryBytes}
 }
 
 // maxMaxMessage is the largest MaxMessage. It bounds how much memory one
@@ -233,10 +232,25 @@ func Open(config Config) (*Server, error) {
 		}
 		return nil, err
 	}
+	if c := h.config.Cluster; c != nil && c.Name == "" {
+		named := *c
+		named.Name = nameOf(listeners[0])
+		h.config.Cluster = &named
+	}
 	for i, l := range listeners {
 		listeners[i] = h.door(l)
 	}
 	return &Server{config: config, listeners: listeners, http: h.newHTTP(), home: h}, nil
+}
+
+// nameOf returns what people call a server among several: where it listens.
+func nameOf(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // URL returns the address of the broadcast app, such as ws://localhost:8080.
@@ -259,7 +273,7 @@ func (s *Server) URL() string {
 // server is going away. It returns when all clients have left, or when their
 // time is over. The error is nil unless serving failed.
 func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, len(s.listeners))
+	failed := make(chan error, len(s.listeners)+1)
 	var serving sync.WaitGroup
 	for _, l := range s.listeners {
 		serving.Go(func() {
@@ -273,6 +287,14 @@ func (s *Server) Run(ctx context.Context) error {
 	serving.Go(func() { s.home.sessions.run(tidying) })
 	serving.Go(func() { s.home.rooms.run(tidying) })
 	serving.Go(s.home.listeners.run)
+	if s.home.link != nil {
+		serving.Go(func() { s.home.reopen(tidying.Done()) })
+		serving.Go(func() {
+			if err := s.home.meet(tidying); err != nil && tidying.Err() == nil {
+				failed <- err
+			}
+		})
+	}
 	var err error
 	select {
 	case <-ctx.Done():
@@ -301,6 +323,10 @@ func (s *Server) drain() {
 	h.listeners.end()
 	h.transport.Shutdown(ctx, s.config.Drain)
 	h.farewells.end()
+	if h.link != nil {
+		h.part(ctx)
+		h.asking.Wait()
+	}
 	h.rooms.close()
 	// The door stays open meanwhile, because handlers that learn of the end may
 	// post to other connections and ask about them.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"crier/app"
+	"crier/cluster"
 	"crier/transport"
 )
 
@@ -30,6 +31,9 @@ type session struct {
 	token string // whoever has it can resume the session
 	user  string // may be empty
 	seen  bool   // the others see it
+	// watches says that it only listens. It has no part in what happens, and with
+	// several servers the others do not know it.
+	watches bool
 
 	said atomic.Uint64 // messages of the client that were handled
 	tied atomic.Int32  // keys that are tied to it
@@ -44,6 +48,11 @@ type session struct {
 	until  time.Time // it lingers until then
 	why    string    // what the others are told when that time is over
 	place  bool      // it has a place of its own, besides that of its connection
+
+	// With several servers, all of them know these.
+	n      uint64         // how many sessions began up to this one
+	epoch  uint32         // how many connections it has had
+	server cluster.Server // that has its connection; zero while it lingers
 }
 
 // sessions finds sessions, and ends those that linger too long.
@@ -54,6 +63,7 @@ type sessions struct {
 	byToken   map[string]*session
 	byID      map[string]*session
 	lingering []lingerer // those that linger, and some that do not any more; the oldest first
+	began     uint64     // how many sessions began, with several servers
 	wake      chan struct{}
 }
 
@@ -118,9 +128,9 @@ func (s *session) topics(dst []string) []string {
 
 // enter enters a room, or is greeted again if it is in it.
 func (s *session) enter(e app.Entry) error {
-	r := s.home.rooms.lock(e.Topic)
+	r := s.home.rooms.lock(e.Topic, s.watches)
 	defer r.unlock()
-	if err := r.enter(s.at, e); err != nil {
+	if err := r.enter(s, e); err != nil {
 		return err
 	}
 	if !slices.Contains(s.rooms, r) {
@@ -158,7 +168,7 @@ func (s *session) leave(topic, why string) (text []byte, err error) {
 func (s *session) detach() {
 	for _, r := range s.rooms {
 		r.mu.Lock()
-		if m := r.members[s.id]; m != nil && m.at != nil {
+		if m := r.place(s); m != nil && m.at != nil {
 			r.deafen(m.at)
 			m.at = nil
 		}
@@ -170,8 +180,8 @@ func (s *session) detach() {
 // linger lets the session wait for its client. It requires s.mu.
 func (s *session) linger(why string) {
 	s.detach()
-	s.why = why
-	s.until = time.Now().Add(s.home.config.Linger)
+	s.why, s.server = why, 0
+	s.until = s.home.pulse().Add(s.home.terms.Load().Linger)
 	ss := s.home.sessions
 	ss.mu.Lock()
 	ss.lingering = append(ss.lingering, lingerer{s, s.until})
@@ -189,7 +199,7 @@ func (s *session) end(why string) {
 	if s.over {
 		return
 	}
-	s.over, s.until = true, time.Time{}
+	s.over, s.until, s.server = true, time.Time{}, 0
 	s.home.sessions.remove(s)
 	s.detach()
 	leaveAll := func() error {
@@ -200,7 +210,8 @@ func (s *session) end(why string) {
 		}
 		return nil
 	}
-	if s.home.draining.Load() || leaveAll() == nil { // when the server ends, everybody leaves
+	alone := s.home.shared == nil
+	if alone && s.home.draining.Load() || leaveAll() == nil { // when the only server ends, everybody leaves
 		if s.place {
 			s.home.connections.dismiss()
 		}
@@ -218,6 +229,9 @@ func (s *session) end(why string) {
 
 // run ends sessions whose time is over, until ctx is done.
 func (ss *sessions) run(ctx context.Context) {
+	if ss.home.shared != nil {
+		return // it has its own clock
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -1,0 +1,129 @@
+package serve
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"crier/cluster"
+)
+
+// A link is the shared log of several servers, once this server has joined them.
+// Until then nothing can be appended.
+type link struct {
+	log    atomic.Pointer[cluster.Log]
+	joined chan struct{} // closed when there is log
+	ready  atomic.Bool   // this server has agreed on terms with the others
+}
+
+func newLink() *link { return &link{joined: make(chan struct{})} }
+
+// Append implements sharedLog.
+func (l *link) Append(record []byte, own any) error {
+	if log := l.log.Load(); log != nil {
+		return log.Append(record, own)
+	}
+	return cluster.ErrBusy
+}
+
+// Retry implements sharedLog.
+func (l *link) Retry() <-chan struct{} {
+	if log := l.log.Load(); log != nil {
+		return log.Retry()
+	}
+	return l.joined
+}
+
+// Sync implements sharedLog.
+func (l *link) Sync(ctx context.Context) error {
+	if log := l.log.Load(); log != nil {
+		return log.Sync(ctx)
+	}
+	return cluster.ErrBusy
+}
+
+// Ask implements sharedLog.
+func (l *link) Ask(ctx context.Context, question []byte) (answers [][]byte, servers int) {
+	if log := l.log.Load(); log != nil {
+		return log.Ask(ctx, question)
+	}
+	return nil, 1
+}
+
+// status reports whether clients can be served, and if not, why not.
+func (l *link) status() (ok bool, why string) {
+	log := l.log.Load()
+	if log == nil {
+		return false, "waiting for the other servers"
+	}
+	if ok, why = log.Ready(); ok && !l.ready.Load() {
+		return false, "joining the other servers"
+	}
+	return ok, why
+}
+
+// meet makes the server one of several. It returns when clients can be served,
+// or with an error.
+func (h *home) meet(ctx context.Context) error {
+	c := *h.config.Cluster
+	c.Machine, c.Answer, c.Log = replica{h}, h.answer, h.config.Log
+	c.MaxRecord = largestRecord(h.config.MaxMessage)
+	log, err := cluster.Open(ctx, c)
+	if err != nil {
+		return fmt.Errorf("join the other servers: %w", err)
+	}
+	h.link.log.Store(log)
+	close(h.link.joined)
+	rec := packer{agreed}
+	rec.number(uint64(rand.Uint32N(epochs)))
+	rec.terms(h.config.terms())
+	err = h.patiently(ctx, func() error { return h.append(rec, nil, nil) })
+	if err == nil {
+		err = h.shared.Sync(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("agree with the other servers: %w", err)
+	}
+	h.link.ready.Store(true)
+	h.config.Log.Info("joined", "server", c.Name, "servers", len(log.Servers()))
+	return nil
+}
+
+// Digest returns the SHA-256 of what this server knows of the rooms of live. At the
+// same place of the log it is the same on all servers that share it.
+func (s *Server) Digest(ctx context.Context) (sum [sha256.Size]byte, err error) {
+	h := s.home
+	if h.link == nil || h.link.log.Load() == nil {
+		return sum, errors.New("digest: this server shares no log with others")
+	}
+	err = h.link.log.Load().Do(ctx, func() { sum = sha256.Sum256(replica{h}.Save(nil)) })
+	if err != nil {
+		return sum, fmt.Errorf("digest: %w", err)
+	}
+	return sum, nil
+}
+
+// part leaves the other servers, after everything that this server has to say.
+func (h *home) part(ctx context.Context) {
+	if log := h.link.log.Load(); log != nil {
+		if err := log.Close(ctx); err != nil {
+			h.config.Log.Warn("the other servers could not be told of the end", "cause", err)
+		}
+	}
+}
+
+// largestRecord returns the size of the largest record: a message that is stamped
+// and for many topics. In JSON a byte of it can become six.
+func largestRecord(message int) int { return 6*message + 64<<10 }
+
+// ready reports whether this server can take clients.
+func (h *home) ready() bool {
+	if h.link == nil {
+		return true
+	}
+	ok, _ := h.link.status()
+	return ok
+}
