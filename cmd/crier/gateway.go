@@ -42,7 +42,8 @@ func newGateway() *cobra.Command {
 	config.Drain, config.Console = 0, false
 	var l logging
 	o := own{tables: &tableStore{}}
-	var key adminKey
+	key := adminKey()
+	with := newOthers()
 	cmd := &cobra.Command{
 		Use:   "gateway [FILE]",
 		Short: "Serve your own API Gateway WebSocket handlers on this machine",
@@ -72,6 +73,9 @@ functions, and only there, this name leads to crier, too.`,
 			if config.AdminKey, err = key.read(); err != nil {
 				return fmt.Errorf("gateway: %w", err)
 			}
+			if err = with.share(&config); err != nil {
+				return fmt.Errorf("gateway: %w", err)
+			}
 			log := l.open(cmd.ErrOrStderr())
 			defer log.close()
 			config.Log = log.Logger
@@ -94,6 +98,7 @@ functions, and only there, this name leads to crier, too.`,
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
+	with.flags(f)
 	l.addFlags(f)
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())
 	return cmd

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,26 +17,56 @@ import (
 	"github.com/spf13/cobra"
 
 	"crier/deploy"
+	"crier/door"
 )
 
+// info shows a stack on AWS, or a server that runs.
+type info struct {
+	stack
+	key secret
+}
+
 func newInfo() *cobra.Command {
-	var s stack
-	return s.command(&cobra.Command{
-		Use:   "info",
-		Short: "Show a stack on AWS: its address, its state and its resources",
-		Example: `  crier info
+	i := info{key: adminKey()}
+	var cmd *cobra.Command
+	cmd = i.command(&cobra.Command{
+		Use:   "info [URL]",
+		Short: "Show a server, several servers, or a stack on AWS",
+		Long: `Show a running server: its address, whether it takes clients and if not why, and
+what it does. If it is one of several, each of them is shown, and how many do not
+answer. The URL may also be HOST:PORT. If the server has an admin key, it is
+required: in a terminal you are asked for it if you did not give it.
+
+Without a URL, show a stack on AWS: its address, its state and its resources.`,
+		Example: `  crier info localhost:8080
+  crier info https://crier.example.com --admin-key-file key
   crier info --name my-game --region eu-central-1`,
-	}, func(ctx context.Context) error {
-		client, err := s.open(ctx, nil)
+	}, func(ctx context.Context) (err error) {
+		if args := cmd.Flags().Args(); len(args) == 1 {
+			err = i.showServer(ctx, args[0])
+		} else {
+			err = i.showStack(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("info: %w", err)
 		}
-		found, err := client.Info(ctx, s.name)
-		if err != nil {
-			return fmt.Errorf("info: %w", err)
-		}
-		return writeStack(s.out, found)
+		return nil
 	})
+	cmd.Args = cobra.MaximumNArgs(1)
+	i.key.flags(cmd.Flags(), "the server's admin key")
+	return cmd
+}
+
+func (i *info) showStack(ctx context.Context) error {
+	client, err := i.open(ctx, nil)
+	if err != nil {
+		return err
+	}
+	found, err := client.Info(ctx, i.name)
+	if err != nil {
+		return err
+	}
+	return writeStack(i.out, found)
 }
 
 // writeStack writes a table for people.
@@ -58,4 +93,140 @@ func writeStack(out io.Writer, s deploy.Stack) error {
 		row("try", try(s.URL, s.App))
 	}
 	return table.Flush()
+}
+
+// infoClient asks servers. One that asks others waits two seconds for those that
+// do not answer.
+var infoClient = &http.Client{Timeout: 10 * time.Second}
+
+func (i *info) showServer(ctx context.Context, typed string) error {
+	server, err := httpAddress(typed)
+	if err != nil {
+		return err
+	}
+	server.RawQuery = "" // it is for a WebSocket
+	key, err := i.key.read()
+	if err != nil {
+		return err
+	}
+	stats, wantsKey, err := askStats(ctx, server, key)
+	if wantsKey && key == "" && i.interactive() {
+		if key, err = i.askForAdminKey(ctx, server.Host); err == nil {
+			stats, _, err = askStats(ctx, server, key)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	state, err := askState(ctx, server)
+	if err != nil {
+		return err
+	}
+	return writeServer(i.out, server, state, stats)
+}
+
+// askStats asks a server for its numbers. wantsKey says that it has an admin key,
+// and did not get it.
+func askStats(ctx context.Context, server *url.URL, key string) (stats door.Stats, wantsKey bool, err error) {
+	resp, err := get(ctx, server.JoinPath("stats"), key)
+	if err != nil {
+		return stats, false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		wantsKey, err = refused(resp)
+		return stats, wantsKey, err
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&stats)
+	if err != nil || stats.Now == 0 {
+		return stats, false, fmt.Errorf("%s answers, but not as crier does: is it the right address?", server.Host)
+	}
+	return stats, false, nil
+}
+
+// askState asks a server whether it takes clients.
+func askState(ctx context.Context, server *url.URL) (string, error) {
+	resp, err := get(ctx, server.JoinPath("readyz"), "")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	why, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return "ready", nil
+	case http.StatusServiceUnavailable:
+		return "not ready: " + sentence(string(why)), nil
+	default:
+		return "unknown: /readyz answers " + sentence(resp.Status), nil
+	}
+}
+
+func get(ctx context.Context, target *url.URL, key string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := infoClient.Do(req)
+	if err != nil {
+		return nil, unreachable(target, err)
+	}
+	return resp, nil
+}
+
+// writeServer writes tables for people: what there is in all, and, if there are
+// several servers, what each of them does.
+func writeServer(out io.Writer, server *url.URL, state string, s door.Stats) error {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	several := s.Servers > 1
+	fmt.Fprintf(table, "address\t%s\n", server.Redacted())
+	fmt.Fprintf(table, "state\t%s\n", state)
+	topics := ""
+	if several {
+		fmt.Fprintf(table, "servers\t%s\n", serversOf(s.Asked))
+		topics = " (a topic counts once for each server where it has members)"
+	}
+	fmt.Fprintf(table, "connections\t%s\n", connectionsOf(s))
+	fmt.Fprintf(table, "topics\t%d%s\n", s.Topics, topics)
+	fmt.Fprintf(table, "messages\t%d\n", s.Messages)
+	fmt.Fprintf(table, "deliveries\t%d\n", s.Deliveries)
+	if several {
+		fmt.Fprint(table, "\nserver\tconnections\tmessages\tdeliveries\n")
+		slices.SortFunc(s.Each, func(a, b door.ServerStats) int { return strings.Compare(a.Server, b.Server) })
+		for _, one := range s.Each {
+			fmt.Fprintf(table, "%s\t%d\t%d\t%d\n", sentence(one.Server), one.Connections, one.Messages, one.Deliveries)
+		}
+	}
+	return table.Flush()
+}
+
+// serversOf says how many servers there are, and whether all of them answer.
+func serversOf(a door.Asked) string {
+	if a.Answered == a.Servers {
+		return fmt.Sprintf("%d, and all of them answer", a.Servers)
+	}
+	verb := "answer"
+	if a.Answered == 1 {
+		verb = "answers"
+	}
+	return fmt.Sprintf("%d of %d %s; what follows leaves out the others", a.Answered, a.Servers, verb)
+}
+
+// connectionsOf says how many connections there are, and of which apps.
+func connectionsOf(s door.Stats) string {
+	total := 0
+	var apps []string
+	for _, app := range slices.Sorted(maps.Keys(s.Connections)) {
+		if n := s.Connections[app]; n > 0 {
+			total += n
+			apps = append(apps, fmt.Sprintf("%s %d", sentence(app), n))
+		}
+	}
+	if total == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d: %s", total, strings.Join(apps, ", "))
 }

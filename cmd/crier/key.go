@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,20 +11,28 @@ import (
 	"unicode"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 )
 
-// adminKey is how the command line gives the admin key.
-type adminKey struct {
+// A secret is how the command line gives a key.
+type secret struct {
+	name       string // such as "admin key"
 	text, file string
 	flagSet    *pflag.FlagSet // that it was given with; nil: with none
 }
 
+func adminKey() secret { return secret{name: "admin key"} }
+
+// flag returns the name of the flag for the key itself. The one for a file ends
+// in -file.
+func (k *secret) flag() string { return strings.ReplaceAll(k.name, " ", "-") }
+
 // flags adds the flags. Everybody on a machine can read the command lines of
 // its programs: so there is a file.
-func (k *adminKey) flags(f *pflag.FlagSet, what string) {
+func (k *secret) flags(f *pflag.FlagSet, what string) {
 	k.flagSet = f
-	f.StringVar(&k.file, "admin-key-file", "", what+": the first line of `FILE`")
-	f.StringVar(&k.text, "admin-key", "", "the same, as `KEY`; everybody on this machine can read it")
+	f.StringVar(&k.file, k.flag()+"-file", "", what+": the first line of `FILE`")
+	f.StringVar(&k.text, k.flag(), "", "the same, as `KEY`; everybody on this machine can read it")
 }
 
 // maxKeyFile is how many bytes of a key file are read: more than a header
@@ -31,45 +40,63 @@ func (k *adminKey) flags(f *pflag.FlagSet, what string) {
 const maxKeyFile = 64 << 10
 
 // read returns the key; "" if none was given.
-func (k adminKey) read() (string, error) {
+func (k secret) read() (string, error) {
 	switch {
-	case k.given("admin-key-file") && k.file == "":
-		return "", errors.New("--admin-key-file: the name of the file is empty")
-	case k.given("admin-key") && strings.TrimSpace(k.text) == "":
-		return "", errors.New("--admin-key: the key is empty; without the flag, there is none")
+	case k.given(k.flag()+"-file") && k.file == "":
+		return "", fmt.Errorf("--%s-file: the name of the file is empty", k.flag())
+	case k.given(k.flag()) && strings.TrimSpace(k.text) == "":
+		return "", fmt.Errorf("--%s: the key is empty; without the flag, there is none", k.flag())
 	case k.file == "":
-		return checkedKey(strings.TrimSpace(k.text))
+		return k.checked(strings.TrimSpace(k.text))
 	}
 	if k.text != "" {
-		return "", errors.New("--admin-key-file and --admin-key: there can be one of the two")
+		return "", fmt.Errorf("--%s-file and --%[1]s: there can be one of the two", k.flag())
 	}
 	f, err := os.Open(k.file)
 	if err != nil {
-		return "", fmt.Errorf("read the admin key: %w", err)
+		return "", fmt.Errorf("read the %s: %w", k.name, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	if err != nil {
-		return "", fmt.Errorf("read the admin key: %w", err)
+		return "", fmt.Errorf("read the %s: %w", k.name, err)
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	key := strings.TrimSpace(string(line))
 	if key == "" {
-		return "", fmt.Errorf("the first line of %s is empty: it must be the admin key", k.file)
+		return "", fmt.Errorf("the first line of %s is empty: it must be the %s", k.file, k.name)
 	}
-	if key, err = checkedKey(key); err != nil {
+	if key, err = k.checked(key); err != nil {
 		return "", fmt.Errorf("%s: %w", k.file, err)
 	}
 	return key, nil
 }
 
-func (k adminKey) given(flag string) bool { return k.flagSet != nil && k.flagSet.Changed(flag) }
+func (k secret) given(flag string) bool { return k.flagSet != nil && k.flagSet.Changed(flag) }
 
-// checkedKey returns a key if an HTTP header can have it. A key file that an
-// editor has saved as UTF-16 has none that can.
-func checkedKey(key string) (string, error) {
+// checked returns a key if an HTTP header can have it. A key file that an editor
+// has saved as UTF-16 has none that can.
+func (k secret) checked(key string) (string, error) {
 	if strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return "", errors.New("the admin key has characters that cannot be seen")
+		return "", fmt.Errorf("the %s has characters that cannot be seen", k.name)
 	}
 	return key, nil
+}
+
+// askForAdminKey asks the person at the terminal, who does not see what is typed.
+func (s streams) askForAdminKey(ctx context.Context, host string) (string, error) {
+	ctx, stop := untilStopped(ctx) // with the terminal as it was
+	defer stop()
+	defer context.AfterFunc(ctx, func() { s.in.Close() })()
+	asking, err := openPrompt(s)
+	if err != nil {
+		return "", fmt.Errorf("ask for the admin key: %w", err)
+	}
+	defer asking.close()
+	key, err := asking.ReadPassword("admin key of " + host + ": ")
+	key = strings.TrimSpace(key)
+	if err != nil && !errors.Is(err, term.ErrPasteIndicator) || key == "" {
+		return "", errors.New("no admin key was given")
+	}
+	return adminKey().checked(key)
 }

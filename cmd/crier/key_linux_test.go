@@ -87,7 +87,7 @@ func TestAskedForTheKey(t *testing.T) {
 func TestNotAskedForAKey(t *testing.T) {
 	url, _ := guarded(t)
 	p := sitDown(t)
-	if err := <-p.publishes(publish{url: url, key: adminKey{text: "wrong"}}, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key" {
+	if err := <-p.publishes(publish{url: url, key: secret{text: "wrong"}}, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key" {
 		t.Error(err)
 	}
 	if _, err := published(t, "", "--url", url, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key" {
@@ -101,6 +101,54 @@ func TestNotAskedForAKey(t *testing.T) {
 	if err := <-p.publishes(publish{url: open.URL}, "hello"); errorText(err) != "refused: 401 Unauthorized" {
 		t.Error("asked for the key of a server that has none:", err)
 	}
+}
+
+// TestInfoAsksForTheKey: a person at a terminal is asked for the key once, and
+// only if none was given.
+func TestInfoAsksForTheKey(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stats" && r.Header.Get("Authorization") != "Bearer s3cret" {
+			w.Header().Set("X-Amzn-Errortype", "UnauthorizedException")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, oneServer)
+	}))
+	defer server.Close()
+	for typed, want := range map[string]string{
+		"s3cret\r": "",
+		"guess\r":  "refused: 401 Unauthorized",
+		"\r":       "no admin key was given",
+	} {
+		p := sitDown(t)
+		ended := p.looks(server.URL, "")
+		p.sees("admin key of " + strings.TrimPrefix(server.URL, "http://") + ": ")
+		p.types(typed)
+		if err := <-ended; errorText(err) != want {
+			t.Errorf("%q: ended with %q, want %q", typed, errorText(err), want)
+		}
+		if want == "" {
+			p.sees("state         ready")
+		}
+	}
+	if err := <-sitDown(t).looks(server.URL, "guess"); errorText(err) != "refused: 401 Unauthorized" {
+		t.Error("with a wrong key:", err)
+	}
+}
+
+// looks starts crier info at the terminal, and gives the error it ends with.
+func (p *person) looks(url, key string) <-chan error {
+	p.t.Helper()
+	in, err := interruptible(p.terminal)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	i := info{key: adminKey()}
+	i.key.text = key
+	i.streams = streams{in: in, out: p.terminal, errOut: p.terminal, keyboard: p.terminal, screen: p.terminal}
+	ended := make(chan error, 1)
+	go func() { ended <- i.showServer(context.Background(), url) }()
+	return ended
 }
 
 func errorText(err error) string {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"crier/client"
 	"crier/door"
@@ -25,11 +24,11 @@ type publish struct {
 	streams
 	url    string
 	topics []string
-	key    adminKey
+	key    secret
 }
 
 func newPublish() *cobra.Command {
-	var p publish
+	p := publish{key: adminKey()}
 	cmd := &cobra.Command{
 		Use:   "publish [MESSAGE...|-]",
 		Short: "Publish one message to everyone, or to topics",
@@ -78,8 +77,8 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	if !wantsKey || key != "" || !p.interactive() {
 		return err
 	}
-	if key, err = p.askForKey(ctx, target.Host); err != nil {
-		return err
+	if key, err = p.askForAdminKey(ctx, target.Host); err != nil {
+		return fmt.Errorf("not published: %w", err)
 	}
 	_, err = post(ctx, target, message, key)
 	return err
@@ -105,27 +104,15 @@ func post(ctx context.Context, target *url.URL, message []byte, key string) (wan
 	if resp.StatusCode/100 == 2 {
 		return false, nil
 	}
+	return refused(resp)
+}
+
+// refused returns why a server has refused a request. wantsKey says that it has an
+// admin key, and did not get it.
+func refused(resp *http.Response) (wantsKey bool, err error) {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
 	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == door.Unauthorized.Type
 	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body})
-}
-
-// askForKey asks the person at the terminal, who does not see what is typed.
-func (p *publish) askForKey(ctx context.Context, host string) (string, error) {
-	ctx, stop := untilStopped(ctx) // with the terminal as it was
-	defer stop()
-	defer context.AfterFunc(ctx, func() { p.in.Close() })()
-	asking, err := openPrompt(p.streams)
-	if err != nil {
-		return "", fmt.Errorf("ask for the admin key: %w", err)
-	}
-	defer asking.close()
-	key, err := asking.ReadPassword("admin key of " + host + ": ")
-	key = strings.TrimSpace(key)
-	if err != nil && !errors.Is(err, term.ErrPasteIndicator) || key == "" {
-		return "", errors.New("not published: no admin key was given")
-	}
-	return checkedKey(key)
 }
 
 // publishClient follows no redirect: a POST becomes a GET on the way, and an

@@ -125,7 +125,7 @@ func TestAdminKey(t *testing.T) {
 		"": "is empty", "\n": "is empty", "  \t\r\ns3cret\n": "is empty", "s3\x00cret": "cannot be seen", "\ufeffs3cret": "cannot be seen",
 		"\xff\xfes\x003\x00": "cannot be seen", "s3\tcret": "cannot be seen", "s3\u200bcret": "cannot be seen",
 	} {
-		key, err := adminKey{file: keyFile(t, text)}.read()
+		key, err := secret{name: "admin key", file: keyFile(t, text)}.read()
 		switch {
 		case err == nil && key != want, err != nil && !strings.Contains(err.Error(), want):
 			t.Errorf("%q: got %q, %v, want %q", text, key, err, want)
@@ -133,12 +133,12 @@ func TestAdminKey(t *testing.T) {
 			t.Errorf("%q: the error tells of the key: %v", text, err)
 		}
 	}
-	for _, given := range []adminKey{{text: " s3cret "}, {text: "s3cret"}} {
+	for _, given := range []secret{{text: " s3cret "}, {text: "s3cret"}} {
 		if key, err := given.read(); key != "s3cret" || err != nil {
 			t.Errorf("%+v: got %q, %v", given, key, err)
 		}
 	}
-	for want, given := range map[string]adminKey{
+	for want, given := range map[string]secret{
 		"one of the two": {text: "s3cret", file: keyFile(t, "s3cret")},
 		"no such file":   {file: filepath.Join(t.TempDir(), "none")},
 		"cannot be seen": {text: "a\nb"},
@@ -147,7 +147,7 @@ func TestAdminKey(t *testing.T) {
 			t.Errorf("%+v: got %q, %v, want %s", given, key, err, want)
 		}
 	}
-	if key, err := (adminKey{}).read(); key != "" || err != nil {
+	if key, err := adminKey().read(); key != "" || err != nil {
 		t.Errorf("none: got %q, %v", key, err)
 	}
 }

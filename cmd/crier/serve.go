@@ -25,7 +25,8 @@ func newServe() *cobra.Command {
 	page := onOff(config.Console)
 	var o own
 	var id identity
-	var key adminKey
+	key := adminKey()
+	with := newOthers()
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -35,6 +36,10 @@ When it stops, it accepts no new clients. It disconnects the others one after th
 other over the time of --drain, so that they do not all reconnect at once. A
 second ctrl-C ends the server at once.
 
+With --data, what topics of live know outlives the server. With --cluster-peers or
+--nats, several servers are as one: one order of messages for all clients, one
+list of those who are there. A client may connect to any of them.
+
 Programs on this machine may use the management API (/publish, /topics,
 /@connections). With an admin key, only those who have the key may use it: set
 one before other machines can reach the server.`,
@@ -43,6 +48,8 @@ one before other machines can reach the server.`,
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
   crier serve --idle-timeout 10m                       # disconnect idle clients, as API Gateway does
+  crier serve --data /var/lib/crier                    # history survives a restart
+  crier serve --cluster-listen :6222 --cluster-peers a:6222,b:6222,c:6222 --cluster-key-file key
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +59,9 @@ one before other machines can reach the server.`,
 			}
 			var err error
 			if config.AdminKey, err = key.read(); err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			if err = with.share(&config); err != nil {
 				return fmt.Errorf("serve: %w", err)
 			}
 			log := l.open(cmd.ErrOrStderr())
@@ -78,6 +88,7 @@ one before other machines can reach the server.`,
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "disconnect a client after `DURATION` without a message in either direction; 0 means never")
 	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
 	liveFlags(f, &config)
+	with.flags(f)
 	id.flags(f)
 	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for your own pages, is served in any case")
 	f.StringVar(&o.file, "gateway", "", "also serve the API that `FILE` describes, with your own handlers: see crier gateway --help")
