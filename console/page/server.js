@@ -11,11 +11,12 @@ const mostConnections = 100;
 
 const tiles = [
   { name: "Connections", value: (now) => sum(now.connections), more: byApp },
-  { name: "Topics", value: (now) => now.topics, more: (now) => (now.backlog > 64 << 10 ? `backlog ${bytes(now.backlog)}` : "") },
-  { name: "Messages / s", value: (now, before) => rate(now, before, "messages"), more: (now) => `${compact(now.messages)} in all` },
-  { name: "Deliveries / s", value: (now, before) => rate(now, before, "deliveries"), more: (now) => `${compact(now.deliveries)} in all` },
+  { name: "Topics", value: (now) => now.topics, more: (now) => (now.backlog > 64 << 10 ? `backlog ${bytes(now.backlog)}` : several(now) ? "summed over servers" : "") },
+  { name: "Messages / s", value: (now, before) => total(now, before, "messages"), more: (now) => `${compact(now.messages)} in all` },
+  { name: "Deliveries / s", value: (now, before) => total(now, before, "deliveries"), more: (now) => `${compact(now.deliveries)} in all` },
 ];
 
+const several = ({ servers }) => servers > 1;
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 const compact = (n) => new Intl.NumberFormat("en", { notation: n < 10_000 ? "standard" : "compact", maximumFractionDigits: n < 10 ? 1 : n < 10_000 ? 0 : 1 }).format(n);
 
@@ -31,6 +32,20 @@ function byApp({ connections }) {
 function rate(now, before, counter) {
   if (!before || now.now <= before.now || now[counter] < before[counter]) return 0;
   return ((now[counter] - before[counter]) * 1000) / (now.now - before.now);
+}
+
+// rateOf is the rate of one of several servers. One that did not answer before has none yet.
+function rateOf(name, now, before, counter) {
+  const own = (stats) => stats?.each?.find(({ server }) => server === name);
+  const [one, past] = [own(now), own(before)];
+  return past ? rate({ ...one, now: now.now }, { ...past, now: before.now }, counter) : 0;
+}
+
+// total is the rate of the server, or of several: of those that answered both times. The sum of their counters leaps when
+// one answers again.
+function total(now, before, counter) {
+  if (!several(now)) return rate(now, before, counter);
+  return now.each.reduce((all, { server }) => all + rateOf(server, now, before, counter), 0);
 }
 
 function bytes(n) {
@@ -105,6 +120,7 @@ export function showServer(tell, wantsKey, seatOf) {
   picture.querySelector(".tiles").append(...charts.map((chart) => chart.element));
   const topics = picture.querySelector(".topics");
   const connections = picture.querySelector(".connections");
+  const showServers = serversIn(picture.querySelector(".servers"));
   let only = null; // the topic whose connections are listed: { app, topic }
   let before = null;
   let visible = false;
@@ -132,8 +148,9 @@ export function showServer(tell, wantsKey, seatOf) {
       const now = await answer.json();
       keyForm.hidden = true;
       picture.hidden = false;
-      say("Since you opened this page, five minutes at most.");
+      say(now.answered < now.servers ? `${answering(now)}. The others are missing from these numbers.` : "Since you opened this page, five minutes at most.");
       for (const chart of charts) chart.add(now, before);
+      showServers(now, before);
       before = now;
       await Promise.all([showTopics(now), showConnections(now)]);
     } catch (error) {
@@ -163,7 +180,7 @@ export function showServer(tell, wantsKey, seatOf) {
   async function showTopics(now) {
     const rows = await list(`topics?limit=${mostTopics}`);
     fill(topics, rows, (row) => row.app + "\n" + row.topic, topicRow, (tr, row) => (tr.cells[2].textContent = compact(row.members)));
-    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `The ${mostTopics} largest of ${compact(now.topics)}.` : "";
+    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `The ${mostTopics} largest${several(now) ? "" : ` of ${compact(now.topics)}`}.` : "";
   }
 
   function topicRow({ app, topic }) {
@@ -193,7 +210,11 @@ export function showServer(tell, wantsKey, seatOf) {
       const pill = who.querySelector(".pill");
       pill.hidden = !seat;
       pill.textContent = seat ? `${seat.name}, on this page` : "";
-      where.textContent = where.title = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
+      const at = several(now) ? row.server : "";
+      const place = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
+      where.firstChild.data = place;
+      where.title = at ? `${place}, on ${at}` : place;
+      where.querySelector("small").textContent = at ? `on ${at}` : "";
       age.textContent = duration(now.now - Date.parse(row.connectedAt));
       quiet.textContent = duration(now.now - Date.parse(row.lastActiveAt));
       unread.textContent = compact(row.unread);
@@ -208,7 +229,7 @@ export function showServer(tell, wantsKey, seatOf) {
     kick.addEventListener("click", () => sure(kick, () => remove(id)));
     const who = make("td", {}, user || make("code", { textContent: id }), " ", make("span", { className: "pill", hidden: true }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
     const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
-    return make("tr", {}, who, make("td", { className: "whither" }), ...cells, make("td", { className: "doing" }, post, " ", kick));
+    return make("tr", {}, who, make("td", { className: "whither" }, "", make("small")), ...cells, make("td", { className: "doing" }, post, " ", kick));
   }
 
   // sure has a button pressed twice.
@@ -263,6 +284,48 @@ export function showServer(tell, wantsKey, seatOf) {
   }, { rootMargin: "100%" }).observe(document.getElementById("live-section"));
 }
 
+// answering says how many of several servers answer.
+function answering({ servers, answered }) {
+  return `${answered} of ${servers} servers ${answered === 1 ? "answers" : "answer"}`;
+}
+
+// serversIn returns what shows several servers in a card. A server says who it is in its answer only, so the card remembers
+// the names of those that do not answer any more.
+function serversIn(card) {
+  let names = []; // of all servers, when all of them answered
+
+  // silent lists those that do not answer: by name, if it is sure whose answers are missing.
+  function silent({ servers, answered, each }) {
+    const away = names.filter((name) => !each.some(({ server }) => server === name));
+    const nameless = servers - answered - away.length;
+    if (nameless < 0) return [`${servers - answered} more`];
+    return nameless ? [...away, `${nameless} more`] : away;
+  }
+
+  return (now, before) => {
+    card.hidden = !several(now);
+    if (card.hidden) return;
+    const rows = [...now.each].sort((a, b) => a.server.localeCompare(b.server, "en", { numeric: true }));
+    if (now.answered === now.servers) names = rows.map(({ server }) => server);
+    else rows.push(...silent(now).map((server) => ({ server, silent: true })));
+    rows.forEach((row, i) => (row.place = i));
+    card.querySelector(".count").textContent = now.answered === now.servers ? compact(now.servers) : `${now.answered} of ${now.servers} answer`;
+    fill(card, rows, ({ place }) => String(place), serverRow, (tr, row) => {
+      const [name, held, said, given] = tr.cells;
+      name.textContent = name.title = row.server;
+      held.textContent = row.silent ? "no answer" : compact(row.connections);
+      held.classList.toggle("silent", Boolean(row.silent));
+      said.textContent = row.silent ? "" : compact(rateOf(row.server, now, before, "messages"));
+      given.textContent = row.silent ? "" : compact(rateOf(row.server, now, before, "deliveries"));
+    });
+  };
+}
+
+function serverRow() {
+  const cells = ["held", "rate", "rate"].map((name) => make("td", { className: "number " + name }));
+  return make("tr", {}, make("th", { scope: "row" }), ...cells);
+}
+
 // fill makes the rows of a table those of a list. Rows that stay keep their elements, and with them the focus.
 function fill(card, list, keyOf, build, update) {
   const body = card.querySelector("tbody");
@@ -277,7 +340,8 @@ function fill(card, list, keyOf, build, update) {
   });
   for (const tr of old.values()) tr.remove();
   card.querySelector("table").hidden = !list.length;
-  card.querySelector(".empty").hidden = list.length > 0;
+  const empty = card.querySelector(".empty");
+  if (empty) empty.hidden = list.length > 0;
 }
 
 // browser says in two words where a connection comes from.

@@ -51,6 +51,9 @@ func TestPage(t *testing.T) { run(t, "page.test.mjs") }
 // TestPageLive uses the page's seats of live.
 func TestPageLive(t *testing.T) { run(t, "pagelive.test.mjs") }
 
+// TestPageServers looks at several servers on the page.
+func TestPageServers(t *testing.T) { run(t, "pageservers.test.mjs") }
+
 // TestExamples runs what is in examples/.
 func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 

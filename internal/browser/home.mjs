@@ -65,10 +65,41 @@ export class Home {
     await exited;
   }
 
+  // freeze stops the process where it is. Its clients and the other servers hear nothing from it.
+  freeze() {
+    this.#process.kill("SIGSTOP");
+  }
+
+  async ready() {
+    for (const deadline = Date.now() + patience; ; ) {
+      const answer = await fetch(`${this.http}/readyz`);
+      if (answer.ok) return;
+      if (Date.now() > deadline) throw new Error(`the server is not ready: ${await answer.text()}`);
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
   async publish(text, query = "") {
     const answer = await fetch(`${this.http}/publish${query}`, { method: "POST", body: text });
     if (!answer.ok) throw new Error(`publish: ${answer.status}`);
   }
+}
+
+// openCluster returns n homes that share one log, when all of them take clients.
+export async function openCluster(t, n) {
+  const peers = await freePorts(n);
+  const homes = await Promise.all(peers.map((own) => Home.open(t, "--cluster-listen", own, "--cluster-peers", peers.join(","))));
+  await Promise.all(homes.map((home) => home.ready()));
+  return homes;
+}
+
+// freePorts returns addresses that nobody listens at. The system does not give them to others at once.
+async function freePorts(n) {
+  const listeners = Array.from({ length: n }, () => net.createServer().listen(0, "127.0.0.1"));
+  await Promise.all(listeners.map((listener) => once(listener, "listening")));
+  const addresses = listeners.map((listener) => `127.0.0.1:${listener.address().port}`);
+  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
+  return addresses;
 }
 
 // A Network stands between a client and a home. It can stop carrying anything, without a word.
