@@ -1,10 +1,11 @@
 # make run      serves on localhost:8080
 # make test     installs what the tests need and runs all of them
 # make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
+# make chaos    kills, freezes and parts servers for ten minutes; CHAOS=1h for longer
 # make release  builds release archives into dist/
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: release run test live deps check unit race fuzz vuln
+.PHONY: release run test live chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -25,6 +26,11 @@ LIVE ?= 60s
 SEED ?= 0
 live:
 	go test -count=1 -timeout 0 -v -run 'TestLive|TestServe/Live' ./internal/wiretest -live $(LIVE) -live-seed $(SEED) | grep -v "^=== "
+
+# No part of make test, where the same test takes a minute. make chaos SEED=7 does again to the servers what that seed did.
+CHAOS ?= 10m
+chaos:
+	go test -count=1 -timeout 0 -v ./internal/chaos -chaos $(CHAOS) -seed $(SEED)
 
 # What is tested is what is released; only the race detector needs cgo.
 check unit race fuzz: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
@@ -54,13 +60,17 @@ check:
 unit:
 	go test -count=1 ./...
 
+# serve runs the wire suite in its own process, so that its races are seen, too.
 race:
-	go test -count=1 -race -short ./app ./hub ./transport ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./fair ./localdb ./cmd/crier ./internal/wiretest
+	go test -count=1 -race -short ./app ./hub ./transport ./cluster ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./fair ./localdb ./cmd/crier
 
-# Seconds for each of the fuzz targets.
+# Seconds for each of the fuzz targets. These take long to build, so they are no part of make test:
+# make fuzz FUZZ=1m FUZZED="cluster.FuzzBatch cluster.FuzzState serve.FuzzRecord"
 FUZZ ?= 2s
+FUZZED ?= stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel \
+	api.FuzzSelection api.FuzzParse importer.FuzzConvert
 fuzz:
-	@for target in stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel api.FuzzSelection api.FuzzParse importer.FuzzConvert; do \
+	@for target in $(FUZZED); do \
 		echo "fuzz $$target for $(FUZZ)"; \
 		go test ./$${target%.*} -run - -fuzz "^$${target#*.}$$" -fuzztime $(FUZZ) | grep -v "^fuzz: elapsed" || exit 1; \
 	done

@@ -19,26 +19,46 @@ func (s server) metrics(t *testing.T) metrics {
 	return m
 }
 
-// readMetrics is metrics for every goroutine: it does not end the test.
+// behind are the servers behind a balancer, by its address. It changes only while
+// no test runs.
+var behind = make(map[server][]server)
+
+// readMetrics is metrics for every goroutine: it does not end the test. Those of
+// several servers are added up, as by those who watch them.
 func (s server) readMetrics() (metrics, error) {
+	m := make(metrics)
+	if behind[s] == nil {
+		return m, s.addMetrics(m)
+	}
+	for _, each := range behind[s] {
+		if err := each.addMetrics(m); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// addMetrics adds the metrics of one server.
+func (s server) addMetrics(m metrics) error {
 	a, err := s.tryAsk("GET /metrics")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if a.status != 200 {
-		return nil, fmt.Errorf("%d %s", a.status, a.body)
+		return fmt.Errorf("%d %s", a.status, a.body)
 	}
-	m := make(metrics)
 	for line := range strings.Lines(a.body) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if !ok || name == "#" {
 			continue
 		}
-		if m[name], err = strconv.ParseFloat(value, 64); err != nil {
-			return nil, fmt.Errorf("%q: %w", line, err)
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("%q: %w", line, err)
 		}
+		m[name] += n
 	}
-	return m, nil
+	return nil
 }
 
 // connections is how many are open, in all apps.

@@ -1,0 +1,108 @@
+package wiretest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestSeveral runs the suite against three servers that are as one. Each
+// connection, and so each request, takes the next of them.
+func TestSeveral(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	balancer := startSeveral(t, 3)
+	Run(t, string(balancer))
+}
+
+// startSeveral starts n servers that share a log in memory, and a balancer. It
+// returns the address of the balancer when all of them take clients.
+func startSeveral(t *testing.T, n int, flags ...string) server {
+	t.Helper()
+	peers := freeAddresses(t, n)
+	var all []server
+	for _, peer := range peers {
+		p := start(t, append(flags, "--cluster-listen", peer, "--cluster-peers", strings.Join(peers, ","))...)
+		all = append(all, p.server)
+	}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.Now().Add(6 * patience) // the first start takes an election or two
+	for _, s := range all {
+		for a := s.ask(t, "GET /readyz"); a.status != 200; a = s.ask(t, "GET /readyz") {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not ready: %s", s, a.body)
+			}
+			<-again.C
+		}
+	}
+	return balance(t, all)
+}
+
+// freeAddresses returns addresses of this machine at which nobody listens.
+func freeAddresses(t *testing.T, n int) (list []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		list = append(list, l.Addr().String())
+	}
+	return list
+}
+
+// balance starts a balancer, which leads each connection to the next server.
+func balance(t *testing.T, servers []server) server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for i := 0; ; i++ {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s, err := servers[i%len(servers)].connect()
+			if err != nil {
+				client.Close()
+				continue
+			}
+			open.Go(func() { splice(client.(*net.TCPConn), s.(*net.TCPConn)) })
+		}
+	})
+	balancer := server(fmt.Sprintf("ws://%s", l.Addr()))
+	behind[balancer] = servers
+	web.Transport = &http.Transport{DisableKeepAlives: true} // so that each request takes the next server
+	t.Cleanup(func() {
+		web.Transport = nil
+		delete(behind, balancer)
+		l.Close()
+		open.Wait()
+	})
+	return balancer
+}
+
+// splice copies both ways until both have ended.
+func splice(a, b *net.TCPConn) {
+	var copying sync.WaitGroup
+	for _, way := range [][2]*net.TCPConn{{a, b}, {b, a}} {
+		copying.Go(func() {
+			io.Copy(way[0], way[1])
+			way[0].CloseWrite()
+		})
+	}
+	copying.Wait()
+	a.Close()
+	b.Close()
+}
