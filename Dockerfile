@@ -4,12 +4,14 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o /crier ./cmd/crier && mkdir /data
+RUN CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o /crier ./cmd/crier && mkdir /data /empty
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /crier /crier
 COPY --from=build --chown=65532:65532 /data /data
+# The servers of a cluster that has no --data need it.
+COPY --from=build --chown=65532:65532 /empty /tmp
 USER 65532:65532
 ENV CRIER_LISTEN=:8080 XDG_CONFIG_HOME=/data
 EXPOSE 8080

@@ -42,7 +42,7 @@
 // # What it cannot promise
 //
 // A client that is not connected when a message is published misses it: crier
-// stores nothing, except for live. Apps other than broadcast and live do not
+// keeps messages for live only. Apps other than broadcast and live do not
 // mark a client's own messages, and binary messages are never marked. The fate of such messages is
 // [Sent]. With --slow skip the server may skip copies of a client's own
 // messages: the messages that were on their way are then Unsure, and what
