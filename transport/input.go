@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -186,7 +187,7 @@ func (c *Conn) restless(frames uint32) bool {
 		c.second, c.controls = second, 0
 	}
 	c.controls += frames
-	return c.controls > maxControls
+	return c.controls > cmp.Or(c.transport.config.controls, maxControls)
 }
 
 func (c *Conn) deliver(m ws.Message) error {

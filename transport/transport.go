@@ -117,7 +117,10 @@ type Config struct {
 	// socket is closed as soon as timers are next checked.
 	Close time.Duration
 
-	pumps bool // for tests: use pumps, as on systems without loops
+	// For tests: use pumps, as on systems without loops; and a smaller
+	// maxControls, which a machine reaches that is slow.
+	pumps    bool
+	controls uint32
 }
 
 // tick is the precision of time-outs.
