@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"hash/maphash"
 	"time"
 
 	"crier/app"
@@ -74,9 +73,7 @@ func (h *home) resumed(token string) (s *session, busy bool) {
 	}
 	s = h.sessions.find(token)
 	if s == nil && h.shared != nil { // it may have begun elsewhere, just now
-		ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
-		defer cancel()
-		if h.shared.Sync(ctx) != nil {
+		if h.upToDate(context.Background()) != nil {
 			return nil, true
 		}
 		s = h.sessions.find(token)
@@ -88,11 +85,9 @@ func (h *home) resumed(token string) (s *session, busy bool) {
 func (g *guest) arriveAll(a *app.Address) (no *door.Refusal, isOver bool) {
 	s := g.session
 	h := s.home
-	near := maphash.String(h.seed, liveName+"/"+a.Entries[0].Topic)
-	if err := h.transport.Open(&g.connection.conn, g, near); err != nil {
+	if g.open(a) != nil {
 		return &door.ShuttingDown, false
 	}
-	g.connection.conn.Member.Exact()
 	g.abroad = new(abroad)
 	rec := packer{arrived}
 	rec.flag(g.endpoint.resumed)
@@ -183,7 +178,7 @@ func (g *guest) departure(why string, lingers bool) []byte {
 	return rec
 }
 
-// run appends the record of an errand, and waits until it is applied.
+// runErrand appends the record of an errand, and waits until it is applied.
 func (h *home) runErrand(ctx context.Context, record []byte, o *app.Order) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()

@@ -192,17 +192,14 @@ func (s *connection) endLater(cause error) bool {
 	return true
 }
 
-// appendPublication appends a publication to the shared log. own may be nil, and
-// so may m, whose shard is woken when it is worth trying again.
-func (h *home) appendPublication(p hub.Publication, own *sent, m *hub.Member) error {
+// appendPublication appends a publication to the shared log. own is a *sent or
+// nil, and m may be nil, as in append.
+func (h *home) appendPublication(p hub.Publication, own any, m *hub.Member) error {
 	rec := packers.Get().(*packer)
 	defer rec.free()
 	*rec = append((*rec)[:0], published)
 	rec.topics(p.Topics)
 	rec.bytes(p.Frame)
-	if own == nil {
-		return h.append(*rec, nil, m)
-	}
 	return h.append(*rec, own, m)
 }
 

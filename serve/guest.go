@@ -105,15 +105,10 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 	if s.over {
 		return nil, true
 	}
-	near := maphash.String(h.seed, liveName+"/"+a.Entries[0].Topic)
-	if err := h.transport.Open(&g.connection.conn, g, near); err != nil {
+	if g.open(a) != nil {
 		return &door.ShuttingDown, false
 	}
-	g.connection.conn.Member.Exact()
-	if old := s.at; old != nil {
-		old.close(errTakenOver) // first, so that it ends at one place in the order of all topics
-		s.detach()
-	}
+	s.takeOver()
 	s.at, s.silent, s.until = &g.endpoint, a.Silent, time.Time{}
 	if err := s.enterAll(a); err != nil {
 		h.transport.Forget(&g.connection.conn)
@@ -128,16 +123,43 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 		}
 		return &door.Busy, false
 	}
-	if s.place { // it has that of the connection now
-		s.place = false
-		h.connections.dismiss()
-	}
+	s.givePlace()
 	if !g.endpoint.resumed {
 		h.sessions.add(s)
 	}
 	h.connections.add(&g.connection)
 	h.config.Log.Debug("connected", "connection", s.id, "app", liveName, "resumed", g.endpoint.resumed)
 	return nil, false
+}
+
+// open makes the client a member of the hub.
+func (g *guest) open(a *app.Address) error {
+	h := g.session.home
+	near := maphash.String(h.seed, liveName+"/"+a.Entries[0].Topic)
+	if err := h.transport.Open(&g.connection.conn, g, near); err != nil {
+		return err
+	}
+	g.connection.conn.Member.Exact()
+	return nil
+}
+
+// takeOver ends the session's earlier connection, if it has one. It must be
+// called first, so that the connection ends at one place in the order of all
+// topics.
+func (s *session) takeOver() {
+	if s.at != nil {
+		s.at.close(errTakenOver)
+		s.detach()
+	}
+}
+
+// givePlace gives back the place of its own, if the session has one, because it
+// has that of a connection now.
+func (s *session) givePlace() {
+	if s.place {
+		s.place = false
+		s.home.connections.dismiss()
+	}
 }
 
 // enterAll enters the topics of the address, and then those that the session

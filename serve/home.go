@@ -67,17 +67,6 @@ func newHome(config Config) (*home, error) {
 			m.identifier = app.IdentifierOf(m.app)
 		}
 	}
-	keep := hub.Config{
-		Backlog: config.Backlog,
-		Memory:  config.Memory,
-		Posts:   max(maxPosts, 2*config.MaxMessage),
-	}
-	keep.KeepHistory = config.Cluster != nil || config.share != nil // rooms bound it: see rooms.fit
-	if config.Skip {
-		keep.Skipped = skipped
-	}
-	h.hub = hub.New(keep)
-	h.carrier = h.hub
 	if config.Cluster != nil {
 		h.link = newLink()
 		h.shared = h.link
@@ -85,6 +74,17 @@ func newHome(config Config) (*home, error) {
 	if config.share != nil {
 		h.shared = config.share(h)
 	}
+	keep := hub.Config{
+		Backlog:     config.Backlog,
+		Memory:      config.Memory,
+		Posts:       max(maxPosts, 2*config.MaxMessage),
+		KeepHistory: h.shared != nil, // rooms bound it: see rooms.fit
+	}
+	if config.Skip {
+		keep.Skipped = skipped
+	}
+	h.hub = hub.New(keep)
+	h.carrier = h.hub
 	h.sessions, h.rooms, h.listeners = newSessions(h), newRooms(h), newListeners(h)
 	h.farewells = newFarewells(h)
 	if config.Own != nil {

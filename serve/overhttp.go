@@ -26,39 +26,7 @@ func (m memory) Say(ctx context.Context, topic string, data []byte, state *door.
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	if m.home.shared != nil {
-		return m.sayToAll(ctx, topic, o)
-	}
-	mem := scratches.Get().(*scratch)
-	defer mem.free()
-	var what said
-	var offset string
-	err := m.home.patiently(ctx, func() (err error) {
-		r := m.home.rooms.lock(topic, false)
-		defer r.unlock()
-		if what, err = r.say(nil, o, mem); err == nil && what.number > 0 {
-			offset = r.offset(what.number)
-		}
-		return err
-	})
-	if err != nil {
-		return door.Said{}, unsaid(err)
-	}
-	m.home.metrics.messages.Add(1)
-	if o.Do == app.Say {
-		what.heard = m.home.hub.Audience([]hub.Topic{{App: liveName, Name: topic}})
-	}
-	return door.Said{Offset: offset, Heard: what.heard}, nil
-}
-
-// sayToAll is Say with several servers.
-func (m memory) sayToAll(ctx context.Context, topic string, o *app.Order) (door.Said, *door.Refusal) {
-	o.Topic = topic
-	rec := packer{ordered}
-	rec.text("")
-	rec.number(0)
-	rec.order(o)
-	done, err := m.home.runErrand(ctx, rec, o)
+	done, err := m.home.say(ctx, o)
 	if err != nil {
 		return door.Said{}, unsaid(err)
 	}
@@ -67,6 +35,35 @@ func (m memory) sayToAll(ctx context.Context, topic string, o *app.Order) (door.
 		done.said.heard = m.home.audience(ctx, []hub.Topic{{App: liveName, Name: topic}})
 	}
 	return door.Said{Offset: done.offset, Heard: done.said.heard}, nil
+}
+
+// say carries out an order that came over HTTP, on all servers.
+func (h *home) say(ctx context.Context, o *app.Order) (done result, err error) {
+	if h.shared == nil {
+		err = h.patiently(ctx, func() error {
+			done = h.sayHere(o)
+			return done.err
+		})
+		return done, err
+	}
+	rec := packer{ordered}
+	rec.text("") // no session
+	rec.number(0)
+	rec.order(o)
+	return h.runErrand(ctx, rec, o)
+}
+
+// sayHere carries out an order that came over HTTP, on this server.
+func (h *home) sayHere(o *app.Order) (done result) {
+	mem := scratches.Get().(*scratch)
+	defer mem.free()
+	r := h.rooms.lock(o.Topic, false)
+	defer r.unlock()
+	done.said, done.err = r.say(nil, o, mem)
+	if done.err == nil && done.said.number > 0 {
+		done.offset = r.offset(done.said.number)
+	}
+	return done
 }
 
 // unsaid returns the answer to a message over HTTP that a room has refused.

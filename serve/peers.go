@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"crier/app"
 	"crier/door"
 	"crier/hub"
 )
@@ -96,7 +95,9 @@ func (h *home) answer(text []byte) []byte {
 	case aboutTopics:
 		r.Topics = h.topicsHere(q.App)
 	case aboutRemove:
-		r.Count = h.removeHere(q.App, *q.Topic)
+		for _, m := range h.mountsNamed(q.App) {
+			r.Count += h.removeHere(m, *q.Topic)
+		}
 	case aboutMembers:
 		r.Members = h.memberIDs(hub.Topic{App: q.App, Name: *q.Topic})
 	case aboutAudience:
@@ -143,7 +144,7 @@ func (s *connection) askMembers(of hub.Topic) {
 	for _, r := range replies {
 		ids = append(ids, r.Members...)
 	}
-	list := app.AppendMembers(nil, ids[:min(len(ids), app.MaxMembers)], len(ids) > app.MaxMembers)
+	list := listOf(ids)
 	s.mu.Lock()
 	f := s.flight
 	f.asking, f.list = false, list

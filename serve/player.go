@@ -232,9 +232,7 @@ func (p *player) apply(m *scratch) error {
 // changes reports whether effects change what the client hears, or ask what
 // there is.
 func changes(effects []app.Effect) bool {
-	return slices.ContainsFunc(effects, func(e app.Effect) bool {
-		return e.Do == app.Subscribe || e.Do == app.Unsubscribe || e.Do == app.PostMembers
-	})
+	return moves(effects) || slices.ContainsFunc(effects, func(e app.Effect) bool { return e.Do == app.PostMembers })
 }
 
 // moves reports whether effects change what the client hears.
@@ -305,8 +303,7 @@ func (p *player) postMembers(topic string) error {
 func (s *connection) memberList(topic string) ([]byte, error) {
 	h, of := s.mount.home, hub.Topic{App: s.mount.Name, Name: topic}
 	if h.shared == nil {
-		ids := h.memberIDs(of)
-		return app.AppendMembers(nil, ids[:min(len(ids), app.MaxMembers)], len(ids) > app.MaxMembers), nil
+		return listOf(h.memberIDs(of)), nil
 	}
 	f := s.flying()
 	if list := f.list; list != nil {
@@ -317,6 +314,11 @@ func (s *connection) memberList(topic string) ([]byte, error) {
 	f.asking = true
 	h.asking.Go(func() { s.askMembers(of) })
 	return nil, s.block()
+}
+
+// listOf returns the list of members with those ids, as far as it may be long.
+func listOf(ids []string) []byte {
+	return app.AppendMembers(nil, ids[:min(len(ids), app.MaxMembers)], len(ids) > app.MaxMembers)
 }
 
 // memberIDs returns the ids of the members of a topic, at most one more than a

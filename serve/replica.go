@@ -131,16 +131,10 @@ func (x replica) arrived(e *cluster.Event, u *unpacker) {
 		s.n = h.sessions.began
 		h.sessions.add(s)
 	}
-	if old := s.at; old != nil {
-		old.close(errTakenOver) // first, so that it ends at one place in the order of all topics
-		s.detach()
-	}
+	s.takeOver()
 	s.epoch++
 	s.server, s.until = e.Server, time.Time{}
-	if s.place { // that of an earlier connection
-		s.place = false
-		h.connections.dismiss()
-	}
+	s.givePlace()
 	if own != nil {
 		g := own.guest
 		s.at, s.silent = &g.endpoint, own.address.Silent
@@ -224,15 +218,7 @@ func (x replica) said(u *unpacker, own *errand) {
 	} else if u.order(o); u.bad {
 		return
 	}
-	mem := scratches.Get().(*scratch)
-	defer mem.free()
-	r := h.rooms.lock(o.Topic, false)
-	defer r.unlock()
-	var done result
-	done.said, done.err = r.say(nil, o, mem)
-	if done.err == nil && done.said.number > 0 {
-		done.offset = r.offset(done.said.number)
-	}
+	done := h.sayHere(o)
 	if own != nil {
 		own.done <- done
 	}

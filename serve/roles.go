@@ -230,18 +230,14 @@ func (h *home) topicsHere(appName string) (list []door.Topic) {
 }
 
 // Remove implements door.Topics.
-func (t topics) Remove(appName, topic string) int {
+func (t topics) Remove(appName, topic string) (removed int) {
 	h := t.home
-	if h.shared == nil {
-		return h.removeHere(appName, topic)
-	}
-	removed := 0
 	for _, m := range h.mountsNamed(appName) {
 		if m.Name == liveName {
 			removed += h.removeRoom(topic)
 			continue
 		}
-		most := h.removeHere(m.Name, topic)
+		most := h.removeHere(m, topic)
 		replies, _ := h.ask(context.Background(), &question{About: aboutRemove, App: m.Name, Topic: &topic})
 		for _, r := range replies {
 			most = max(most, r.Count)
@@ -251,26 +247,17 @@ func (t topics) Remove(appName, topic string) int {
 	return removed
 }
 
-// removeHere takes everybody on this server out of a topic.
-func (h *home) removeHere(appName, topic string) int {
-	removed := 0
-	for _, m := range h.mountsNamed(appName) {
-		if m.Name == liveName {
-			removed += h.removeRoom(topic)
-			continue
-		}
-		members := h.members(m, topic)
-		for _, s := range members {
-			s.conn.Member.Unsubscribe(hub.Topic{App: m.Name, Name: topic})
-			if m.fixed && len(s.conn.Member.Topics(nil)) == 0 {
-				s.close(errTopicRemoved)
-			}
-		}
-		if len(members) > 0 {
-			removed++
+// removeHere takes everybody on this server out of a topic of an app other than
+// live. It returns how many topics of that name there were: 1 or 0.
+func (h *home) removeHere(m *mount, topic string) int {
+	members := h.members(m, topic)
+	for _, s := range members {
+		s.conn.Member.Unsubscribe(hub.Topic{App: m.Name, Name: topic})
+		if m.fixed && len(s.conn.Member.Topics(nil)) == 0 {
+			s.close(errTopicRemoved)
 		}
 	}
-	return removed
+	return min(len(members), 1)
 }
 
 // publishTimeout is how long a publish over HTTP waits for readers to catch up.

@@ -175,9 +175,6 @@ const sweepEvery = time.Minute
 
 // run sweeps the rooms until ctx is done.
 func (rs *rooms) run(ctx context.Context) {
-	if rs.home.shared != nil {
-		return // it has its own clock
-	}
 	ticker := time.NewTicker(min(sweepEvery, rs.home.config.IdleTopics, rs.home.config.HistoryAge))
 	defer ticker.Stop()
 	for {

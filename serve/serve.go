@@ -284,8 +284,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	tidying, calmed := context.WithCancel(ctx)
 	serving.Go(func() { s.home.tidy(tidying) })
-	serving.Go(func() { s.home.sessions.run(tidying) })
-	serving.Go(func() { s.home.rooms.run(tidying) })
+	if s.home.shared == nil { // otherwise the log is the clock
+		serving.Go(func() { s.home.sessions.run(tidying) })
+		serving.Go(func() { s.home.rooms.run(tidying) })
+	}
 	serving.Go(s.home.listeners.run)
 	if s.home.link != nil {
 		serving.Go(func() { s.home.reopen(tidying.Done()) })

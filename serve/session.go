@@ -229,9 +229,6 @@ func (s *session) end(why string) {
 
 // run ends sessions whose time is over, until ctx is done.
 func (ss *sessions) run(ctx context.Context) {
-	if ss.home.shared != nil {
-		return // it has its own clock
-	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

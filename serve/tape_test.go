@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -231,41 +230,11 @@ func openShared(t *testing.T, n int, change func(*Config)) (*tape, []*Server) {
 // balance leads each connection to another server. It returns the address.
 func balance(t *testing.T, servers []*Server) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	var addresses []string
+	for _, s := range servers {
+		addresses = append(addresses, s.listeners[0].Addr().String())
 	}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for i := 0; ; i++ {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", servers[i%len(servers)].listeners[0].Addr().String())
-			if err != nil {
-				client.Close()
-				continue
-			}
-			open.Go(func() { splice(client, server) })
-		}
-	})
-	t.Cleanup(func() { l.Close() })
-	return "ws://" + l.Addr().String()
-}
-
-// splice copies both ways until both have ended.
-func splice(a, b net.Conn) {
-	var copying sync.WaitGroup
-	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
-		copying.Go(func() {
-			io.Copy(way[0], way[1])
-			way[0].(*net.TCPConn).CloseWrite()
-		})
-	}
-	copying.Wait()
-	a.Close()
-	b.Close()
+	return "ws://" + wiretest.Balance(t, addresses)
 }
 
 // summed answers requests for metrics with the sums of all servers, as those who

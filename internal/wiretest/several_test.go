@@ -1,12 +1,9 @@
 package wiretest
 
 import (
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -62,47 +59,17 @@ func freeAddresses(t *testing.T, n int) (list []string) {
 // balance starts a balancer, which leads each connection to the next server.
 func balance(t *testing.T, servers []server) server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var addresses []string
+	for _, s := range servers {
+		address, _ := s.host()
+		addresses = append(addresses, address)
 	}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for i := 0; ; i++ {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s, err := servers[i%len(servers)].connect()
-			if err != nil {
-				client.Close()
-				continue
-			}
-			open.Go(func() { splice(client.(*net.TCPConn), s.(*net.TCPConn)) })
-		}
-	})
-	balancer := server(fmt.Sprintf("ws://%s", l.Addr()))
+	balancer := server("ws://" + Balance(t, addresses))
 	behind[balancer] = servers
 	web.Transport = &http.Transport{DisableKeepAlives: true} // so that each request takes the next server
 	t.Cleanup(func() {
 		web.Transport = nil
 		delete(behind, balancer)
-		l.Close()
-		open.Wait()
 	})
 	return balancer
-}
-
-// splice copies both ways until both have ended.
-func splice(a, b *net.TCPConn) {
-	var copying sync.WaitGroup
-	for _, way := range [][2]*net.TCPConn{{a, b}, {b, a}} {
-		copying.Go(func() {
-			io.Copy(way[0], way[1])
-			way[0].CloseWrite()
-		})
-	}
-	copying.Wait()
-	a.Close()
-	b.Close()
 }
