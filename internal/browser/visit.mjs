@@ -43,12 +43,12 @@ export async function visit(t, home, { size = [1280, 860], colorScheme = "light"
 // longTask does something, and returns how many milliseconds of processor time the page's tasks took meanwhile, at most. Their
 // length on the clock would tell what else the machine has to do; the ten longest do not count, as they collect garbage.
 export async function longTask(page, something) {
-  await browser.startTracing(page, { categories: ["disabled-by-default-devtools.timeline"] });
+  await browser.startTracing(page, { categories: ["toplevel"] });
   await something();
   const { traceEvents } = JSON.parse(await browser.stopTracing());
   const threadOf = ({ pid, tid }) => `${pid} ${tid}`;
   const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(threadOf));
-  const tasks = traceEvents.filter((event) => event.name === "RunTask" && event.tdur && main.has(threadOf(event)));
+  const tasks = traceEvents.filter((event) => event.name === "ThreadControllerImpl::RunTask" && event.tdur && main.has(threadOf(event)));
   assert.ok(tasks.length > 1000, `the trace has ${tasks.length} tasks`);
   return Math.round(tasks.map(({ tdur }) => tdur).sort((a, b) => b - a)[10] / 1000);
 }
