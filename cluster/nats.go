@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -106,7 +107,11 @@ func (n NATS) connect(ctx context.Context, log *slog.Logger) (*nats.Conn, error)
 }
 
 // passes reports whether a connection may succeed later that now had this error.
+// One of a file looks like one of the network, since both are of the system.
 func passes(err error) bool {
+	if _, file := errors.AsType[*fs.PathError](err); file {
+		return false
+	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF)
 }

@@ -318,6 +318,22 @@ func writeCertificates(t *testing.T, dir string) (ca, cert, key string) {
 	return ca, cert, write("key.pem", "PRIVATE KEY", pkcs)
 }
 
+// TestMissingFilesArePermanent: a start does not wait for files that are not
+// there, as it waits for NATS.
+func TestMissingFilesArePermanent(t *testing.T) {
+	bare := startNATS(t, "")
+	for _, n := range []NATS{
+		{URL: bare.URL(), Credentials: "/is/not/there"},
+		{URL: bare.URL(), CA: "/is/not/there"},
+		{URL: bare.URL(), Cert: "/is/not/there", Key: "/is/not/there"},
+	} {
+		m, err := dial(t, n)
+		if err == nil || strings.Contains(m.log.String(), "Waiting") {
+			t.Errorf("%+v: %v\n%s", n, err, m.log)
+		}
+	}
+}
+
 // TestNATSComesLater: crier may be started before NATS.
 func TestNATSComesLater(t *testing.T) {
 	t.Parallel()
