@@ -167,16 +167,28 @@ func (e Embedded) start(ctx context.Context, h *home, store string, largest int,
 	s.SetLoggerV2(logger, false, false, false)
 	n.server = s
 	s.Start()
-	ready := s.ReadyForConnections(startup)
-	if err := logger.broken(); err != nil {
+	if err := up(s, logger); err != nil {
 		n.shutdown()
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
-	if !ready {
-		n.shutdown()
-		return nil, fmt.Errorf("start NATS: it was not ready within %v", startup)
-	}
 	return n, nil
+}
+
+// up waits until the ports of s are open, or s has said that they never will be:
+// such as with a disk that is full.
+func up(s *server.Server, logger *natsLogger) error {
+	for end := time.Now().Add(startup); ; {
+		ready := s.ReadyForConnections(again)
+		if err := logger.broken(); err != nil {
+			return err
+		}
+		if ready {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("it was not ready within %v", startup)
+		}
+	}
 }
 
 // options returns how a server that is alone runs: without a port.

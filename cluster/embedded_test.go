@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -102,4 +104,18 @@ func TestThreeInMemory(t *testing.T) {
 func TestThreeInFiles(t *testing.T) {
 	slow(t)
 	testBackend(t, startAll(t, peers(t, 3, true)))
+}
+
+// TestBrokenStoreIsToldAtOnce: what NATS cannot start with is said when it says
+// so, not when the time for a start is over.
+func TestBrokenStoreIsToldAtOnce(t *testing.T) {
+	e := peers(t, 2, true)[0]
+	if err := os.WriteFile(filepath.Join(e.Dir, "cluster"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err := tryStart(t, e)
+	if took := time.Since(began); err == nil || took > startup/2 {
+		t.Errorf("%v after %v", err, took)
+	}
 }
