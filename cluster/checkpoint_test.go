@@ -211,6 +211,33 @@ func TestAnotherLog(t *testing.T) {
 	}
 }
 
+// The stream is gone, and an empty one is in its place, while servers write on:
+// they agree on another log, and so does one that comes later.
+func TestStreamIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSea(1)
+		a, b := s.launch(t, "a"), s.launch(t, "b")
+		for range 100 {
+			a.say(t, "old")
+			time.Sleep(5 * time.Millisecond)
+		}
+		level(t, a, b)
+		s.with(func() { s.stored = nil })
+		time.Sleep(10 * time.Second)
+		c := s.launch(t, "c")
+		time.Sleep(10 * time.Second)
+		c.say(t, "new")
+		level(t, a, b, c)
+		same(t, a, b, c)
+		for _, server := range []*boat{a, b, c} {
+			if records, _, _, _ := server.look(); slices.Contains(records, "old") || !slices.Contains(records, "new") {
+				t.Errorf("records %q", records)
+			}
+		}
+		dock(t, a, b, c)
+	})
+}
+
 // A log begins with what another has exported, also if that takes many messages
 // and is interrupted.
 func TestSeed(t *testing.T) {

@@ -73,6 +73,9 @@ func (l *Log) tryBegin() error {
 	if err := l.whole(&b, first, last); err != nil {
 		return err
 	}
+	if l.debris(&b, first) {
+		return l.clear()
+	}
 	l.mu.Lock()
 	l.epoch = b.epoch
 	begun := l.inc != nil
@@ -98,6 +101,46 @@ func (l *Log) tryBegin() error {
 func (b *batch) founds() bool {
 	k, _ := b.first()
 	return k == itemEpoch && b.server == 0
+}
+
+// debris reports whether b, the first message, shows that nobody can begin with
+// this log. When a stream is lost, and there is an empty one in its place, servers
+// that do not know yet write on: a batch of theirs may come before the first
+// message of the new log. A log that has lost its beginning to a checkpoint does
+// not begin at the first place.
+func (l *Log) debris(b *batch, first uint64) bool {
+	return first == l.cleared+1 && b.server != 0
+}
+
+// clear removes debris, and writes the first messages of a log in its place. Only
+// the leader's word counts here.
+func (l *Log) clear() error {
+	if l.othersSeed() {
+		l.setWaiting("another server, which brings what the log begins with")
+		return errLoad
+	}
+	first, last, err := l.bounds()
+	if err != nil || first > last {
+		return errLoad // look again
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, storeTime)
+	defer cancel()
+	messages, err := l.backend.Load(ctx, first, true)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLoad, err)
+	}
+	if b, err := parseBatch(messages[0].data); err != nil || !l.debris(&b, first) {
+		return errLoad
+	}
+	l.log.Warn("the cluster's log was lost: it begins anew", "batches", last-first+1)
+	if err := l.backend.Purge(ctx, last+1); err != nil {
+		return fmt.Errorf("%w: %w", errLoad, err)
+	}
+	l.cleared = last
+	if err := l.found(last); err != nil {
+		return err
+	}
+	return errLoad // look again
 }
 
 // restore makes a state that of this server, which has applied everything up to
