@@ -149,8 +149,8 @@ func (e Embedded) start(ctx context.Context, h *home, store string, largest int,
 	n := &natsd{name: "crier", peers: e.Peers, home: h, log: log, user: "crier", secret: rand.Text()}
 	options := n.options(filepath.Join(h.dir, store), largest)
 	if largest+headerRoom > maxPayload {
-		return nil, fmt.Errorf("messages of %d bytes are too large for the log; it takes up to %d",
-			largest, maxPayload-headerRoom)
+		return nil, fmt.Errorf("--max-message is too large for a log: a message can become six times as long there, "+
+			"and %d bytes are more than the %d that it takes", largest, maxPayload-headerRoom)
 	}
 	options.SyncAlways = e.Dir != ""
 	if len(e.Peers) > 0 {

@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -117,5 +119,13 @@ func TestBrokenStoreIsToldAtOnce(t *testing.T) {
 	_, err := tryStart(t, e)
 	if took := time.Since(began); err == nil || took > startup/2 {
 		t.Errorf("%v after %v", err, took)
+	}
+}
+
+// TestLargestMessage: who asks for too large messages is told which flag says so.
+func TestLargestMessage(t *testing.T) {
+	_, err := openEmbedded(t.Context(), Embedded{}, maxPayload, slog.New(slog.DiscardHandler), callbacks{})
+	if err == nil || !strings.Contains(err.Error(), "--max-message is too large for a log") {
+		t.Error(err)
 	}
 }

@@ -102,12 +102,15 @@ func TestNATSLogger(t *testing.T) {
 	for n := range 10 {
 		l.Noticef("Starting %d", n)
 		l.Errorf("127.0.0.1:%d - rid:%d - TLS route handshake error: %s", 6222+n, n, "EOF")
+		l.Errorf("127.0.0.1:%d - rid:%d - authentication error", 6222+n, n)
 		l.Warnf("disk %d is full", n)
 	}
 	l.Fatalf("no %s", "port")
 	l.Fatalf("nothing else")
 	want := []string{
 		"level=WARN msg=\"A server or a stranger cannot join the cluster: it has another --cluster-key or none (EOF)\"",
+		"level=WARN msg=\"A server or a stranger cannot join the cluster: it may have a --cluster-key, " +
+			"which this server has not (127.0.0.1:6222 - rid:0 - authentication error)\"",
 		"level=WARN msg=\"NATS: disk 0 is full\"",
 	}
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -35,7 +35,8 @@ func (l *Log) settleSingle() error {
 		return retireSingle(dir)
 	}
 	return fmt.Errorf("%s is what topics knew when this server was alone, but the other servers have a log already: "+
-		"move it away to join them without it", filepath.Join(dir, "single"))
+		"move it away to join them without it; to go on with it instead of their log, stop all servers, and remove %s and "+
+		"the data directories of the others", filepath.Join(dir, "single"), filepath.Join(dir, "cluster"))
 }
 
 // whoSeeds is the question to other servers whether they bring the state that an

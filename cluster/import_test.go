@@ -124,7 +124,9 @@ func TestGrow(t *testing.T) {
 	}
 	say(t, alone, "other")
 	alone.Close(t.Context())
-	if _, _, err := openWith(t, late); err == nil || !strings.Contains(err.Error(), "the other servers have a log already") {
+	_, _, err = openWith(t, late)
+	if err == nil || !strings.Contains(err.Error(), "to go on with it instead of their log, stop all servers, and remove "+
+		filepath.Join(late.Dir, "cluster")) {
 		t.Errorf("a server with a log of its own: %v", err)
 	}
 	os.RemoveAll(filepath.Join(late.Dir, "single"))

@@ -104,6 +104,9 @@ func inOurWords(level slog.Level, text string) (slog.Level, string) {
 		_, why, _ := strings.Cut(text, "handshake error: ")
 		return slog.LevelWarn, "A server or a stranger cannot join the cluster: " +
 			"it has another --cluster-key or none (" + why + ")"
+	case strings.Contains(text, "rid:") && strings.Contains(text, "authentication error"):
+		return slog.LevelWarn, "A server or a stranger cannot join the cluster: " +
+			"it may have a --cluster-key, which this server has not (" + text + ")"
 	case strings.Contains(text, "Error trying to connect to route"):
 		_, why, _ := strings.Cut(text, "): ")
 		return slog.LevelInfo, "A server of the cluster is not reached: " + why
