@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -154,7 +155,7 @@ func (e Embedded) start(ctx context.Context, h *home, store string, largest int,
 	}
 	options.SyncAlways = e.Dir != ""
 	if len(e.Peers) > 0 {
-		if err := e.join(ctx, options); err != nil {
+		if err := e.join(ctx, options, log); err != nil {
 			return nil, err
 		}
 		n.name = options.ServerName
@@ -211,9 +212,12 @@ func (n *natsd) options(dir string, largest int) *server.Options {
 // join changes options to those of one server among several. It needs a port
 // for clients although crier itself is connected without one, because NATS
 // begins to listen to others only after it has one.
-func (e Embedded) join(ctx context.Context, o *server.Options) (err error) {
+func (e Embedded) join(ctx context.Context, o *server.Options, log *slog.Logger) (err error) {
 	if o.ServerName, err = e.serverName(ctx); err != nil {
 		return err
+	}
+	if own := e.selves(ctx); len(own) > 1 {
+		log.Warn("Several of --cluster-peers are this server: name each server once", "these", strings.Join(own, ", "))
 	}
 	if err := checkFree(ctx, e.Listen); err != nil {
 		return err

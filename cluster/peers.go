@@ -124,19 +124,23 @@ func (e Embedded) serverName(ctx context.Context) (string, error) {
 // self returns the entry of Peers that is this machine, or nothing if none or
 // several are.
 func (e Embedded) self(ctx context.Context) string {
+	if found := e.selves(ctx); len(found) == 1 {
+		return found[0]
+	}
+	return ""
+}
+
+// selves returns the entries of Peers that lead to this server.
+func (e Embedded) selves(ctx context.Context) (found []string) {
 	host, port, _ := net.SplitHostPort(e.Listen)
 	own := ownAddresses(ctx, host)
-	var found []string
 	for _, peer := range e.Peers {
 		peerHost, peerPort, _ := net.SplitHostPort(peer)
 		if peerPort == port && slices.ContainsFunc(lookup(ctx, peerHost), own) {
 			found = append(found, peer)
 		}
 	}
-	if len(found) != 1 {
-		return ""
-	}
-	return found[0]
+	return found
 }
 
 // ownAddresses returns which addresses reach a listener of this machine.

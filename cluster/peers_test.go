@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -115,4 +116,22 @@ func TestWaiting(t *testing.T) {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}
+}
+
+// TestOneServerTwice: a server that would wait for itself under another name says
+// so.
+func TestOneServerTwice(t *testing.T) {
+	address := addresses(t, 1)[0]
+	_, port, _ := net.SplitHostPort(address)
+	m := newStation(t)
+	e := Embedded{Listen: address, Peers: []string{address, "localhost:" + port}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = openEmbedded(ctx, e, testLargest, m.log.logger(), m.callbacks())
+	}()
+	m.log.waitForLine(t, "Several of --cluster-peers are this server")
+	cancel()
+	<-ended
 }
