@@ -109,7 +109,7 @@ func (b *batch) founds() bool {
 // message of the new log. A log that has lost its beginning to a checkpoint does
 // not begin at the first place.
 func (l *Log) debris(b *batch, first uint64) bool {
-	return first == l.cleared+1 && b.server != 0
+	return (first == 1 || first == l.cleared+1) && b.server != 0
 }
 
 // clear removes debris, and writes the first messages of a log in its place. Only
