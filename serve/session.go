@@ -181,7 +181,7 @@ func (s *session) detach() {
 func (s *session) linger(why string) {
 	s.detach()
 	s.why, s.server = why, 0
-	s.until = s.home.pulse().Add(s.home.terms.Load().Linger)
+	s.until = s.home.lingersUntil()
 	ss := s.home.sessions
 	ss.mu.Lock()
 	ss.lingering = append(ss.lingering, lingerer{s, s.until})

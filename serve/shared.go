@@ -75,6 +75,17 @@ func (h *home) pulse() time.Time {
 	return time.Unix(int64(h.clock.beat.Load()), 0)
 }
 
+// lingersUntil is when a session ends that begins to linger now, by pulse. A
+// pulse is the beginning of a second of the log, so that second does not count:
+// otherwise the session would end up to a second early.
+func (h *home) lingersUntil() time.Time {
+	linger := h.terms.Load().Linger
+	if h.shared != nil && linger > 0 {
+		linger += time.Second
+	}
+	return h.pulse().Add(linger)
+}
+
 // upToDate waits until this server knows what has happened until now, on all
 // servers.
 func (h *home) upToDate(ctx context.Context) *door.Refusal {

@@ -1,0 +1,65 @@
+package serve
+
+import (
+	"testing"
+	"time"
+
+	"crier/app"
+	"crier/cluster"
+)
+
+// newReplica returns the replica of a server that does not run.
+func newReplica(t *testing.T, change func(*Config)) replica {
+	t.Helper()
+	config := Defaults()
+	config.Listen = "localhost:0"
+	config.share = newTape().attach
+	if change != nil {
+		change(&config)
+	}
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return replica{s.home}
+}
+
+// tell applies a record of a server.
+func (x replica) tell(by cluster.Server, rec packer) {
+	h := x.home
+	x.Apply(&cluster.Event{Kind: cluster.Record, Server: by, Now: h.clock.now.Load(), Beat: h.clock.beat.Load(), Data: rec})
+}
+
+// arrives is the record of a session that begins in one topic. Its token is its
+// id, and so is its user.
+func arrives(id, topic string) packer {
+	rec := packer{arrived}
+	rec.flag(false)
+	for range 3 {
+		rec.text(id)
+	}
+	rec.flag(true)
+	rec.entries([]app.Entry{{Topic: topic}})
+	rec.text("")
+	return rec
+}
+
+// TestLingerIsNotCutShort: a session that begins to linger at the end of a beat
+// outlives as many whole beats as it may linger for.
+func TestLingerIsNotCutShort(t *testing.T) {
+	x := newReplica(t, func(c *Config) { c.Linger = 2 * time.Second })
+	x.tell(1, arrives("ada", "a"))
+	x.Apply(&cluster.Event{Kind: cluster.Beat, Beat: 7})
+	x.Apply(&cluster.Event{Kind: cluster.Left, Server: 1, Beat: 7})
+	for beat := uint64(8); beat <= 9; beat++ { // the first of them may come at once
+		x.Apply(&cluster.Event{Kind: cluster.Beat, Beat: beat})
+		if x.home.sessions.ofID("ada") == nil {
+			t.Fatalf("it is gone at beat %d", beat)
+		}
+	}
+	x.Apply(&cluster.Event{Kind: cluster.Beat, Beat: 10})
+	if x.home.sessions.ofID("ada") != nil {
+		t.Error("it lingers for ever")
+	}
+}
