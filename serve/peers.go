@@ -79,6 +79,9 @@ func (h *home) answer(text []byte) []byte {
 	if json.Unmarshal(text, &q) != nil {
 		return nil
 	}
+	if q.Topic == nil && (q.About == aboutRemove || q.About == aboutMembers) {
+		return nil
+	}
 	var r reply
 	switch q.About {
 	case aboutPost:

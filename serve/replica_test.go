@@ -63,3 +63,17 @@ func TestLingerIsNotCutShort(t *testing.T) {
 		t.Error("it lingers for ever")
 	}
 }
+
+// TestOddQuestions: what another server asks does not make this one fail.
+func TestOddQuestions(t *testing.T) {
+	h := newReplica(t, nil).home
+	for _, about := range []about{
+		aboutPost, aboutInfo, aboutClose, aboutConnections, aboutTopics, aboutRemove, aboutMembers, aboutAudience, aboutStats, "new", "",
+	} {
+		h.answer([]byte(`{"about":"` + string(about) + `"}`))
+		h.answer([]byte(`{"about":"` + string(about) + `","app":"live","topic":"","data":"AAAA","more":[]}`))
+	}
+	for _, text := range []string{"", "null", "[]", "{}", `{"topic":null}`, `{"about":7}`} {
+		h.answer([]byte(text))
+	}
+}
