@@ -160,7 +160,11 @@ func (p *packer) terms(t *terms) {
 }
 
 func (u *unpacker) terms() *terms {
-	n := func() int { return int(u.number()) }
+	n := func() int {
+		n := int(u.number())
+		u.bad = u.bad || n < 0
+		return n
+	}
 	return &terms{
 		time.Duration(n()), n(), n(), time.Duration(n()), n(), n(), time.Duration(n()), n(), n(),
 	}
@@ -237,5 +241,15 @@ func (u *unpacker) order(o *app.Order) {
 		o.Key = u.key()
 		o.OffsetAt = int(u.number())
 		o.Frame = u.bytes()
+		u.bad = u.bad || !carriedOut(o)
 	}
+}
+
+// carriedOut reports whether a room can carry out an order to say something. Those
+// that app writes are so.
+func carriedOut(o *app.Order) bool {
+	room := len(o.Frame) - app.OffsetSize
+	return (o.OffsetAt == 0 || 0 < o.OffsetAt && o.OffsetAt <= room) &&
+		(o.OffsetAt > 0 || o.Key == app.Key{}) &&
+		(o.Do != app.Tell || len(o.To) > 0)
 }

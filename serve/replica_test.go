@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -62,6 +63,45 @@ func TestLingerIsNotCutShort(t *testing.T) {
 	if x.home.sessions.ofID("ada") != nil {
 		t.Error("it lingers for ever")
 	}
+}
+
+// TestOddRecords: a record that no server of this version writes changes nothing,
+// and fails nowhere.
+func TestOddRecords(t *testing.T) {
+	x := newReplica(t, nil)
+	x.tell(1, arrives("ada", "a"))
+	before := x.Save(nil)
+	frame := []byte(`{"v":1,"_offset":"00000-000000000"}`)
+	for what, o := range map[string]app.Order{
+		"to nobody":               {Do: app.Tell, Topic: "a", Frame: frame},
+		"an offset at the end":    {Do: app.Say, Topic: "a", Frame: frame, Keep: true, OffsetAt: len(frame) - app.OffsetSize + 1},
+		"an offset far away":      {Do: app.Say, Topic: "a", Frame: frame, Keep: true, OffsetAt: 1 << 40},
+		"an offset before it":     {Do: app.Say, Topic: "a", Frame: frame, Keep: true, OffsetAt: -7},
+		"state without an offset": {Do: app.Say, Topic: "a", Frame: frame, Key: app.Key{Name: "k"}},
+	} {
+		for _, session := range []string{"", "ada"} {
+			rec := packer{ordered}
+			rec.text(session)
+			rec.number(1)
+			rec.order(&o)
+			x.tell(1, rec)
+			if !bytes.Equal(x.Save(nil), before) {
+				t.Errorf("%s, of %q: the rooms know something else now", what, session)
+			}
+		}
+	}
+	x.tell(1, agrees(7, &terms{History: -1, HistoryBytes: -1}))
+	if !bytes.Equal(x.Save(nil), before) {
+		t.Error("there are negative terms now")
+	}
+}
+
+// agrees is the record of terms.
+func agrees(first uint64, t *terms) packer {
+	rec := packer{agreed}
+	rec.number(first)
+	rec.terms(t)
+	return rec
 }
 
 // TestOddQuestions: what another server asks does not make this one fail.

@@ -155,7 +155,7 @@ func TestHistoriesFit(t *testing.T) {
 func TestRecords(t *testing.T) {
 	o := &app.Order{
 		Do: app.Say, Topic: "a", To: []string{"x", ""}, Binary: true, Keep: true, Drop: true,
-		Key: app.Key{Name: "k", Of: app.Tied, By: "id"}, OffsetAt: 7, Frame: []byte("frame"),
+		Key: app.Key{Name: "k", Of: app.Tied, By: "id"}, OffsetAt: 7, Frame: []byte("a frame with its offset"),
 	}
 	var p packer
 	p.order(o)
@@ -170,8 +170,21 @@ func TestRecords(t *testing.T) {
 // FuzzRecord: no record makes a server fail.
 func FuzzRecord(f *testing.F) {
 	var p packer
-	p.order(&app.Order{Do: app.Say, Topic: "a", Frame: []byte("{}")})
-	f.Add(byte(ordered), []byte(p))
+	for _, o := range []app.Order{
+		{Do: app.Say, Topic: "a", Frame: []byte(`{"_offset":"00000-000000000"}`), OffsetAt: 12, Keep: true},
+		{Do: app.Say, Topic: "a", Frame: []byte(`{"_offset":"00000-000000000"}`), OffsetAt: 12, Key: app.Key{Name: "k"}},
+		{Do: app.Tell, Topic: "a", Frame: []byte("{}"), To: []string{"b"}},
+		{Do: app.Enter, Entry: app.Entry{Topic: "a"}},
+		{Do: app.Exit, Topic: "a"},
+	} {
+		for _, session := range []string{"", "id"} {
+			p = nil
+			p.text(session)
+			p.number(1)
+			p.order(&o)
+			f.Add(byte(ordered), []byte(p))
+		}
+	}
 	p = nil
 	p.topics([]hub.Topic{{App: "broadcast", Name: "a"}})
 	p.bytes([]byte("x"))
