@@ -117,7 +117,7 @@ func (m memory) Read(topic string, last int) (texts [][]byte) {
 	if r == nil {
 		return nil
 	}
-	defer r.unlock()
+	defer r.unlockFor(true)
 	if m.home.shared == nil {
 		r.expire(time.Now())
 	}

@@ -7,6 +7,7 @@ import (
 
 	"crier/app"
 	"crier/cluster"
+	"crier/door"
 )
 
 // newReplica returns the replica of a server that does not run.
@@ -102,6 +103,43 @@ func agrees(first uint64, t *terms) packer {
 	rec.number(first)
 	rec.terms(t)
 	return rec
+}
+
+// says is the record of a message over HTTP.
+func says(t *testing.T, topic, text string, state *door.State) packer {
+	t.Helper()
+	o, no := order(topic, []byte(text), state)
+	if no != nil {
+		t.Fatal(no)
+	}
+	rec := packer{ordered}
+	rec.text("")
+	rec.number(0)
+	rec.order(o)
+	return rec
+}
+
+// TestReadersChangeNothing: those who read or listen at one server do not change
+// what all servers know.
+func TestReadersChangeNothing(t *testing.T) {
+	x := newReplica(t, nil)
+	x.tell(1, says(t, "a", `{"v":1}`, nil))
+	less := *x.home.terms.Load()
+	less.History = 0
+	x.tell(1, agrees(7, &less)) // the room knows nothing any more, and is there until it is swept
+	before := x.Save(nil)
+	memory{x.home}.Read("a", -1)
+	if !bytes.Equal(x.Save(nil), before) {
+		t.Error("somebody has read, and the rooms know something else now")
+	}
+	s := &session{home: x.home, id: "listener", watches: true}
+	if err := s.enter(app.Entry{Topic: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	s.leave("a", "left")
+	if !bytes.Equal(x.Save(nil), before) {
+		t.Error("somebody has listened, and the rooms know something else now")
+	}
 }
 
 // TestOddQuestions: what another server asks does not make this one fail.

@@ -124,6 +124,16 @@ func (r *room) unlock() {
 	}
 }
 
+// unlockFor is unlock after something for one server's client alone, who reads or
+// listens. If servers share a log, what they know must not change then.
+func (r *room) unlockFor(watch bool) {
+	if watch && !r.dormant && r.home.shared != nil {
+		r.mu.Unlock()
+		return
+	}
+	r.unlock()
+}
+
 // remove removes a room, which must be locked. If somebody listens, it becomes
 // dormant.
 func (rs *rooms) remove(r *room) {

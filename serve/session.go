@@ -129,7 +129,7 @@ func (s *session) topics(dst []string) []string {
 // enter enters a room, or is greeted again if it is in it.
 func (s *session) enter(e app.Entry) error {
 	r := s.home.rooms.lock(e.Topic, s.watches)
-	defer r.unlock()
+	defer r.unlockFor(s.watches)
 	if err := r.enter(s, e); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *session) leave(topic, why string) (text []byte, err error) {
 	if r == nil {
 		return nil, nil
 	}
-	defer r.unlock()
+	defer r.unlockFor(s.watches)
 	if text, err = r.exit(s, why); err == nil {
 		s.rooms = slices.DeleteFunc(s.rooms, func(other *room) bool { return other == r })
 	}
