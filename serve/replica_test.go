@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,27 @@ func TestReadersChangeNothing(t *testing.T) {
 	s.leave("a", "left")
 	if !bytes.Equal(x.Save(nil), before) {
 		t.Error("somebody has listened, and the rooms know something else now")
+	}
+}
+
+// TestStateBeyondTheLimit: a server that starts refuses the same state as those
+// that were there, also when there is more than there may be by now.
+func TestStateBeyondTheLimit(t *testing.T) {
+	x, y := newReplica(t, nil), newReplica(t, nil)
+	for _, topic := range []string{"a", "b"} {
+		x.tell(1, says(t, topic, `{"v":"`+strings.Repeat("x", 1000)+`"}`, &door.State{Key: "k"}))
+	}
+	less := *x.home.terms.Load()
+	less.States = x.home.rooms.held * 3 / 4
+	x.tell(1, agrees(7, &less))
+	if err := y.Restore(x.Save(nil)); err != nil {
+		t.Fatal(err)
+	}
+	small := says(t, "c", `{"v":1}`, &door.State{Key: "k"})
+	x.tell(1, small)
+	y.tell(1, small)
+	if !bytes.Equal(x.Save(nil), y.Save(nil)) {
+		t.Error("one server has taken what the other has refused")
 	}
 }
 

@@ -226,11 +226,18 @@ func (r *room) makeRoomFor(s *session, o *app.Order, size int) error {
 	return nil
 }
 
-// settle makes the memory that is taken for the state what the state needs.
+// settle makes the memory that is taken for the state what the state needs. With
+// several servers it is just that, also beyond the limit: a server that starts
+// counts what is there, and must come to the same number.
 func (r *room) settle() {
-	if more := r.state.Memory() - r.held; r.home.rooms.hold(more) {
-		r.held += more
+	more := r.state.Memory() - r.held
+	switch {
+	case r.home.shared != nil:
+		r.home.rooms.holdAnyway(more)
+	case !r.home.rooms.hold(more):
+		return
 	}
+	r.held += more
 }
 
 // set changes the state, after the frame that changes it was published.

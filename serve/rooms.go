@@ -225,9 +225,14 @@ func (rs *rooms) hold(n int) bool {
 	if n > 0 && rs.held+n > rs.home.terms.Load().States {
 		return false
 	}
+	rs.holdAnyway(n)
+	return true
+}
+
+// holdAnyway is hold for several servers, and is not refused.
+func (rs *rooms) holdAnyway(n int) {
 	rs.held += n
 	rs.home.hub.HoldAnyway(n)
-	return true
 }
 
 // fit drops the oldest messages of the largest histories while all of them
