@@ -109,7 +109,7 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 		return &door.ShuttingDown, false
 	}
 	s.takeOver()
-	s.at, s.silent, s.until = &g.endpoint, a.Silent, time.Time{}
+	s.at, s.silent, s.waits = &g.endpoint, a.Silent, nil
 	if err := s.enterAll(a); err != nil {
 		h.transport.Forget(&g.connection.conn)
 		if g.endpoint.resumed {

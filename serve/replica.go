@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"slices"
-	"time"
 
 	"crier/app"
 	"crier/cluster"
@@ -133,7 +132,7 @@ func (x replica) arrived(e *cluster.Event, u *unpacker) {
 	}
 	s.takeOver()
 	s.epoch++
-	s.server, s.until = e.Server, time.Time{}
+	s.server, s.waits = e.Server, nil
 	s.givePlace()
 	if own != nil {
 		g := own.guest

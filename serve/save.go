@@ -56,9 +56,9 @@ func (ss *sessions) save(p *packer) {
 		p.list(s.topics(nil))
 		s.mu.Unlock()
 	}
-	var waiting []lingerer
+	var waiting []*lingerer
 	for _, l := range ss.lingering {
-		if l.session.until.Equal(l.until) {
+		if l.session.waits == l {
 			waiting = append(waiting, l)
 		}
 	}
@@ -169,8 +169,8 @@ func (ss *sessions) restore(h *home, u *unpacker) (in map[*session][]string) {
 	for range u.count() {
 		s, until := ss.ofID(u.text()), time.Unix(0, int64(u.number()))
 		if s != nil {
-			s.until = until
-			ss.lingering = append(ss.lingering, lingerer{s, until})
+			s.waits = &lingerer{s, until}
+			ss.lingering = append(ss.lingering, s.waits)
 		}
 	}
 	return in

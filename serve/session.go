@@ -45,7 +45,7 @@ type session struct {
 	silent bool      // the client does not want its own messages
 	rooms  []*room
 	over   bool      // it cannot be resumed any more
-	until  time.Time // it lingers until then
+	waits  *lingerer // until when it lingers; nil if it does not
 	why    string    // what the others are told when that time is over
 	place  bool      // it has a place of its own, besides that of its connection
 
@@ -62,13 +62,13 @@ type sessions struct {
 	mu        sync.Mutex // lock order: session.mu before mu
 	byToken   map[string]*session
 	byID      map[string]*session
-	lingering []lingerer // those that linger, and some that do not any more; the oldest first
-	began     uint64     // how many sessions began, with several servers
+	lingering []*lingerer // those that linger, and some that do not any more; the oldest first
+	began     uint64      // how many sessions began, with several servers
 	wake      chan struct{}
 }
 
-// A lingerer is a session that began to linger. If its time is another one now,
-// it was resumed meanwhile.
+// A lingerer is a session that began to linger. If the session waits for another
+// one, or for none, it was resumed meanwhile.
 type lingerer struct {
 	session *session
 	until   time.Time
@@ -181,10 +181,10 @@ func (s *session) detach() {
 func (s *session) linger(why string) {
 	s.detach()
 	s.why, s.server = why, 0
-	s.until = s.home.lingersUntil()
+	s.waits = &lingerer{s, s.home.lingersUntil()}
 	ss := s.home.sessions
 	ss.mu.Lock()
-	ss.lingering = append(ss.lingering, lingerer{s, s.until})
+	ss.lingering = append(ss.lingering, s.waits)
 	ss.mu.Unlock()
 	select {
 	case ss.wake <- struct{}{}:
@@ -199,7 +199,7 @@ func (s *session) end(why string) {
 	if s.over {
 		return
 	}
-	s.over, s.until, s.server = true, time.Time{}, 0
+	s.over, s.waits, s.server = true, nil, 0
 	s.home.sessions.remove(s)
 	s.detach()
 	leaveAll := func() error {
@@ -263,7 +263,7 @@ func (ss *sessions) endOld(now time.Time) (next time.Time) {
 		ss.mu.Unlock()
 		s := first.session
 		s.mu.Lock()
-		if s.until.Equal(first.until) { // otherwise it was resumed, or has ended
+		if s.waits == first { // otherwise it was resumed, or has ended
 			s.end(s.why)
 		}
 		s.mu.Unlock()
