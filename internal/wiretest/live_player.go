@@ -123,7 +123,7 @@ func (p *player) begin(c *liveClient) error {
 		v.Set("echo", "0")
 	}
 	c.address = "/live?" + v.Encode()
-	c.views, c.sent, c.started, c.wanders = make(map[string]*view), nil, 0, false
+	c.views, c.sent, c.started, c.wanders, c.unsure = make(map[string]*view), nil, 0, false, false
 	for _, topic := range v["topic"] {
 		c.asked[topic] = []bool{false}
 	}
@@ -291,6 +291,9 @@ func (p *player) cut(c *liveClient) {
 // loses forgets the connection. A client that never saw a greeting has no
 // session.
 func (p *player) loses(c *liveClient) {
+	for _, asked := range c.asked {
+		c.unsure = c.unsure || len(asked) > 0
+	}
 	c.peer = nil
 	c.asked = make(map[string][]bool)
 }
@@ -348,7 +351,7 @@ func (p *player) look(c *liveClient) error {
 // since says where a client goes on: where each topic got to, or where all
 // did, or nowhere.
 func (p *player) since(c *liveClient) string {
-	whole, latest := true, ""
+	whole, latest := !c.unsure, ""
 	for _, v := range c.views {
 		whole = whole && v.in && !v.replays
 		latest = max(latest, v.last)
@@ -356,7 +359,7 @@ func (p *player) since(c *liveClient) string {
 	for _, asked := range c.asked {
 		whole = whole && len(asked) == 0
 	}
-	c.asked = make(map[string][]bool)
+	c.asked, c.unsure = make(map[string][]bool), false
 	for topic := range c.views {
 		c.asked[topic] = []bool{false}
 	}

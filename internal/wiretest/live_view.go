@@ -38,6 +38,7 @@ type liveClient struct {
 	asked   map[string][]bool // of each topic, which of the next greetings go on after what it knows
 	resumes bool              // it has not seen what became of its session yet
 	wanders bool              // it has joined or left topics besides those of its address
+	unsure  bool              // its connection ended before it was greeted in a topic that it may be in now
 }
 
 // take looks at the next frames that have arrived, at most n.
