@@ -76,8 +76,8 @@ const (
 	gapAfter    = 50 * time.Millisecond  // a batch that has not come is loaded
 	retryFirst  = 50 * time.Millisecond  // until a batch is stored again, at first
 	retryLast   = time.Second            // and at last
-	storeTime   = 2 * time.Second        // for one try to store
-	loadTime    = 2 * time.Second        // for one try to load
+	storeTime   = 3 * time.Second        // for one try to store: more than patience, so that the
+	loadTime    = storeTime              // backend can tell that nobody answers
 	answerTime  = time.Second            // until a question's place is applied
 	sayEvery    = 3 * time.Second        // for what Open waits
 	seedStuck   = 10 * time.Second       // an import without progress
