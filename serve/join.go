@@ -16,14 +16,34 @@ import (
 type link struct {
 	log    atomic.Pointer[cluster.Log]
 	joined chan struct{} // closed when there is log
-	ready  atomic.Bool   // this server has agreed on terms with the others
+
+	// How often this server has begun with a log, and for which of these times
+	// it has agreed on terms with the others.
+	begun, agreed atomic.Uint64
+	anew          chan struct{} // a buffered signal: begun has changed
 }
 
-func newLink() *link { return &link{joined: make(chan struct{})} }
+func newLink() *link {
+	return &link{joined: make(chan struct{}), anew: make(chan struct{}, 1)}
+}
 
-// Append implements sharedLog.
+// begins notes that this server begins with a log: its first one, or another one
+// in the place of that.
+func (l *link) begins() {
+	l.begun.Add(1)
+	select {
+	case l.anew <- struct{}{}:
+	default:
+	}
+}
+
+// ready reports whether this server has agreed on terms with the others.
+func (l *link) ready() bool { return l.agreed.Load() == l.begun.Load() }
+
+// Append implements sharedLog. A server's terms come before all else that it
+// says, so the first record of a log is the terms of some server.
 func (l *link) Append(record []byte, own any) error {
-	if log := l.log.Load(); log != nil {
+	if log := l.log.Load(); log != nil && (l.ready() || record[0] == agreed) {
 		return log.Append(record, own)
 	}
 	return cluster.ErrBusy
@@ -59,14 +79,14 @@ func (l *link) status() (ok bool, why string) {
 	if log == nil {
 		return false, "waiting for the other servers"
 	}
-	if ok, why = log.Ready(); ok && !l.ready.Load() {
+	if ok, why = log.Ready(); ok && !l.ready() {
 		return false, "joining the other servers"
 	}
 	return ok, why
 }
 
-// meet makes the server one of several. It returns when clients can be served,
-// or with an error.
+// meet makes the server one of several, until ctx is done. It returns an error if
+// that is not possible.
 func (h *home) meet(ctx context.Context) error {
 	c := *h.config.Cluster
 	c.Machine, c.Answer, c.Log = replica{h}, h.answer, h.config.Log
@@ -77,19 +97,34 @@ func (h *home) meet(ctx context.Context) error {
 	}
 	h.link.log.Store(log)
 	close(h.link.joined)
+	for {
+		select {
+		case <-h.link.anew:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := h.agreeOnTerms(ctx); err != nil {
+			return fmt.Errorf("agree with the other servers: %w", err)
+		}
+		h.config.Log.Info("joined", "server", c.Name, "servers", len(log.Servers()))
+	}
+}
+
+// agreeOnTerms writes this server's terms into the log. Clients can be served
+// then, unless there is another log by now.
+func (h *home) agreeOnTerms(ctx context.Context) error {
+	begun := h.link.begun.Load()
 	rec := packer{agreed}
 	rec.number(uint64(rand.Uint32N(epochs)))
 	rec.terms(h.config.terms())
-	err = h.patiently(ctx, func() error { return h.append(rec, nil, nil) })
+	err := h.patiently(ctx, func() error { return h.append(rec, nil, nil) })
 	if err == nil {
 		err = h.shared.Sync(ctx)
 	}
-	if err != nil {
-		return fmt.Errorf("agree with the other servers: %w", err)
+	if err == nil {
+		h.link.agreed.Store(begun)
 	}
-	h.link.ready.Store(true)
-	h.config.Log.Info("joined", "server", c.Name, "servers", len(log.Servers()))
-	return nil
+	return err
 }
 
 // Digest returns the SHA-256 of what this server knows of the rooms of live. At the

@@ -109,6 +109,9 @@ var errSaved = errors.New("serve: what the other servers know cannot be read")
 func (x replica) Restore(data []byte) error {
 	h := x.home
 	x.clear()
+	if h.link != nil {
+		h.link.begins()
+	}
 	if len(data) == 0 {
 		return nil
 	}

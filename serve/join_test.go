@@ -1,0 +1,115 @@
+package serve
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"crier/cluster"
+)
+
+// startNATS starts a NATS that keeps streams.
+func startNATS(t *testing.T) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, MaxPayload: 8 << 20,
+		JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("NATS is not ready")
+	}
+	return s
+}
+
+// runShared runs a server that shares a log in a NATS, and waits until it takes
+// clients.
+func runShared(t *testing.T, url string) *home {
+	t.Helper()
+	config := Defaults()
+	config.Listen, config.Drain = "localhost:0", 0
+	config.Cluster = &cluster.Config{NATS: &cluster.NATS{URL: url}}
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	becomes(t, "ready", s.home.ready)
+	return s.home
+}
+
+// becomes waits until something is true.
+func becomes(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(time.Minute); !is(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("never %s", what)
+		}
+	}
+}
+
+// firstEpoch returns the first epoch of live's offsets; ok is false if the log
+// has not said which.
+func firstEpoch(t *testing.T, h *home) (first uint32, ok bool) {
+	t.Helper()
+	err := h.link.log.Load().Do(t.Context(), func() { first, ok = h.rooms.first, h.rooms.seeded })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first, ok
+}
+
+// TestAnotherLog: when the log is gone and another one is in its place, the
+// servers agree once more. A server that starts then knows what they know.
+func TestAnotherLog(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	old := runShared(t, n.ClientURL())
+	before, _ := firstEpoch(t, old)
+	conn, err := nats.Connect(n.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := conn.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := js.StreamInfo("crier")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream("crier"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.AddStream(&info.Config); err != nil {
+		t.Fatal(err)
+	}
+	becomes(t, "another first epoch", func() bool {
+		first, ok := firstEpoch(t, old)
+		return ok && first != before
+	})
+	becomes(t, "ready", old.ready)
+	fresh := runShared(t, n.ClientURL())
+	a, _ := firstEpoch(t, old)
+	if b, ok := firstEpoch(t, fresh); !ok || a != b {
+		t.Errorf("the first epochs are %d and %d", a, b)
+	}
+}
