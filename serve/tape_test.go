@@ -249,6 +249,11 @@ func summed(inner http.Handler, servers *[]*Server) http.Handler {
 	})
 }
 
+// residentMemory is what a process needs. Here it is that of all servers, of the
+// test, and of the tape, which keeps everything. So it is told to be the same at
+// all times. Goroutines are left out for that reason.
+const residentMemory = "process_resident_memory_bytes"
+
 // sums adds up the metrics of several servers.
 func sums(servers []*Server) string {
 	total := make(map[string]float64)
@@ -258,10 +263,11 @@ func sums(servers []*Server) string {
 		for line := range strings.Lines(w.Body.String()) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 			if n, err := strconv.ParseFloat(value, 64); err == nil && name != "go_goroutines" {
-				total[name] += n // there are goroutines of the test among them
+				total[name] += n
 			}
 		}
 	}
+	total[residentMemory] = 1
 	var text strings.Builder
 	for name, n := range total {
 		fmt.Fprintf(&text, "%s %v\n", name, n)
