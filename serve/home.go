@@ -31,6 +31,7 @@ type home struct {
 	lastTopics  []hub.Topic            // of the last publication applied; the replica's
 	shut        chan (<-chan struct{}) // somebody waits for the gate of shared
 	asking      sync.WaitGroup         // goroutines that ask other servers
+	cuts        atomic.Uint64          // how often this server was cut off from them
 	transport   *transport.Transport
 	connections *registry
 	sessions    *sessions // of live

@@ -50,11 +50,15 @@ type player struct{ connection connection }
 
 // join asks an app about a handshake that has been admitted.
 func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
+	cuts := h.cuts.Load()
 	// What was published before it came, it must not hear.
 	no := h.upToDate(r.Context())
 	if no == nil {
 		var p *player
 		if p, no = h.newPlayer(r, at, id); no == nil {
+			if h.cuts.Load() != cuts { // it may have come too late to be sent away
+				p.connection.conn.Close(errCutOff)
+			}
 			return p, nil
 		}
 	}

@@ -332,6 +332,7 @@ func (h *home) agree(u *unpacker) {
 func (x replica) CutOff(why error) {
 	h := x.home
 	h.config.Log.Warn("cut off: the clients must go to other servers", "why", why)
+	h.cuts.Add(1) // first: see home.join
 	for _, s := range h.sessions.all() {
 		s.mu.Lock()
 		s.detach()

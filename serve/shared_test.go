@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -75,6 +76,37 @@ func TestCutOff(t *testing.T) {
 	gets(t, ben, `"v":2`)
 	again.HangUp()
 	sameState(t, shared)
+}
+
+// A cutting is a log that cuts its server off whenever somebody asks whether the
+// server is up to date.
+type cutting struct{ *head }
+
+func (c cutting) Sync(context.Context) error {
+	replica{c.home}.CutOff(errors.New("for the test"))
+	return nil
+}
+
+// TestCutOffWhileJoining: a client that comes while the clients of a server are
+// sent away is sent away, too.
+func TestCutOffWhileJoining(t *testing.T) {
+	shared := newTape()
+	config := Defaults()
+	config.Listen, config.Drain = "localhost:0", 0
+	config.share = func(h *home) sharedLog { return cutting{shared.attach(h).(*head)} }
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	c := dialAt(t, s, "/?topic=p")
+	defer time.AfterFunc(10*time.Second, c.HangUp).Stop()
+	if how := ends(t, c); how.Code != 1013 || !strings.HasPrefix(how.Reason, "cut-off: ") {
+		t.Errorf("ended with %v", how)
+	}
 }
 
 // TestDeadServer: the sessions of a server that is dead linger for as many beats
