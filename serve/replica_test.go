@@ -129,7 +129,7 @@ func TestReadersChangeNothing(t *testing.T) {
 	less.History = 0
 	x.tell(1, agrees(7, &less)) // the room knows nothing any more, and is there until it is swept
 	before := x.Save(nil)
-	memory{x.home}.Read("a", -1)
+	memory(x).Read("a", -1)
 	if !bytes.Equal(x.Save(nil), before) {
 		t.Error("somebody has read, and the rooms know something else now")
 	}

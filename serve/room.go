@@ -49,8 +49,11 @@ type membership struct {
 	at      *endpoint  // nil while it has no connection
 }
 
-// attached reports whether the session has a connection, here or elsewhere.
-func (m *membership) attached() bool { return m.at != nil || m.session.server != 0 }
+// attached reports whether the session has a connection, here or elsewhere. With
+// several servers, session.server is the replica's, and so is the caller.
+func (m *membership) attached() bool {
+	return m.at != nil || m.session.home.shared != nil && m.session.server != 0
+}
 
 // An endpoint is how a session is reached at present.
 type endpoint struct {
