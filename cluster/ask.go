@@ -56,10 +56,10 @@ func (l *Log) respond(question []byte) []byte {
 		return nil
 	}
 	if bytes.Equal(question, whoSeeds) {
-		if l.config.Seed == nil {
-			return nil
+		if n := l.brings(); n > 0 {
+			return binary.BigEndian.AppendUint64(nil, n)
 		}
-		return []byte{1}
+		return nil
 	}
 	r := reader{question}
 	applied := r.uint64()

@@ -63,6 +63,7 @@ func (j *jetStream) open(ctx context.Context, s shape, wait func() string) error
 			err = j.ensure(ctx, &s)
 		}
 		if err == nil {
+			j.shape = s
 			return nil
 		}
 		if fatal, ok := errors.AsType[*permanent](err); ok {

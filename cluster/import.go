@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 )
@@ -40,24 +41,53 @@ func (l *Log) settleSingle() error {
 }
 
 // whoSeeds is the question to other servers whether they bring the state that an
-// empty log is to begin with.
+// empty log is to begin with: that of a server that was alone, or of a log that is
+// lost.
 var whoSeeds = []byte{1}
 
 // seedTime is how long others have to answer it.
 const seedTime = 500 * time.Millisecond
 
-// othersSeed reports whether another server brings a state for an empty log.
+// othersSeed reports whether another server brings a state for an empty log, and
+// one that knows more than this one's.
 func (l *Log) othersSeed() (found bool) {
 	if e := l.config.Embedded; l.config.Seed != nil || e != nil && len(e.Peers) == 0 {
 		return false
 	}
+	var own uint64
+	if l.rescued.state != nil {
+		if time.Since(l.rescued.since) > seedStuck {
+			return false
+		}
+		own = l.brings()
+	}
 	ctx, cancel := context.WithTimeout(l.ctx, seedTime)
 	defer cancel()
-	l.backend.Ask(ctx, whoSeeds, func([]byte) bool {
-		found = true
-		return false
+	l.backend.Ask(ctx, whoSeeds, func(answer []byte) bool {
+		r := reader{answer}
+		if more := r.uint64(); r.left != nil && more > own {
+			found = true
+		}
+		return !found
 	})
 	return found
+}
+
+// brings returns how much this server knows of what an empty log should begin with:
+// how far it has applied a log that is lost, if it is lost. What a server that was
+// alone brings comes before that. 0 means nothing.
+func (l *Log) brings() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.config.Seed != nil:
+		return math.MaxUint64
+	case l.closing || l.ended != nil:
+		return 0
+	case l.knows > 0:
+		return l.knows
+	}
+	return l.applied.Load()
 }
 
 // noteSeed notes that the log begins with a state, if it is this server's.

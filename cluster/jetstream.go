@@ -32,6 +32,9 @@ const (
 	again = 50 * time.Millisecond
 	// probing is how often a leader is asked whether it is there again.
 	probing = 500 * time.Millisecond
+	// sureMissing is how many answers in a row say that there is no stream,
+	// before it is made anew.
+	sureMissing = 4
 	// headerRoom is for what NATS stores beside the data of a message.
 	headerRoom = 1 << 10
 	// liveBytes and liveMessages bound what is republished and not yet
@@ -71,7 +74,8 @@ type jetStream struct {
 	reach     func() bool // whether a majority of NATS's servers is in reach
 	stop      func()      // ends what the connection needs
 
-	silent atomic.Bool // the last request to the leader had no answer
+	silent atomic.Bool // the last request to the leader had no answer, or there is no stream
+	shape  shape       // of the stream; set by open
 
 	ctx    context.Context // done when Close begins
 	cancel context.CancelFunc
@@ -132,15 +136,31 @@ func (j *jetStream) Bounds(ctx context.Context) (first, last uint64, err error) 
 	return s.FirstSeq, s.LastSeq, nil
 }
 
-// Purge removes the messages before that number.
+// Purge removes the messages before that number, or everything.
 func (j *jetStream) Purge(ctx context.Context, before uint64) error {
-	if before <= 1 {
-		return nil // for JetStream, 0 is everything
+	switch before {
+	case everything:
+		return j.remake(ctx)
+	case 1:
+		return nil
 	}
 	if err := j.api(ctx, "STREAM.PURGE", &struct {
 		Seq uint64 `json:"seq"`
 	}{before}, nil); err != nil {
 		return fmt.Errorf("remove the log's old batches: %w", err)
+	}
+	return nil
+}
+
+// remake makes the stream anew. If it only lost its messages, servers of NATS that
+// have different ones would keep them.
+func (j *jetStream) remake(ctx context.Context) error {
+	err := j.api(ctx, "STREAM.DELETE", nil, nil)
+	if err == nil || code(err) == jsStreamNotFound {
+		err = j.create(ctx, &j.shape)
+	}
+	if err != nil {
+		return fmt.Errorf("make the log's stream anew: %w", err)
 	}
 	return nil
 }
@@ -166,7 +186,8 @@ func (j *jetStream) request(ctx context.Context, m *nats.Msg, answer any) error 
 		err = decode(raw.Data, answer)
 	}
 	if ctx.Err() == nil {
-		j.silent.Store(err != nil && (code(err) == 0 || code(err) == jsNoLeader))
+		n := code(err)
+		j.silent.Store(err != nil && (n == 0 || n == jsNoLeader || n == jsStreamNotFound))
 	}
 	return err
 }
@@ -255,11 +276,27 @@ func (j *jetStream) Health() health {
 }
 
 // probe asks a leader that did not answer whether it does now, until Close. As
-// long as it answers, the log asks it often enough.
+// long as it answers, the log asks it often enough. If there is no stream any more,
+// because somebody has removed it, or NATS has lost what it stored, probe makes one.
 func (j *jetStream) probe() {
+	missing := 0
 	for sleep(j.ctx, probing) {
-		if j.silent.Load() && j.conn.IsConnected() {
-			j.Bounds(j.ctx)
+		if !j.silent.Load() || !j.conn.IsConnected() {
+			missing = 0
+			continue
+		}
+		_, _, err := j.Bounds(j.ctx)
+		if code(err) != jsStreamNotFound {
+			missing = 0
+			continue
+		}
+		if missing++; missing < sureMissing {
+			continue
+		}
+		missing = 0
+		j.log.Warn("NATS has lost the log's stream; it is made anew")
+		if err := j.create(j.ctx, &j.shape); err != nil {
+			j.log.Debug("The log's stream could not be made", "error", err)
 		}
 	}
 }

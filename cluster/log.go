@@ -46,6 +46,7 @@ type Log struct {
 	doubt   time.Time // when to ask whether this is still the same log; zero: no doubt
 	seeds   importing // that another server has begun
 	cleared uint64    // the last place of debris that this server has removed
+	rescued rescued   // what this server knows of a log that is lost
 	isOpen  bool
 	planted atomic.Bool // the log began with config.Seed
 
@@ -61,7 +62,9 @@ type Log struct {
 	waiting  string        // what Open waits for
 	parted   error         // why the last incarnation has ended; nil after a bye
 	cut      error         // why the applier is to end the incarnation
-	replaced bool          // the applier is to start over: the log is another one
+	replaced bool          // the applier is to start over: the log is another one,
+	shrunk   bool          // or lacks what this server has applied
+	knows    uint64        // how far it had applied a log that is lost; 0: none is
 	epoch    uint64        // of the log. Invariant: not 0 if inc is not nil
 	sweepTo  uint64        // what is before may be removed
 	read     uint64        // bytes applied

@@ -231,7 +231,9 @@ func (n *node) Purge(ctx context.Context, before uint64) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if before > n.first {
+	if before == everything {
+		n.stored, n.first = nil, 1
+	} else if before > n.first {
 		n.stored = n.stored[min(before-n.first, uint64(len(n.stored))):]
 		n.first = before
 	}

@@ -235,8 +235,8 @@ func (l *Log) acknowledged(s *sent, seq uint64) {
 	}
 	if l.inc == s.inc && s.n > s.inc.applied && seq <= l.applied.Load() {
 		// Everything up to seq is applied, and the batch is not: the stream that
-		// has it is not the one that this server has applied.
-		l.replaced = true
+		// has it is not the one that this server has applied, or not any more.
+		l.replaced, l.shrunk = true, true
 	}
 	l.mu.Unlock()
 	l.ahead.know(seq)

@@ -12,6 +12,7 @@ import (
 // beginning, or a checkpoint. It tries until that is done, and returns an error
 // only if trying again would not help.
 func (l *Log) begin() error {
+	l.rescue()
 	l.rewind()
 	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
 		err := l.tryBegin()
@@ -24,6 +25,25 @@ func (l *Log) begin() error {
 			return l.ctx.Err()
 		}
 	}
+}
+
+// rescue keeps what this server knows of a log that is lost.
+func (l *Log) rescue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shrunk && l.fold.epoch != 0 && l.fold.seed == nil {
+		l.knows = l.applied.Load()
+		l.rescued = rescued{saveState(nil, l.fold, l.config.Machine), l.fold.epoch, time.Now()}
+	}
+	l.shrunk = false
+}
+
+// rescued is what a server knows of a log that is lost, and what the next one
+// begins with.
+type rescued struct {
+	state []byte // after the last batch; nil: no log is lost
+	epoch uint64 // of that log
+	since time.Time
 }
 
 // rewind goes back to where nothing is applied.
@@ -45,6 +65,17 @@ func (l *Log) tryBegin() error {
 	first, last, err := l.bounds()
 	if err != nil {
 		return err
+	}
+	if l.rescued.state != nil && first <= last && l.stillLost(first) {
+		if l.othersSeed() {
+			l.setWaiting("another server, which knows more of the log that is lost")
+			return errLoad
+		}
+		l.log.Warn("the cluster's log is lost: another one begins with what this server knows")
+		if err := l.purge(everything); err != nil {
+			return err
+		}
+		first, last = 1, 0
 	}
 	if first > last {
 		if l.othersSeed() {
@@ -94,6 +125,32 @@ func (l *Log) tryBegin() error {
 		return err
 	}
 	l.ahead.know(last)
+	l.rescued = rescued{}
+	l.mu.Lock()
+	l.knows = 0
+	l.mu.Unlock()
+	return nil
+}
+
+// stillLost reports whether no other server has begun another log in the place of
+// the one that is lost.
+func (l *Log) stillLost(first uint64) bool {
+	ctx, cancel := context.WithTimeout(l.ctx, loadTime)
+	defer cancel()
+	messages, err := l.backend.Load(ctx, first, true)
+	if err != nil {
+		return false // look again
+	}
+	b, err := parseBatch(messages[0].data)
+	return err == nil && (b.server != 0 || b.epoch == l.rescued.epoch)
+}
+
+func (l *Log) purge(before uint64) error {
+	ctx, cancel := context.WithTimeout(l.ctx, storeTime)
+	defer cancel()
+	if err := l.backend.Purge(ctx, before); err != nil {
+		return fmt.Errorf("%w: %w", errLoad, err)
+	}
 	return nil
 }
 
@@ -192,7 +249,10 @@ func (l *Log) openNow() {
 // found writes the first messages of an empty log whose last place was last: an
 // epoch, and the state that the log begins with. Another server may be faster.
 func (l *Log) found(last uint64) error {
-	state := l.config.Seed
+	state := l.rescued.state
+	if state == nil {
+		state = l.config.Seed
+	}
 	parts := max(1, (len(state)+maxChunk-1)/maxChunk)
 	b := batch{epoch: uint64(newServer()), clock: time.Now().UnixMilli()}
 	for i := range parts {
@@ -268,11 +328,9 @@ func (l *Log) whole(b *batch, first, last uint64) error {
 	if l.seeds.last != last || l.seeds.since.IsZero() {
 		l.seeds = importing{last: last, since: time.Now()}
 	}
-	if l.config.Seed != nil && time.Since(l.seeds.since) > seedStuck {
-		ctx, cancel := context.WithTimeout(l.ctx, storeTime)
-		defer cancel()
-		if err := l.backend.Purge(ctx, last+1); err != nil {
-			return fmt.Errorf("%w: %w", errLoad, err)
+	if (l.config.Seed != nil || l.rescued.state != nil) && time.Since(l.seeds.since) > seedStuck {
+		if err := l.purge(last + 1); err != nil {
+			return err
 		}
 	}
 	return errLoad

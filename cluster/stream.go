@@ -29,7 +29,8 @@ type stream interface {
 	// the server that decides about the order. If there are none, first is
 	// last+1.
 	Bounds(ctx context.Context) (first, last uint64, err error)
-	// Purge removes the messages before that number.
+	// Purge removes the messages before that number. If it is everything, the
+	// stream is made anew: it is empty, and numbers begin with 1 again.
 	Purge(ctx context.Context, before uint64) error
 }
 
@@ -53,6 +54,9 @@ type message struct {
 
 // anyLast is for Store: whatever is the last number.
 const anyLast = -1
+
+// everything is for Purge.
+const everything = 0
 
 // A health is how far a server reaches.
 type health uint8

@@ -103,6 +103,9 @@ func (h *home) meet(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+		if h.link.ready() { // one log was restored in two steps
+			continue
+		}
 		if err := h.agreeOnTerms(ctx); err != nil {
 			return fmt.Errorf("agree with the other servers: %w", err)
 		}
