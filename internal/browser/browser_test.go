@@ -67,9 +67,10 @@ func needs(t *testing.T) {
 	}
 }
 
-// run has Node run a file of tests.
+// run has Node run a file of tests, while it runs others: they mostly wait.
 func run(t *testing.T, file string) {
 	t.Helper()
+	t.Parallel()
 	needs(t)
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
