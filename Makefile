@@ -57,8 +57,9 @@ check:
 	go tool -modfile=tools/go.mod staticcheck ./...
 	cd internal/pebble && go vet . && go tool -modfile=../../tools/go.mod staticcheck .
 
+# The longest tests mostly wait, for handlers, browsers and elections: so there are more packages at once than processors.
 unit:
-	go test -count=1 ./...
+	go test -count=1 -p $$(($$(nproc) + 1)) ./...
 
 # serve runs the wire suite in its own process, so that its races are seen, too.
 race:
