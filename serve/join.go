@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"crier/cluster"
@@ -16,6 +17,8 @@ import (
 type link struct {
 	log    atomic.Pointer[cluster.Log]
 	joined chan struct{} // closed when there is log
+
+	opening sync.WaitGroup // the log is being opened
 
 	// How often this server has begun with a log, and for which of these times
 	// it has agreed on terms with the others.
@@ -92,11 +95,14 @@ func (h *home) meet(ctx context.Context) error {
 	c.Machine, c.Answer, c.Log = replica{h}, h.answer, h.config.Log
 	c.MaxRecord = largestRecord(h.config.MaxMessage)
 	log, err := cluster.Open(ctx, c)
+	if err == nil {
+		h.link.log.Store(log)
+		close(h.link.joined)
+	}
+	h.link.opening.Done()
 	if err != nil {
 		return fmt.Errorf("join the other servers: %w", err)
 	}
-	h.link.log.Store(log)
-	close(h.link.joined)
 	for {
 		select {
 		case <-h.link.anew:
@@ -146,6 +152,7 @@ func (s *Server) Digest(ctx context.Context) (sum [sha256.Size]byte, err error) 
 
 // part leaves the other servers, after everything that this server has to say.
 func (h *home) part(ctx context.Context) {
+	h.link.opening.Wait() // it has been told that the server ends
 	if log := h.link.log.Load(); log != nil {
 		if err := log.Close(ctx); err != nil {
 			h.config.Log.Warn("the other servers could not be told of the end", "cause", err)

@@ -291,6 +291,7 @@ func (s *Server) Run(ctx context.Context) error {
 	serving.Go(s.home.listeners.run)
 	if s.home.link != nil {
 		serving.Go(func() { s.home.reopen(tidying.Done()) })
+		s.home.link.opening.Add(1)
 		serving.Go(func() {
 			if err := s.home.meet(tidying); err != nil && tidying.Err() == nil {
 				failed <- err
