@@ -1,5 +1,7 @@
 package cluster
 
+import "context"
+
 // A state is how this server stands to its log.
 //
 //	starting → ready ⇄ held, leaderless, isolated, lagging
@@ -74,6 +76,18 @@ func (l *Log) Ready() (ok bool, why string) {
 		return false, l.ended.Error()
 	}
 	return false, s.String()
+}
+
+// Await waits while the servers elect a leader, until ctx is done. It reports
+// whether this server can serve clients then.
+func (l *Log) Await(ctx context.Context) bool {
+	ready := false
+	err := l.wait(ctx, func() bool {
+		s := l.state()
+		ready = s == stateReady || s == stateLagging
+		return s != stateHeld && s != stateLeaderless
+	})
+	return err == nil && ready
 }
 
 // Append appends a record to the log. It copies data, and never waits: ErrBusy

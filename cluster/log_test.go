@@ -371,3 +371,37 @@ func TestQuietLog(t *testing.T) {
 		dock(t, a, b)
 	})
 }
+
+// Await waits for a leader, and for nothing else.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSea(1)
+		a := s.launch(t, "a")
+		if !a.Await(t.Context()) {
+			t.Error("a server that is ready is not")
+		}
+		a.node.set(leaderless)
+		time.Sleep(time.Second)
+		began := time.Now()
+		time.AfterFunc(3*time.Second, func() { a.node.set(fine) })
+		ready := a.Await(t.Context())
+		if took := time.Since(began); !ready || took < 3*time.Second || took > 8*time.Second {
+			t.Errorf("a leader came after 3 s, and it waited %v: ready is %v", took, ready)
+		}
+		a.node.set(leaderless)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if a.Await(ctx) {
+			t.Error("there is no leader")
+		}
+		a.node.set(isolated)
+		time.Sleep(time.Second)
+		began = time.Now()
+		if a.Await(t.Context()) || time.Since(began) > 0 {
+			t.Error("it waits for others")
+		}
+		a.node.set(fine)
+		dock(t, a)
+	})
+}

@@ -47,6 +47,7 @@ func (l *Log) watchAt(now time.Time, h health, r *reach) {
 		l.held = lasts(inc.oldestTick(), now, heldAfter)
 	}
 	l.look()
+	l.advanced() // some wait for a state
 }
 
 // tick lets inc tick if it is time. A tick that is not written yet is enough. mu is

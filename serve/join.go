@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"crier/cluster"
 )
@@ -19,6 +20,7 @@ type link struct {
 	joined chan struct{} // closed when there is log
 
 	opening sync.WaitGroup // the log is being opened
+	patient atomic.Int32   // handshakes that wait for a leader
 
 	// How often this server has begun with a log, and for which of these times
 	// it has agreed on terms with the others.
@@ -163,6 +165,32 @@ func (h *home) part(ctx context.Context) {
 // largestRecord returns the size of the largest record: a message that is stamped
 // and for many topics. In JSON a byte of it can become six.
 func largestRecord(message int) int { return 6*message + 64<<10 }
+
+// A client that comes while the servers elect a leader waits for that, unless too
+// many do.
+const (
+	electionTime = 10 * time.Second
+	maxPatient   = 1000
+)
+
+// readySoon waits while the servers elect a leader. It reports whether this server
+// can take clients then.
+func (h *home) readySoon(ctx context.Context) bool {
+	if h.ready() {
+		return true
+	}
+	log := h.link.log.Load()
+	if log == nil || h.draining.Load() {
+		return false
+	}
+	if h.link.patient.Add(1) <= maxPatient {
+		ctx, cancel := context.WithTimeout(ctx, electionTime)
+		defer cancel()
+		log.Await(ctx)
+	}
+	h.link.patient.Add(-1)
+	return h.ready()
+}
 
 // ready reports whether this server can take clients.
 func (h *home) ready() bool {

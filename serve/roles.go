@@ -19,7 +19,7 @@ type sockets struct{ home *home }
 // Connect implements door.Sockets.
 func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
 	switch h := s.home; {
-	case !h.ready():
+	case !h.readySoon(r.Context()):
 		return nil, &door.NotReady
 	case !h.connections.admit():
 		return nil, &door.TooManyConnections
