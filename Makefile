@@ -65,11 +65,10 @@ unit:
 race:
 	go test -count=1 -race -short ./app ./hub ./transport ./cluster ./door ./client ./lambda ./api ./serve ./cloud ./bench ./certs ./localca ./fair ./localdb ./cmd/crier
 
-# Seconds for each of the fuzz targets. These take long to build, so they are no part of make test:
-# make fuzz FUZZ=1m FUZZED="cluster.FuzzBatch cluster.FuzzState serve.FuzzRecord"
+# Seconds for each of the fuzz targets. These take long to build, so they are no part of make test, which tries their seeds only:
+# make fuzz FUZZ=1m FUZZED="cluster.FuzzBatch cluster.FuzzState serve.FuzzRecord api.FuzzSelection api.FuzzParse importer.FuzzConvert"
 FUZZ ?= 2s
-FUZZED ?= stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel \
-	api.FuzzSelection api.FuzzParse importer.FuzzConvert
+FUZZED ?= stamp.FuzzAppend stamp.FuzzObject stamp.FuzzString stamp.FuzzOpen app.FuzzLive ws.FuzzDecoder ws.FuzzParseClose hub.FuzzModel
 fuzz:
 	@for target in $(FUZZED); do \
 		echo "fuzz $$target for $(FUZZ)"; \
