@@ -160,6 +160,7 @@ func TestFarewellsWait(t *testing.T) {
 	<-full.tries
 	ann.HangUp()
 	<-full.tries
+	<-full.tries // again, as the first of the farewells
 	ben.HangUp()
 	<-full.tries
 	close(full.full)
