@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -43,7 +44,12 @@ func (l *Log) follow() error {
 		if err := l.turn(); err != nil {
 			return err
 		}
-		if seq, data, ok := l.ahead.take(); ok {
+		seq, data, ok := l.ahead.take()
+		if ok && l.fromAnother(data) {
+			l.ahead.moveTo(seq) // and load it
+			ok = false
+		}
+		if ok {
 			if err := l.applyMessage(seq, data); err != nil {
 				return err
 			}
@@ -76,6 +82,13 @@ func (l *Log) follow() error {
 			return l.ctx.Err()
 		}
 	}
+}
+
+// fromAnother reports whether a batch that was delivered means another log. If the
+// stream was made anew, that log may have had it at the same place, and this one
+// something else: only the stream knows.
+func (l *Log) fromAnother(data []byte) bool {
+	return len(data) >= headerSize && binary.BigEndian.Uint64(data[1:]) != l.epoch
 }
 
 // turn does what others have asked the applier for.

@@ -251,6 +251,30 @@ func testStreamIsLost(t *testing.T, seed uint64, left int) {
 	dock(t, servers...)
 }
 
+// What another log had at a place may be delivered late, and hides what this one has
+// there.
+func TestDeliveryOfAnotherLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSea(1)
+		a, b := s.launch(t, "a"), s.launch(t, "b")
+		a.say(t, "before")
+		level(t, a, b)
+		other := batch{epoch: a.epoch + 1, server: 1, n: 1}
+		data := make([]byte, headerSize)
+		other.putHeader(data)
+		for i := range uint64(3) {
+			b.ahead.put(message{b.Applied() + 1 + i, data})
+		}
+		a.say(t, "after")
+		level(t, a, b)
+		same(t, a, b)
+		if records, _, _, _ := b.look(); !slices.Equal(records, []string{"before", "after"}) {
+			t.Errorf("records %q", records)
+		}
+		dock(t, a, b)
+	})
+}
+
 // A log begins with what another has exported, also if that takes many messages
 // and is interrupted.
 func TestSeed(t *testing.T) {

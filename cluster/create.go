@@ -64,6 +64,7 @@ func (j *jetStream) open(ctx context.Context, s shape, wait func() string) error
 		}
 		if err == nil {
 			j.shape = s
+			j.work.Go(j.probe) // it may make the stream anew, of that shape
 			return nil
 		}
 		if fatal, ok := errors.AsType[*permanent](err); ok {

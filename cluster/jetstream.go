@@ -157,12 +157,18 @@ func (j *jetStream) Purge(ctx context.Context, before uint64) error {
 func (j *jetStream) remake(ctx context.Context) error {
 	err := j.api(ctx, "STREAM.DELETE", nil, nil)
 	if err == nil || code(err) == jsStreamNotFound {
-		err = j.create(ctx, &j.shape)
+		err = j.createAnew(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("make the log's stream anew: %w", err)
 	}
 	return nil
+}
+
+// createAnew creates the stream as it was.
+func (j *jetStream) createAnew(ctx context.Context) error {
+	s := j.shape // create may change it
+	return j.create(ctx, &s)
 }
 
 // api asks JetStream for something about the stream.
@@ -295,7 +301,7 @@ func (j *jetStream) probe() {
 		}
 		missing = 0
 		j.log.Warn("NATS has lost the log's stream; it is made anew")
-		if err := j.create(j.ctx, &j.shape); err != nil {
+		if err := j.createAnew(j.ctx); err != nil {
 			j.log.Debug("The log's stream could not be made", "error", err)
 		}
 	}

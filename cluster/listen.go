@@ -36,7 +36,6 @@ func (j *jetStream) listen() (err error) {
 	if err := j.explainDenial(); err != nil {
 		return err
 	}
-	j.work.Go(j.probe)
 	j.work.Go(func() { j.deliver(subscriptions[0]) })
 	j.work.Go(func() { j.answer(subscriptions[1]) })
 	return nil

@@ -45,7 +45,6 @@ type Log struct {
 	hash    [sha256.Size]byte
 	doubt   time.Time // when to ask whether this is still the same log; zero: no doubt
 	seeds   importing // that another server has begun
-	cleared uint64    // the last place of debris that this server has removed
 	rescued rescued   // what this server knows of a log that is lost
 	isOpen  bool
 	planted atomic.Bool // the log began with config.Seed

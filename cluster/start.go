@@ -66,23 +66,17 @@ func (l *Log) tryBegin() error {
 	if err != nil {
 		return err
 	}
-	if l.rescued.state != nil && first <= last && l.stillLost(first) {
-		if l.othersSeed() {
-			l.setWaiting("another server, which knows more of the log that is lost")
-			return errLoad
-		}
-		l.log.Warn("the cluster's log is lost: another one begins with what this server knows")
-		if err := l.purge(everything); err != nil {
-			return err
-		}
-		first, last = 1, 0
-	}
-	if first > last {
+	if lost := first <= last && l.isLost(first); lost || first > last {
 		if l.othersSeed() {
 			l.setWaiting("another server, which brings what the log begins with")
 			return errLoad
 		}
 		l.setWaiting("a majority that stores the beginning of the log")
+		if lost {
+			if last, err = l.discard(first); err != nil {
+				return err
+			}
+		}
 		if err := l.found(last); err != nil {
 			return err
 		}
@@ -103,9 +97,6 @@ func (l *Log) tryBegin() error {
 	}
 	if err := l.whole(&b, first, last); err != nil {
 		return err
-	}
-	if l.debris(&b, first) {
-		return l.clear()
 	}
 	l.mu.Lock()
 	l.epoch = b.epoch
@@ -132,9 +123,16 @@ func (l *Log) tryBegin() error {
 	return nil
 }
 
-// stillLost reports whether no other server has begun another log in the place of
-// the one that is lost.
-func (l *Log) stillLost(first uint64) bool {
+// isLost reports whether nobody can begin with the log that begins at that place.
+// When a stream is lost, and there is an empty one in its place, servers that do
+// not know yet write on: a batch of theirs may come before the first message of
+// the new log, which is at the first place. And a server that knows that its log is
+// lost begins with nothing but another one. Only the leader's word counts here.
+func (l *Log) isLost(first uint64) bool {
+	rescuing := l.rescued.state != nil
+	if first != 1 && !rescuing {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(l.ctx, loadTime)
 	defer cancel()
 	messages, err := l.backend.Load(ctx, first, true)
@@ -142,7 +140,17 @@ func (l *Log) stillLost(first uint64) bool {
 		return false // look again
 	}
 	b, err := parseBatch(messages[0].data)
-	return err == nil && (b.server != 0 || b.epoch == l.rescued.epoch)
+	return err == nil && (b.server != 0 || rescuing && b.epoch == l.rescued.epoch)
+}
+
+// discard removes a log that is lost, unless another server has begun one in its
+// place meanwhile. It returns the last place of what is there then.
+func (l *Log) discard(first uint64) (last uint64, err error) {
+	if !l.isLost(first) {
+		return 0, errLoad // look again
+	}
+	l.log.Warn("the cluster's log is lost: another one begins", "rescued", l.rescued.state != nil)
+	return 0, l.purge(everything)
 }
 
 func (l *Log) purge(before uint64) error {
@@ -158,46 +166,6 @@ func (l *Log) purge(before uint64) error {
 func (b *batch) founds() bool {
 	k, _ := b.first()
 	return k == itemEpoch && b.server == 0
-}
-
-// debris reports whether b, the first message, shows that nobody can begin with
-// this log. When a stream is lost, and there is an empty one in its place, servers
-// that do not know yet write on: a batch of theirs may come before the first
-// message of the new log. A log that has lost its beginning to a checkpoint does
-// not begin at the first place.
-func (l *Log) debris(b *batch, first uint64) bool {
-	return (first == 1 || first == l.cleared+1) && b.server != 0
-}
-
-// clear removes debris, and writes the first messages of a log in its place. Only
-// the leader's word counts here.
-func (l *Log) clear() error {
-	if l.othersSeed() {
-		l.setWaiting("another server, which brings what the log begins with")
-		return errLoad
-	}
-	first, last, err := l.bounds()
-	if err != nil || first > last {
-		return errLoad // look again
-	}
-	ctx, cancel := context.WithTimeout(l.ctx, storeTime)
-	defer cancel()
-	messages, err := l.backend.Load(ctx, first, true)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLoad, err)
-	}
-	if b, err := parseBatch(messages[0].data); err != nil || !l.debris(&b, first) {
-		return errLoad
-	}
-	l.log.Warn("the cluster's log was lost: it begins anew", "batches", last-first+1)
-	if err := l.backend.Purge(ctx, last+1); err != nil {
-		return fmt.Errorf("%w: %w", errLoad, err)
-	}
-	l.cleared = last
-	if err := l.found(last); err != nil {
-		return err
-	}
-	return errLoad // look again
 }
 
 // restore makes a state that of this server, which has applied everything up to
