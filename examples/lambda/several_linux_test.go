@@ -2,19 +2,20 @@ package lambda
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"crier/internal/wiretest"
 )
 
 // TestSeveral: three gateways share their connections. The handlers, which know nothing of that, reach everybody from
 // everywhere, and learn who has left.
 func TestSeveral(t *testing.T) {
-	peers := freeAddresses(t, 3)
+	peers := wiretest.FreeAddresses(t, "127.0.0.1", 3)
 	var all []*gateway
 	for _, peer := range peers {
 		g := serve(t, "chat-v3/crier.yaml", "--cluster-peers", strings.Join(peers, ","), "--cluster-listen", peer)
@@ -33,20 +34,6 @@ func TestSeveral(t *testing.T) {
 		clients[0].hears("who is there", text)
 		clients[2].hears("who is there", text)
 	}
-}
-
-// freeAddresses returns addresses of this machine at which nobody listens.
-func freeAddresses(t *testing.T, n int) (list []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
-	}
-	return list
 }
 
 // enter connects as soon as the gateway has joined the others; until then, and while they elect a leader, it answers 503.

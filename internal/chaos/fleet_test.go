@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"crier/cluster"
+	"crier/internal/wiretest"
 )
 
 // linger is short, so that sessions end meanwhile.
@@ -65,7 +65,7 @@ func newFleet(t *testing.T, n int, own *natsServer) *fleet {
 	} else if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listen := freeAddresses(t, n)
+	listen := wiretest.FreeAddresses(t, serverHost, n)
 	for i := range n {
 		x := &node{fleet: f, number: i, job: job{Name: fmt.Sprint("s", i), Linger: linger}}
 		var err error
@@ -105,18 +105,6 @@ func (f *fleet) peers(t *testing.T, number int, listen []string) (peers []string
 		peers = append(peers, address)
 	}
 	return peers
-}
-
-func freeAddresses(t *testing.T, n int) (list []string) {
-	for range n {
-		l, err := net.Listen("tcp", serverHost+":0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
-	}
-	return list
 }
 
 // others returns the other nodes.

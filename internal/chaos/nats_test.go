@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"crier/internal/wiretest"
 )
 
 // A natsServer is a NATS of one's own.
@@ -25,7 +27,7 @@ type natsServer struct {
 // startNATS builds the program nats-server, and starts it.
 func startNATS(t *testing.T) *natsServer {
 	dir := t.TempDir()
-	n := &natsServer{t: t, program: filepath.Join(dir, "nats-server"), dir: dir, address: freeAddresses(t, 1)[0]}
+	n := &natsServer{t: t, program: filepath.Join(dir, "nats-server"), dir: dir, address: wiretest.FreeAddresses(t, serverHost, 1)[0]}
 	if out, err := exec.Command("go", "build", "-o", n.program, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

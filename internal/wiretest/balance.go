@@ -54,3 +54,17 @@ func splice(ctx context.Context, a, b *net.TCPConn) {
 	}
 	copying.Wait()
 }
+
+// FreeAddresses returns addresses of a host of this machine at which nobody listens, as host:port.
+func FreeAddresses(t *testing.T, host string, n int) (list []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		list = append(list, l.Addr().String())
+	}
+	return list
+}

@@ -1,7 +1,6 @@
 package wiretest
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,7 +21,7 @@ func TestSeveral(t *testing.T) {
 // returns the address of the balancer when all of them take clients.
 func startSeveral(t *testing.T, n int, flags ...string) server {
 	t.Helper()
-	peers := freeAddresses(t, n)
+	peers := FreeAddresses(t, "127.0.0.1", n)
 	var all []server
 	for _, peer := range peers {
 		p := start(t, append(flags, "--cluster-listen", peer, "--cluster-peers", strings.Join(peers, ","))...)
@@ -40,20 +39,6 @@ func startSeveral(t *testing.T, n int, flags ...string) server {
 		}
 	}
 	return balance(t, all)
-}
-
-// freeAddresses returns addresses of this machine at which nobody listens.
-func freeAddresses(t *testing.T, n int) (list []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		list = append(list, l.Addr().String())
-	}
-	return list
 }
 
 // balance starts a balancer, which leads each connection to the next server.
