@@ -1,0 +1,64 @@
+package access
+
+import (
+	"strings"
+	"time"
+)
+
+// A Grant is what a client may do, and for how long.
+type Grant struct {
+	// User is who the client is. It can take no other name. Empty means that
+	// nobody has said so.
+	User string
+	// Topics are patterns of the topics that the grant is about: see [Match].
+	// Nil means all topics.
+	Topics []string
+	// Hear and Say are what the client may do in them.
+	Hear, Say bool
+	// Expires is when the grant ends. The zero time means never.
+	Expires time.Time
+}
+
+// MayHear reports whether a client may hear a topic. The empty name is everyone.
+func (g *Grant) MayHear(topic string) bool { return g == nil || g.Hear && g.about(topic) }
+
+// MaySay reports whether a client may say something in a topic. The empty name
+// is everyone.
+func (g *Grant) MaySay(topic string) bool { return g == nil || g.Say && g.about(topic) }
+
+func (g *Grant) about(topic string) bool {
+	if g.Topics == nil {
+		return true
+	}
+	for _, pattern := range g.Topics {
+		if Match(pattern, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// Match reports whether a name fits a pattern. A * in a pattern stands for any
+// text, also for none; everything else stands for itself. The time it takes is at
+// most proportional to the product of both lengths.
+func Match(pattern, name string) bool {
+	before, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == name
+	}
+	name, ok := strings.CutPrefix(name, before)
+	if !ok {
+		return false
+	}
+	for {
+		part, more, wild := strings.Cut(rest, "*")
+		if !wild {
+			return strings.HasSuffix(name, part)
+		}
+		i := strings.Index(name, part) // the first place leaves most for what follows
+		if i < 0 {
+			return false
+		}
+		name, rest = name[i+len(part):], more
+	}
+}
