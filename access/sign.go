@@ -19,7 +19,7 @@ type Signer struct {
 
 // SecretSigner signs with HS256.
 func SecretSigner(secret string) Signer {
-	return Signer{key{algorithm: jose.HS256, material: []byte(secret)}}
+	return Signer{key{algorithm: jose.HS256, material: hmacKey(secret)}}
 }
 
 // KeySigner signs with the first private key of a PEM file, a JWK or a JWK Set.
@@ -38,8 +38,12 @@ func KeySigner(text []byte) (Signer, error) {
 
 // Wish is what a token should say.
 type Wish struct {
-	Grant
-	Audience, Issuer string // empty: nothing of it
+	User     string    // empty: nobody in particular
+	Topics   []string  // patterns; nil: all topics
+	Can      []string  // hear, say; nil: both
+	Expires  time.Time // the zero time: never
+	Audience string    // empty: anybody
+	Issuer   string    // empty: nobody says
 }
 
 // Sign returns a token.
@@ -62,15 +66,8 @@ func (s Signer) Sign(w Wish, now time.Time) (string, error) {
 	if w.Topics != nil {
 		c.Topics = &w.Topics
 	}
-	if !w.Hear || !w.Say {
-		can := []string{}
-		if w.Hear {
-			can = append(can, "hear")
-		}
-		if w.Say {
-			can = append(can, "say")
-		}
-		c.Can = &can
+	if w.Can != nil {
+		c.Can = &w.Can
 	}
 	token, err := jwt.Signed(signer).Claims(c).Serialize()
 	if err != nil {

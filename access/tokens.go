@@ -62,7 +62,7 @@ type Tokens struct {
 func NewTokens(c TokenConfig) (*Tokens, error) {
 	t := &Tokens{config: c}
 	for _, secret := range c.Secrets {
-		t.secrets = append(t.secrets, key{algorithm: jose.HS256, material: []byte(secret)})
+		t.secrets = append(t.secrets, key{algorithm: jose.HS256, material: hmacKey(secret)})
 	}
 	if c.KeyFile != "" {
 		t.file = &file[[]key]{path: c.KeyFile, parse: parseKeys, log: c.Log}

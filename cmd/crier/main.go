@@ -79,6 +79,6 @@ CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newHealth(), newVersion())
+	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newToken(), newHealth(), newVersion())
 	return root
 }
