@@ -61,6 +61,7 @@ type Conn struct {
 	ID       string
 	Identity Identity // set by the home before Connect
 	Topics   []string // its subscriptions; the home keeps this up to date
+	Mute     []string // topics that it says something to and does not hear; the home keeps this, too
 	Silent   bool     // set by the app at Connect: the client does not want its own messages
 }
 
@@ -99,6 +100,12 @@ const (
 	// Reject refuses the handshake with status 400, and all other effects
 	// are ignored.
 	Reject
+	// Forbid is like Reject, for what the client has no right to: at Connect,
+	// the status is 403.
+	Forbid
+	// Mute is for a client that may not hear Topic. What it publishes to the
+	// topics that it is in goes there, too.
+	Mute
 )
 
 // An Echo says what the sender of a message receives of it.

@@ -127,6 +127,7 @@ const (
 	badMember  = "bad-member"
 	notInTopic = "not-in-topic"
 	noUser     = "no-user"
+	forbidden  = "forbidden"
 )
 
 // A Doing is what a client asks for with one message.
