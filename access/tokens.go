@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -214,10 +213,4 @@ func (c *claims) grant(now time.Time) *Grant {
 		}
 	}
 	return g
-}
-
-// Looks reports whether a credential has the form of a token, so that it cannot
-// have been meant as a key.
-func Looks(credential string) bool {
-	return strings.HasPrefix(credential, "eyJ") && strings.Count(credential, ".") == 2
 }

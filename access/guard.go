@@ -1,0 +1,107 @@
+package access
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A Guard decides about credentials. The zero Guard lets everybody in, and nobody
+// manage.
+type Guard struct {
+	Keys        *Secrets // clients connect, hear and say everything
+	PublishKeys *Secrets // say everything, over HTTP only
+	AdminKeys   *Secrets // do all that, and manage
+	Tokens      *Tokens  // of clients; nil: there are none
+}
+
+// Closed reports whether clients need a credential.
+func (g *Guard) Closed() bool { return !g.Keys.None() || g.Tokens != nil }
+
+// A Pass is what a credential is good for.
+type Pass struct {
+	Connect bool   // open a connection, and listen
+	Manage  bool   // use the management API
+	Grant   *Grant // what may be heard and said; nil: everything
+}
+
+// ErrWrongKey says that a credential is none that the server knows.
+var ErrWrongKey = errors.New("this is no key of the server")
+
+// Check returns what a credential is good for. The error is ErrWrongKey, or one of
+// [Tokens.Check].
+func (g *Guard) Check(ctx context.Context, credential string) (Pass, error) {
+	switch {
+	case g.AdminKeys.Have(credential):
+		return Pass{Connect: true, Manage: true}, nil
+	case g.Keys.Have(credential):
+		return Pass{Connect: true}, nil
+	case g.PublishKeys.Have(credential):
+		return Pass{Grant: &Grant{Say: true}}, nil
+	case g.Tokens == nil || !strings.Contains(credential, "."):
+		return Pass{}, ErrWrongKey
+	}
+	grant, err := g.Tokens.Check(ctx, credential, time.Now())
+	if err != nil {
+		return Pass{}, err
+	}
+	return Pass{Connect: true, Grant: grant}, nil
+}
+
+// tokenProtocol begins the name of a subprotocol that is a credential, in
+// base64url: browsers can send no other header with a handshake.
+const tokenProtocol = "crier.token."
+
+// Credential returns the credential of a request: of the header Authorization, of
+// ?token=, or of a subprotocol, in this order. It is empty if there is none.
+func Credential(r *http.Request) string {
+	if scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(key)
+	}
+	if token := r.URL.Query().Get("token"); token != "" {
+		return token
+	}
+	for name := range protocols(r) {
+		if text, ok := strings.CutPrefix(name, tokenProtocol); ok {
+			// It may be padded: a subprotocol is a token of HTTP, which has no =,
+			// but not everybody knows.
+			raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+			if err == nil {
+				return string(raw)
+			}
+		}
+	}
+	return ""
+}
+
+// Protocol returns the subprotocol to choose of those that a handshake offers:
+// crier, or else the one that is a credential, because a browser that offers some
+// closes the connection if none is chosen. It is empty if neither is offered.
+func Protocol(r *http.Request) string {
+	chosen := ""
+	for name := range protocols(r) {
+		if name == "crier" {
+			return name
+		}
+		if chosen == "" && strings.HasPrefix(name, tokenProtocol) {
+			chosen = name
+		}
+	}
+	return chosen
+}
+
+// protocols yields the subprotocols that a handshake offers.
+func protocols(r *http.Request) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range r.Header["Sec-Websocket-Protocol"] {
+			for name := range strings.SplitSeq(line, ",") {
+				if name = strings.TrimSpace(name); name != "" && !yield(name) {
+					return
+				}
+			}
+		}
+	}
+}
