@@ -19,6 +19,14 @@ type Grant struct {
 	Expires time.Time
 }
 
+// Name returns who the client is, or nothing.
+func (g *Grant) Name() string {
+	if g == nil {
+		return ""
+	}
+	return g.User
+}
+
 // MayHear reports whether a client may hear a topic. The empty name is everyone.
 func (g *Grant) MayHear(topic string) bool { return g == nil || g.Hear && g.about(topic) }
 

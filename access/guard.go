@@ -16,10 +16,21 @@ type Guard struct {
 	PublishKeys *Secrets // say everything, over HTTP only
 	AdminKeys   *Secrets // do all that, and manage
 	Tokens      *Tokens  // of clients; nil: there are none
+	Service     *Service // is asked about clients without a key or a token; nil: nobody is
 }
 
 // Closed reports whether clients need a credential.
-func (g *Guard) Closed() bool { return !g.Keys.None() || g.Tokens != nil }
+func (g *Guard) Closed() bool { return !g.Keys.None() || g.Tokens != nil || g.Service != nil }
+
+// Close ends what fetches keys.
+func (g *Guard) Close() {
+	if g.Tokens != nil {
+		g.Tokens.Close()
+	}
+}
+
+// None reports whether no credential is good for anything.
+func (g *Guard) None() bool { return !g.Closed() && g.PublishKeys.None() && g.AdminKeys.None() }
 
 // A Pass is what a credential is good for.
 type Pass struct {
@@ -28,8 +39,31 @@ type Pass struct {
 	Grant   *Grant // what may be heard and said; nil: everything
 }
 
-// ErrWrongKey says that a credential is none that the server knows.
-var ErrWrongKey = errors.New("this is no key of the server")
+// Why a client may not come in, besides what [Tokens.Check] and [Service.Ask] say.
+var (
+	ErrWrongKey     = errors.New("this is no key of the server")
+	ErrNoCredential = errors.New("there is neither a key nor a token")
+)
+
+// Admit returns what the sender of a request may do with an app. A key or a token
+// says so; without one that is known, the service does.
+func (g *Guard) Admit(r *http.Request, app string) (Pass, error) {
+	err := ErrNoCredential
+	if credential := Credential(r); credential != "" {
+		var pass Pass
+		if pass, err = g.Check(r.Context(), credential); err == nil {
+			return pass, nil
+		}
+	}
+	if g.Service == nil || !errors.Is(err, ErrNoCredential) && !errors.Is(err, ErrWrongKey) {
+		return Pass{}, err
+	}
+	grant, err := g.Service.Ask(r.Context(), NewQuestion(r, app))
+	if err != nil {
+		return Pass{}, err
+	}
+	return Pass{Connect: true, Grant: grant}, nil
+}
 
 // Check returns what a credential is good for. The error is ErrWrongKey, or one of
 // [Tokens.Check].

@@ -9,12 +9,8 @@ import (
 
 // A hmacKey is a secret for HS256. The library takes none of less than 32 bytes,
 // as RFC 7518 wants it, section 3.2; but many services have such secrets, and
-// their tokens could not be checked. See [WeakSecret].
+// their tokens could not be checked.
 type hmacKey []byte
-
-// WeakSecret reports whether a secret is shorter than HS256 should have it.
-// https://www.rfc-editor.org/rfc/rfc7518#section-3.2
-func WeakSecret(secret string) bool { return len(secret) < sha256.Size }
 
 // Public implements jose.OpaqueSigner: nothing of it is public.
 func (k hmacKey) Public() *jose.JSONWebKey { return nil }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"unicode"
@@ -32,7 +31,7 @@ func NewSecrets(given []string, path string, log *slog.Logger) (*Secrets, error)
 	}
 	s.file = &file[[]string]{path: path, parse: parseSecrets, log: log}
 	if err := s.file.open(); err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

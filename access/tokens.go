@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,16 +15,19 @@ import (
 
 // TokenConfig says which tokens are valid.
 type TokenConfig struct {
-	Secrets  []string // HS256: any of these, as UTF-8
-	KeyFile  string   // a PEM or JWK file with public keys: RS256, ES256, EdDSA
-	JWKS     string   // the address of a JSON Web Key Set
-	Audience string   // must be one of aud; empty: aud does not matter
-	Issuer   string   // must be iss; empty: iss does not matter
-	Log      *slog.Logger
+	Secrets    []string // HS256: any of these, as UTF-8
+	SecretFile string   // a file with such secrets, one on each line
+	KeyFile    string   // a PEM or JWK file with public keys: RS256, ES256, EdDSA
+	JWKS       string   // the address of a JSON Web Key Set
+	Audience   string   // must be one of aud; empty: aud does not matter
+	Issuer     string   // must be iss; empty: iss does not matter
+	Log        *slog.Logger
 }
 
 // None reports whether no token can be valid.
-func (c TokenConfig) None() bool { return len(c.Secrets) == 0 && c.KeyFile == "" && c.JWKS == "" }
+func (c TokenConfig) None() bool {
+	return len(c.Secrets) == 0 && c.SecretFile == "" && c.KeyFile == "" && c.JWKS == ""
+}
 
 // Why a token is refused. The sentences are for whoever shows it.
 var (
@@ -52,8 +56,8 @@ const (
 type Tokens struct {
 	config  TokenConfig
 	secrets []key
-	file    *file[[]key] // or nil
-	remote  *keySet      // or nil
+	files   []*file[[]key]
+	remote  *keySet // or nil
 }
 
 // NewTokens returns a checker. Its keys must be readable now, except those of a
@@ -61,13 +65,24 @@ type Tokens struct {
 func NewTokens(c TokenConfig) (*Tokens, error) {
 	t := &Tokens{config: c}
 	for _, secret := range c.Secrets {
-		t.secrets = append(t.secrets, key{algorithm: jose.HS256, material: hmacKey(secret)})
+		if err := checkSecret(secret); err != nil {
+			return nil, fmt.Errorf("read the token secret: %w", err)
+		}
 	}
-	if c.KeyFile != "" {
-		t.file = &file[[]key]{path: c.KeyFile, parse: parseKeys, log: c.Log}
-		if err := t.file.open(); err != nil {
+	t.secrets = c.hmacKeys(c.Secrets)
+	parseSecretKeys := func(text []byte) ([]key, error) {
+		secrets, err := parseSecrets(text)
+		return c.hmacKeys(secrets), err
+	}
+	for _, f := range []*file[[]key]{{path: c.SecretFile, parse: parseSecretKeys}, {path: c.KeyFile, parse: parseKeys}} {
+		if f.path == "" {
+			continue
+		}
+		f.log = c.Log
+		if err := f.open(); err != nil {
 			return nil, fmt.Errorf("read the keys for tokens: %w", err)
 		}
+		t.files = append(t.files, f)
 	}
 	if c.JWKS != "" {
 		var err error
@@ -76,6 +91,18 @@ func NewTokens(c TokenConfig) (*Tokens, error) {
 		}
 	}
 	return t, nil
+}
+
+// hmacKeys returns the keys of secrets. It warns of those that can be guessed.
+// https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+func (c TokenConfig) hmacKeys(secrets []string) (list []key) {
+	for _, secret := range secrets {
+		if len(secret) < sha256.Size && c.Log != nil {
+			c.Log.Warn("a token secret is short: whoever has a token can try to guess it, and make tokens", "bytes", len(secret), "should", sha256.Size)
+		}
+		list = append(list, key{algorithm: jose.HS256, material: hmacKey(secret)})
+	}
+	return list
 }
 
 // Close ends what fetches keys.
@@ -139,8 +166,8 @@ func parseToken(token string) (*jwt.JSONWebToken, error) {
 // keys returns those that a token with this key id may be signed with.
 func (t *Tokens) keys(ctx context.Context, id string) ([]key, error) {
 	all := t.secrets
-	if t.file != nil {
-		all = slices.Concat(all, t.file.get())
+	for _, f := range t.files {
+		all = slices.Concat(all, f.get())
 	}
 	if t.remote != nil && !slices.ContainsFunc(all, func(k key) bool { return id != "" && k.id == id }) {
 		more, err := t.remote.keys(ctx, id)

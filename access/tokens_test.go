@@ -317,7 +317,7 @@ func TestKeyFileChanges(t *testing.T) {
 	tokens := newTokens(t, TokenConfig{KeyFile: path})
 	check := func(what, token string, want error) {
 		t.Helper()
-		tokens.file.looked = time.Time{} // a second has passed
+		tokens.files[0].looked = time.Time{} // a second has passed
 		if _, err := tokens.Check(context.Background(), token, now); !errors.Is(err, want) {
 			t.Errorf("%s: %v", what, err)
 		}
