@@ -1,40 +1,133 @@
 package door
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"crier/access"
 	"crier/trust"
 )
 
-// authorize accepts requests that have the admin key, and requests that are
-// signed. If there is no admin key, it also accepts programs of this machine,
-// unless they must sign. It returns nil if it accepts the request.
-func (d *Door) authorize(r *http.Request) *Refusal {
-	if key, ok := bearer(r); ok {
-		return d.checkKey(r, key)
+// admit returns what the sender of a handshake may do.
+func (d *Door) admit(r *http.Request, m Mount) (*access.Grant, *Refusal) {
+	if !d.config.Guard.Closed() {
+		return nil, nil
+	}
+	pass, err := d.config.Guard.Admit(r, m.Name)
+	no := d.explained(r, err)
+	if no == nil && !pass.Connect {
+		no = &NoConnection
+	}
+	return pass.Grant, no
+}
+
+// authorize returns what the sender of a request may do, if that is enough: if
+// need says so, or without a need if it may manage.
+//
+// Whoever has an admin key may do everything, and so do requests that are signed.
+// If there is no admin key, programs of this machine may manage, unless they must
+// sign. What clients do needs a key from everywhere, if there is one.
+func (d *Door) authorize(r *http.Request, need func(*access.Grant) bool) (*access.Grant, *Refusal) {
+	if credential := access.Credential(r); credential != "" || need != nil && d.config.Guard.Service != nil {
+		pass, no := d.check(r, need)
+		switch {
+		case no == &WrongKey:
+			return nil, d.wants(need, no)
+		case no != nil:
+			return nil, no
+		case pass.Manage:
+			return nil, nil
+		case need == nil:
+			return nil, &NotManaging
+		case !need(pass.Grant):
+			return nil, &Forbidden
+		}
+		return pass.Grant, nil
 	}
 	if d.config.Credentials != (Credentials{}) {
 		no := d.config.Credentials.verify(r, time.Now(), d.config.MaxMessage)
 		if no == nil || d.config.Signed {
-			return no
+			return nil, no
 		}
 	}
-	if d.config.AdminKey != "" {
-		return &Unauthorized
+	if no := d.wants(need, &NoCredential); no != nil {
+		return nil, no
 	}
 	if why := trust.FromElsewhere(d.unaliased(r)); why != "" {
-		return NoKey.because(why)
+		return nil, NoKey.because(why)
 	}
 	if why := trust.FromPage(r, secure(r)); why != "" {
-		return ForeignPage.because(why)
+		return nil, ForeignPage.because(why)
+	}
+	return nil, nil
+}
+
+// wants returns how to refuse a request that has no credential, or a wrong one:
+// clients are for what clients do, and admin keys for everything. It returns nil if
+// no credential would help.
+func (d *Door) wants(need func(*access.Grant) bool, client *Refusal) *Refusal {
+	guard := d.config.Guard
+	switch {
+	case need != nil && (guard.Closed() || !guard.PublishKeys.None()):
+		return client
+	case !guard.AdminKeys.None():
+		return &Unauthorized
+	case client == &WrongKey:
+		return client
 	}
 	return nil
+}
+
+// check returns what the sender of a request without a WebSocket may do.
+func (d *Door) check(r *http.Request, need func(*access.Grant) bool) (pass access.Pass, no *Refusal) {
+	guard := d.config.Guard
+	if guard.None() {
+		return pass, NoKey.because("it takes no key")
+	}
+	var err error
+	if need == nil { // nobody else decides about those that manage
+		pass, err = guard.Check(r.Context(), access.Credential(r))
+	} else {
+		pass, err = guard.Admit(r, "")
+	}
+	return pass, d.explained(r, err)
+}
+
+// explained returns the refusal for an error of the guard.
+func (d *Door) explained(r *http.Request, err error) *Refusal {
+	var refused *access.RefusedError
+	var no Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, access.ErrNoCredential):
+		return &NoCredential
+	case errors.Is(err, access.ErrWrongKey):
+		d.holdBack(r)
+		return &WrongKey
+	case errors.Is(err, access.ErrNoKeys), errors.Is(err, access.ErrServiceDown):
+		no = Unchecked
+	case errors.As(err, &refused) && refused.Unknown:
+		no = NotKnown
+	case errors.As(err, &refused):
+		no = Forbidden
+	default:
+		no = BadToken
+	}
+	no = no.Saying(err.Error())
+	return &no
+}
+
+// challenge says how to show a credential, where one is missing or wrong.
+// https://www.rfc-editor.org/rfc/rfc6750#section-3
+func (d *Door) challenge(w http.ResponseWriter, no Refusal) {
+	if no.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="crier"`)
+	}
 }
 
 // unaliased changes a request that calls this server by an alias, so that it
@@ -51,27 +144,6 @@ func (d *Door) unaliased(r *http.Request) *http.Request {
 	local := *r
 	local.Host = "localhost"
 	return &local
-}
-
-func bearer(r *http.Request) (key string, ok bool) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(key), strings.EqualFold(scheme, "Bearer")
-}
-
-func (d *Door) checkKey(r *http.Request, key string) *Refusal {
-	switch {
-	case d.config.AdminKey == "":
-		return NoKey.because("it takes no key")
-	case !sameKey(key, d.config.AdminKey):
-		d.holdBack(r)
-		return &Unauthorized
-	}
-	return nil
-}
-
-func sameKey(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b)) // hashes have equal lengths, so the time reveals nothing
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 const (

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"crier/access"
 )
 
 // TestWhoMayManage: without a key only programs of this machine, and crier's
@@ -46,7 +48,7 @@ func TestWhoMayManage(t *testing.T) {
 	} {
 		for key, want := range map[string]int{"": c.open, "s3cret": c.keyed} {
 			h := &home{}
-			g := New(Config{Topics: h, MaxMessage: 10, AdminKey: key, AllowOrigins: []string{"https://friend.example.com", "null"}, Log: slog.New(slog.DiscardHandler)})
+			g := New(Config{Topics: h, MaxMessage: 10, Guard: guard(t, key), AllowOrigins: []string{"https://friend.example.com", "null"}, Log: slog.New(slog.DiscardHandler)})
 			resp, body := ask(t, g, "POST /publish\nhi", c.headers...)
 			if resp.StatusCode != want {
 				t.Errorf("%q with the key %q: got %d %s, want %d", c.headers, key, resp.StatusCode, body, want)
@@ -73,7 +75,7 @@ func TestWhoMayManage(t *testing.T) {
 // refusal.
 func TestGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Config{Topics: &home{}, MaxMessage: 10, AdminKey: "s3cret", Log: slog.New(slog.DiscardHandler)})
+		g := New(Config{Topics: &home{}, MaxMessage: 10, Guard: guard(t, "s3cret"), Log: slog.New(slog.DiscardHandler)})
 		took := func(ctx context.Context, authorization string) time.Duration {
 			began := time.Now()
 			r := httptest.NewRequestWithContext(ctx, "POST", "/publish", strings.NewReader("hi"))
@@ -92,7 +94,7 @@ func TestGuesses(t *testing.T) {
 			}
 		}
 		wants(t.Context(), "Bearer guess", time.Second)
-		wants(t.Context(), "Bearer", time.Second)
+		wants(t.Context(), "Bearer", 0) // no credential is no guess
 		wants(t.Context(), "Bearer s3cret", 0)
 		wants(t.Context(), "Basic guess", 0)
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -162,4 +164,17 @@ func TestAlias(t *testing.T) {
 			t.Errorf("%s://%s %s: got %s, want %d", test.scheme, test.host, test.header, resp.Status, test.want)
 		}
 	}
+}
+
+// guard knows an admin key, if it is not empty.
+func guard(t *testing.T, key string) *access.Guard {
+	t.Helper()
+	g := new(access.Guard)
+	if key != "" {
+		var err error
+		if g.AdminKeys, err = access.NewSecrets([]string{key}, "", slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g
 }

@@ -34,6 +34,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"crier/access"
 	"crier/trust"
 )
 
@@ -52,8 +53,9 @@ type Mount struct {
 // Sockets accepts connections.
 type Sockets interface {
 	// Connect decides whether a handshake succeeds. When it returns, the
-	// connection is registered: what is published from now on reaches it.
-	Connect(r *http.Request, m Mount, id string) (Socket, *Refusal)
+	// connection is registered: what is published from now on reaches it. may
+	// says what the client may do; nil: everything.
+	Connect(r *http.Request, m Mount, id string, may *access.Grant) (Socket, *Refusal)
 }
 
 // A Socket is a connection whose client is about to get the 101.
@@ -107,8 +109,8 @@ type Topics interface {
 	Remove(app, topic string) int
 	// Publish stamps a message and sends it to the topics of the request's
 	// query, or to everyone if the query names none. It returns how many
-	// connections get it.
-	Publish(r *http.Request, data []byte) (heard int, no *Refusal)
+	// connections get it. may says what the sender may do.
+	Publish(r *http.Request, data []byte, may *access.Grant) (heard int, no *Refusal)
 }
 
 // A Topic is a topic in a list.
@@ -120,9 +122,9 @@ type Topic struct {
 
 // Memory is what topics of live know.
 type Memory interface {
-	// Say publishes a message to a topic. If state is not nil, the message
-	// sets or drops a key.
-	Say(ctx context.Context, topic string, data []byte, state *State) (Said, *Refusal)
+	// Say publishes a message to a topic, as one of that user, if it is not
+	// empty. If state is not nil, the message sets or drops a key.
+	Say(ctx context.Context, topic, user string, data []byte, state *State) (Said, *Refusal)
 	// Read returns the last messages of a topic; if last is negative, its
 	// state. They are JSON texts without line breaks.
 	Read(topic string, last int) (texts [][]byte)
@@ -130,8 +132,9 @@ type Memory interface {
 	// whether there was such a topic.
 	Forget(topic string) bool
 	// Listen answers a request with what happens in its topics, as
-	// server-sent events, until its client has gone.
-	Listen(w http.ResponseWriter, r *http.Request) *Refusal
+	// server-sent events, until its client has gone. may says what the client
+	// may do.
+	Listen(w http.ResponseWriter, r *http.Request, may *access.Grant) *Refusal
 }
 
 // A State is a key that a message sets, or drops.
@@ -201,15 +204,15 @@ type Config struct {
 	Memory      Memory // nil: no mount is Live
 	Stats       func() Stats
 
-	MaxMessage   int         // bytes of a posted or published message
-	AdminKey     string      // for the management API; if empty, only programs of this machine may use it
-	Credentials  Credentials // for signed requests to the management API; if empty, signatures are ignored
-	Signed       bool        // programs of this machine must sign requests, or send the admin key
-	Stage        string      // if not empty, the server has only this mount, also at the root, and the management of its connections
-	AllowOrigins []string    // of pages that may connect, in addition to pages at home: see trust.Pages
-	Domains      []string    // names of this server, in addition to the machine's
-	Aliases      []string    // names of this server that only handlers of this machine know, and only over TLS
-	Also         []string    // further paths, listed beside the mounts in 404 answers
+	MaxMessage   int           // bytes of a posted or published message
+	Guard        *access.Guard // keys and tokens; nil: everybody may connect. Without admin keys, only programs of this machine may manage
+	Credentials  Credentials   // for signed requests to the management API; if empty, signatures are ignored
+	Signed       bool          // programs of this machine must sign requests, or send the admin key
+	Stage        string        // if not empty, the server has only this mount, also at the root, and the management of its connections
+	AllowOrigins []string      // of pages that may connect, in addition to pages at home: see trust.Pages
+	Domains      []string      // names of this server, in addition to the machine's
+	Aliases      []string      // names of this server that only handlers of this machine know, and only over TLS
+	Also         []string      // further paths, listed beside the mounts in 404 answers
 	Log          *slog.Logger
 	Refused      func(Refusal) // called for each refusal, to count it; may be nil
 }
@@ -228,6 +231,9 @@ type Door struct {
 
 // New returns a door.
 func New(config Config) *Door {
+	if config.Guard == nil {
+		config.Guard = new(access.Guard)
+	}
 	d := &Door{
 		config:  config,
 		mounts:  make(map[string]Mount),
@@ -244,7 +250,7 @@ func New(config Config) *Door {
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m, ok := d.mount(r.URL.Path); ok {
-		if m.Name == Live && d.withoutSocket(w, r) {
+		if m.Name == Live && d.withoutSocket(w, r, m) {
 			return
 		}
 		d.accept(w, r, m)
@@ -260,23 +266,23 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
-		d.manage(w, r, methods{"GET": d.listConnections}, query{names: []string{"topic", "app", "limit"}})
+		d.manage(w, r, methods{"GET": managing(d.listConnections)}, query{names: []string{"topic", "app", "limit"}})
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
 		d.manage(w, r, d.connection(id), query{sdk: true})
 	case len(path) == 1 && path[0] == "publish" && r.URL.Query().Get("app") == Live:
-		d.manage(w, r, methods{"POST": d.say}, query{names: []string{"app", "topic"}})
+		d.manage(w, r, methods{"POST": saying(r.URL.Query().Get("topic"), d.say)}, query{names: []string{"app", "topic"}})
 	case len(path) == 1 && path[0] == "publish":
-		d.manage(w, r, methods{"POST": d.publish}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
+		d.manage(w, r, methods{"POST": {anything, d.publish}}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
 	case len(path) >= 3 && path[0] == "topics" && d.config.Memory != nil && d.remembered(w, r, path[1], path[2:]):
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
-		d.manage(w, r, methods{"GET": d.listTopics}, query{names: []string{"app", "limit"}})
+		d.manage(w, r, methods{"GET": managing(d.listTopics)}, query{names: []string{"app", "limit"}})
 	case len(path) == 2 && path[0] == "topics" && !utf8.ValidString(path[1]):
 		d.refuse(w, r, BadQuery.Saying("a topic's name is UTF-8"))
 	case len(path) == 2 && path[0] == "topics":
 		d.manage(w, r, d.topic(path[1]), query{names: []string{"app"}})
 	case len(path) == 1 && path[0] == "stats":
-		d.manage(w, r, methods{"GET": func(w http.ResponseWriter, _ *http.Request) { answer(w, d.config.Stats()) }}, query{})
+		d.manage(w, r, methods{"GET": managing(func(w http.ResponseWriter, _ *http.Request) { answer(w, d.config.Stats()) })}, query{})
 	default:
 		d.refuse(w, r, NotFound.Saying(d.lost(r)))
 	}

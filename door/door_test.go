@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"crier/access"
 )
 
 const anID = "JC1dgf9yoAMCK-g="
@@ -28,7 +30,7 @@ func (h *home) ask(words ...string) *Refusal {
 	return no
 }
 
-func (h *home) Connect(r *http.Request, m Mount, id string) (Socket, *Refusal) {
+func (h *home) Connect(r *http.Request, m Mount, id string, _ *access.Grant) (Socket, *Refusal) {
 	if no := h.ask("connect", m.Name, r.URL.RawQuery); no != nil {
 		return nil, no
 	}
@@ -93,7 +95,7 @@ func (h *home) Topics(app string) ([]Topic, Asked) {
 
 func (h *home) Remove(app, topic string) int { h.ask("remove", app, topic); return 1 }
 
-func (h *home) Publish(r *http.Request, data []byte) (int, *Refusal) {
+func (h *home) Publish(r *http.Request, data []byte, _ *access.Grant) (int, *Refusal) {
 	return 7, h.ask("publish", r.URL.RawQuery, string(data))
 }
 

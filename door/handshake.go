@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"encoding/base64"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"crier/access"
 	"crier/ws"
 )
 
@@ -33,7 +35,11 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	}
 	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	socket, no := d.config.Sockets.Connect(r, m, NewID())
+	may, no := d.admit(r, m)
+	var socket Socket
+	if no == nil {
+		socket, no = d.config.Sockets.Connect(r, m, NewID(), may)
+	}
 	if no != nil && m.Explains && r.Header.Get("Origin") != "" && no.Status < http.StatusInternalServerError {
 		d.explain(hijacker, r, *no)
 		return
@@ -42,7 +48,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		d.turnAway(w, r, *no)
 		return
 	}
-	nc, early, err := switchProtocols(hijacker, r, socket.Protocol())
+	nc, early, err := switchProtocols(hijacker, r, cmp.Or(socket.Protocol(), access.Protocol(r)))
 	if err != nil {
 		d.config.Log.Debug("handshake", "remote", r.RemoteAddr, "error", err)
 		socket.Abandon()
@@ -54,6 +60,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 // turnAway refuses a client that wanted to stay. If there is no place for it,
 // the client is told to come back.
 func (d *Door) turnAway(w http.ResponseWriter, r *http.Request, no Refusal) {
+	d.challenge(w, no)
 	if no.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
@@ -70,7 +77,7 @@ const explainTimeout = time.Second
 // and closes the connection.
 func (d *Door) explain(h http.Hijacker, r *http.Request, no Refusal) {
 	d.noteRefusal(r, no)
-	nc, _, err := switchProtocols(h, r, "")
+	nc, _, err := switchProtocols(h, r, access.Protocol(r))
 	if err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -12,33 +13,55 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"crier/access"
 )
 
-// methods are the HTTP methods that a path of the management API supports.
-type methods map[string]http.HandlerFunc
+// methods are the HTTP methods that a path supports.
+type methods map[string]method
 
-// manage answers a request to the management API, if it is allowed.
+// A method is what a request does, and what right it needs.
+type method struct {
+	need   func(may *access.Grant) bool // nil: that of managing everything
+	handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)
+}
+
+// managing is a method for those that manage the server.
+func managing(handle http.HandlerFunc) method {
+	return method{nil, func(w http.ResponseWriter, r *http.Request, _ *access.Grant) { handle(w, r) }}
+}
+
+// hearing is a method for those that may hear a topic.
+func hearing(topic string, handle http.HandlerFunc) method {
+	m := managing(handle)
+	m.need = func(may *access.Grant) bool { return may.MayHear(topic) }
+	return m
+}
+
+// saying is a method for those that may say something in a topic.
+func saying(topic string, handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)) method {
+	return method{func(may *access.Grant) bool { return may.MaySay(topic) }, handle}
+}
+
+// anything is the need of a method that looks at the rights itself.
+func anything(*access.Grant) bool { return true }
+
+// manage answers a request without a WebSocket, if it is allowed.
 func (d *Door) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {
 	w.Header().Set("X-Amzn-Requestid", NewID())
-	handler, ok := m[r.Method]
+	method, ok := m[r.Method]
 	if !ok {
-		names := make([]string, 0, len(m))
-		for name := range m {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		w.Header().Set("Allow", strings.Join(names, ", "))
+		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(m)), ", "))
 		d.refuse(w, r, MethodNotAllowed)
 		return
 	}
-	if no := d.authorize(r); no != nil {
-		if no.Status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="crier"`)
-		}
+	may, no := d.authorize(r, method.need)
+	if no != nil {
+		d.challenge(w, *no)
 		d.refuse(w, r, *no)
 		return
 	}
-	no := q.check(r)
+	no = q.check(r)
 	if no == nil && slices.Contains(q.names, "app") {
 		no = d.checkApp(r.URL.Query().Get("app"))
 	}
@@ -46,7 +69,7 @@ func (d *Door) manage(w http.ResponseWriter, r *http.Request, m methods, q query
 		d.refuse(w, r, *no)
 		return
 	}
-	handler(w, r)
+	method.handle(w, r, may)
 }
 
 // checkApp refuses the name of an unknown app. An empty name means all apps.
@@ -78,14 +101,14 @@ func segments(r *http.Request) []string {
 // management API.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 func (d *Door) connection(id string) methods {
-	checked := func(handler http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
+	checked := func(handler http.HandlerFunc) method {
+		return managing(func(w http.ResponseWriter, r *http.Request) {
 			if !validID(id) {
 				d.refuse(w, r, InvalidID.Saying(InvalidID.Say+id))
 				return
 			}
 			handler(w, r)
-		}
+		})
 	}
 	return methods{
 		"POST": checked(func(w http.ResponseWriter, r *http.Request) {
@@ -248,7 +271,7 @@ func (d *Door) listTopics(w http.ResponseWriter, r *http.Request) {
 // rooms service.
 func (d *Door) topic(name string) methods {
 	return methods{
-		"GET": func(w http.ResponseWriter, r *http.Request) {
+		"GET": managing(func(w http.ResponseWriter, r *http.Request) {
 			members := []string{}
 			known := make(map[string]bool)
 			infos, asked := d.config.Topics.Connections(r.URL.Query().Get("app"), &name)
@@ -265,18 +288,18 @@ func (d *Door) topic(name string) methods {
 			}
 			sort.Strings(members)
 			answer(w, members)
-		},
-		"DELETE": func(w http.ResponseWriter, r *http.Request) {
+		}),
+		"DELETE": managing(func(w http.ResponseWriter, r *http.Request) {
 			answer(w, d.config.Topics.Remove(r.URL.Query().Get("app"), name))
-		},
+		}),
 	}
 }
 
-func (d *Door) publish(w http.ResponseWriter, r *http.Request) {
+func (d *Door) publish(w http.ResponseWriter, r *http.Request, may *access.Grant) {
 	heard := 0
 	data, no := d.body(w, r)
 	if no == nil {
-		heard, no = d.config.Topics.Publish(r, data)
+		heard, no = d.config.Topics.Publish(r, data, may)
 	}
 	if no != nil {
 		d.refuse(w, r, *no)

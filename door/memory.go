@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"crier/access"
 )
 
 // Live is the name of the mount whose topics have a Memory.
@@ -12,12 +14,12 @@ const Live = "live"
 
 // withoutSocket answers requests to live that are not for a WebSocket: POST says
 // something, and GET listens. It returns false if it is another request.
-func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request) bool {
+func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request, m Mount) bool {
 	switch {
 	case hasToken(r.Header, "Upgrade", "websocket"):
 		return false
 	case r.Method == http.MethodPost:
-		d.manage(w, r, methods{"POST": d.say}, query{names: []string{"topic"}})
+		d.manage(w, r, methods{"POST": saying(r.URL.Query().Get("topic"), d.say)}, query{names: []string{"topic"}})
 		return true
 	case r.Method != http.MethodGet || !takesEvents(r):
 		return false
@@ -27,7 +29,11 @@ func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request) bool {
 		d.refuse(w, r, ForeignOrigin)
 		return true
 	}
-	if no := d.config.Memory.Listen(w, r); no != nil {
+	may, no := d.admit(r, m)
+	if no == nil {
+		no = d.config.Memory.Listen(w, r, may)
+	}
+	if no != nil {
 		d.turnAway(w, r, *no)
 	}
 	return true
@@ -42,20 +48,20 @@ func takesEvents(r *http.Request) bool {
 }
 
 // say publishes the body of a request to the topic of its query.
-func (d *Door) say(w http.ResponseWriter, r *http.Request) {
+func (d *Door) say(w http.ResponseWriter, r *http.Request, may *access.Grant) {
 	topics := r.URL.Query()["topic"]
 	if len(topics) != 1 || topics[0] == "" {
 		d.refuse(w, r, BadQuery.Saying("a message goes to one topic: ?topic=something"))
 		return
 	}
-	d.sayTo(w, r, topics[0], nil)
+	d.sayTo(w, r, may, topics[0], nil)
 }
 
-func (d *Door) sayTo(w http.ResponseWriter, r *http.Request, topic string, state *State) {
+func (d *Door) sayTo(w http.ResponseWriter, r *http.Request, may *access.Grant, topic string, state *State) {
 	data, no := d.body(w, r)
 	var said Said
 	if no == nil {
-		said, no = d.config.Memory.Say(r.Context(), topic, data, state)
+		said, no = d.config.Memory.Say(r.Context(), topic, may.Name(), data, state)
 	}
 	if no != nil {
 		d.refuse(w, r, *no)
@@ -77,17 +83,21 @@ func (d *Door) remembered(w http.ResponseWriter, r *http.Request, topic string, 
 	case len(path) == 1 && path[0] == "messages":
 		names = append(names, "last")
 		m = methods{
-			"GET": func(w http.ResponseWriter, r *http.Request) { d.readMessages(w, r, topic) },
-			"DELETE": func(w http.ResponseWriter, r *http.Request) {
+			"GET": hearing(topic, func(w http.ResponseWriter, r *http.Request) { d.readMessages(w, r, topic) }),
+			"DELETE": managing(func(w http.ResponseWriter, r *http.Request) {
 				answer(w, map[string]bool{"ok": d.config.Memory.Forget(topic)})
-			},
+			}),
 		}
 	case len(path) == 1 && path[0] == "state":
-		m = methods{"GET": func(w http.ResponseWriter, r *http.Request) { lines(w, d.config.Memory.Read(topic, -1)) }}
+		m = methods{"GET": hearing(topic, func(w http.ResponseWriter, r *http.Request) { lines(w, d.config.Memory.Read(topic, -1)) })}
 	case len(path) == 2 && path[0] == "state":
 		m = methods{
-			"PUT":    func(w http.ResponseWriter, r *http.Request) { d.sayTo(w, r, topic, &State{Key: path[1]}) },
-			"DELETE": func(w http.ResponseWriter, r *http.Request) { d.sayTo(w, r, topic, &State{Key: path[1], Drop: true}) },
+			"PUT": saying(topic, func(w http.ResponseWriter, r *http.Request, may *access.Grant) {
+				d.sayTo(w, r, may, topic, &State{Key: path[1]})
+			}),
+			"DELETE": saying(topic, func(w http.ResponseWriter, r *http.Request, may *access.Grant) {
+				d.sayTo(w, r, may, topic, &State{Key: path[1], Drop: true})
+			}),
 		}
 	default:
 		return false

@@ -20,8 +20,8 @@ type query struct {
 }
 
 // check refuses a request with a parameter that would be ignored: POST
-// /publish?topc=a must not go to everyone. Presigned requests carry their
-// signature in parameters X-Amz-….
+// /publish?topc=a must not go to everyone. All requests may have a credential;
+// presigned ones carry their signature in parameters X-Amz-….
 func (q query) check(r *http.Request) *Refusal {
 	refuse := func(sentence string) *Refusal {
 		no := BadQuery.Saying(sentence)
@@ -32,7 +32,7 @@ func (q query) check(r *http.Request) *Refusal {
 		return refuse("the query is not understood: " + err.Error())
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !slices.Contains(q.names, name) && !strings.HasPrefix(name, "X-Amz-") && !(q.sdk && name == "x-id") {
+		if name != "token" && !slices.Contains(q.names, name) && !strings.HasPrefix(name, "X-Amz-") && !(q.sdk && name == "x-id") {
 			return refuse("there is no parameter " + plain(name) + q.hint(name))
 		}
 	}

@@ -30,6 +30,13 @@ var (
 	Rejected           = Refusal{Name: "rejected", Status: 400, Say: "the app does not take this connection", Why: "The app says why, such as a bridge without `?topicName=`, or a parameter that is probably misspelt."}
 	ForeignOrigin      = Refusal{Name: "foreign-origin", Status: 403, Say: "pages of this origin may not connect; crier serve --allow-origin permits it", Why: "A browser's page that is not at home here ([running.md](running.md#pages)), and not allowed by `--allow-origin`."}
 	TooManyConnections = Refusal{Name: "too-many-connections", Status: 503, Say: "there are as many connections as the server takes; try again later", Why: "`--max-connections` are open."}
+	NoCredential       = Refusal{Name: "no-credential", Status: 401, Say: "this server wants a key or a token: Authorization: Bearer KEY, ?token=KEY, or the subprotocol crier.token.KEY in base64url", Type: "UnauthorizedException", Why: "`--key`, or one of the flags for tokens, is set, and the client shows nothing."}
+	WrongKey           = Refusal{Name: "wrong-key", Status: 401, Say: "this is no key of the server", Type: "UnauthorizedException", Why: "What the client shows is no key of the server, and no token."}
+	BadToken           = Refusal{Name: "bad-token", Status: 401, Say: "the token is not valid", Type: "UnauthorizedException", Why: "The token has expired, is for somebody else, or nobody that the server knows has signed it; the sentence says which."}
+	Unchecked          = Refusal{Name: "unchecked", Status: 503, Say: "clients cannot be checked at the moment", Type: "ServiceUnavailableException", Why: "The server of `--token-jwks` has not answered yet, or the one of `--authorize` does not."}
+	NotKnown           = Refusal{Name: "not-known", Status: 401, Say: "the service that decides about clients does not know this one", Type: "UnauthorizedException", Why: "The service of `--authorize` has answered 401; the sentence is its own."}
+	NoConnection       = Refusal{Name: "no-connection", Status: 403, Say: "this key is for publishing over HTTP only", Type: "ForbiddenException", Why: "A publish key opens no connection, and does not listen."}
+	Forbidden          = Refusal{Name: "forbidden", Status: 403, Say: "the key or token of the request does not allow this", Type: "ForbiddenException", Why: "The client may not hear, or not say anything in, one of these topics; its token is of another user than `?user=`; or the service of `--authorize` has answered 403."}
 	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
 	TwoLengths         = Refusal{Name: "two-lengths", Status: 400, Say: "a request has a Content-Length or a Transfer-Encoding, not both", Why: "Proxies and servers may disagree where such a request ends. The connection is closed."}
 	NotReady           = Refusal{Name: "not-ready", Status: 503, Say: "this server waits for the others; try again later", Why: "With several servers: this one has not found the others yet, or has lost them. `/readyz` says which."}
@@ -40,6 +47,7 @@ var (
 // refusal, they are the same.
 var (
 	Unauthorized     = Refusal{Name: "unauthorized", Status: 401, Say: "this needs the admin key: Authorization: Bearer KEY", Type: "UnauthorizedException", Why: "There is an admin key, and the request has none, or a wrong one."}
+	NotManaging      = Refusal{Name: "not-managing", Status: 403, Say: "this needs the admin key; the key or token of the request is for less", Type: "ForbiddenException", Why: "The request has a key or a token of clients, and wants to manage."}
 	NoKey            = Refusal{Name: "no-key", Status: 401, Say: "this server has no admin key, so that only programs of its own machine may manage it", Type: "NoAdminKeyException", Why: "There is no admin key. The request has one, or is not directly from a program of this machine: the message says how that shows."}
 	ForeignPage      = Refusal{Name: "foreign-page", Status: 403, Say: "no page may manage this server but its own", Type: "ForbiddenException", Why: "There is no admin key, and the request is from a browser's page that is not crier's own on this machine."}
 	Unsigned         = Refusal{Name: "unsigned", Status: 403, Say: "Missing Authentication Token", Type: "MissingAuthenticationTokenException", Why: "`--access-key` is set, and the request has no signature."}
@@ -78,6 +86,7 @@ var (
 	BinaryRefused  = Refusal{Name: "binary", Code: ws.UnsupportedData, Say: "binary messages are not supported", Why: "`--aws-limits`: API Gateway takes text only."}
 	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", AWS: true, Why: "`--aws-limits`: the connection is two hours old."}
 	TakenOver      = Refusal{Name: "taken-over", Code: ws.PolicyViolation, Say: "the session goes on with another connection", Why: "In live: another connection has resumed the session."}
+	Expired        = Refusal{Name: "expired", Code: ws.PolicyViolation, Say: "the token has expired", Why: "The time in the token's `exp` has come. A client with another token may come back."}
 	Kicked         = Refusal{Name: "kicked", Code: ws.NormalClosure, Say: "the session was ended", Why: "In live: DELETE on the management API."}
 	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", AWS: true, Why: "DELETE on the management API."}
 )
@@ -85,12 +94,13 @@ var (
 // Refusals returns the whole table, in the order of the documentation.
 func Refusals() []Refusal {
 	return []Refusal{
-		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, HandlerRefused, TwoLengths, NotReady, ShuttingDown,
-		Unauthorized, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
+		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, NoCredential, WrongKey, BadToken, NotKnown, Unchecked, NoConnection, Forbidden,
+		HandlerRefused, TwoLengths, NotReady, ShuttingDown,
+		Unauthorized, NotManaging, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
 		BadMessage, StateFull, OnlyLive,
 		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
 		IdleTooLong, NoPong, GoingAway, CutOff, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
-		TakenOver, Kicked,
+		TakenOver, Expired, Kicked,
 	}
 }
 

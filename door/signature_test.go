@@ -197,7 +197,7 @@ func TestManagementWithKeys(t *testing.T) {
 			h := &home{}
 			g := New(Config{
 				Mounts: []Mount{{Path: "/dev", Name: "gateway"}}, Sockets: h, Connections: h, Topics: h, MaxMessage: 100, Log: slog.New(slog.DiscardHandler),
-				AdminKey: key, Credentials: keys, Signed: test.signed, Stage: "dev",
+				Guard: guard(t, key), Credentials: keys, Signed: test.signed, Stage: "dev",
 			})
 			for _, stage := range []string{"/dev", ""} {
 				h.asked = nil

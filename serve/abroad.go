@@ -128,6 +128,7 @@ func (g *guest) submit(data []byte, binary bool) error {
 	app.Live{}.Message(own.order, app.Event{
 		Kind: app.Message, Conn: &from, Now: time.Now().UnixMilli(), Data: bytes.Clone(data), Binary: binary,
 	})
+	g.restrict(own.order)
 	rec := packers.Get().(*packer)
 	defer rec.free()
 	*rec = append((*rec)[:0], ordered)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"crier/api"
-	"crier/app"
 	"crier/door"
 	"crier/hub"
 	"crier/transport"
@@ -47,7 +46,7 @@ func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	defer h.calls.leave()
 	c := &caller{calls: h.calls}
 	s := &c.connection
-	s.open(r, &h.own, id, app.Identity{})
+	s.open(r, &h.own, id, nil)
 	c.about = &api.Connection{
 		ID:        id,
 		Domain:    strings.Clone(r.Host), // a clone, so that it does not keep the whole request in memory

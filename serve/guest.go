@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -48,8 +49,8 @@ type guest struct {
 //	   └─ farewells.add      if there is no room for that now
 
 // visit asks live about a handshake that has been admitted.
-func (h *home) visit(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
-	g, no := h.newGuest(r, at, id)
+func (h *home) visit(r *http.Request, at door.Mount, id string, may *access.Grant) (door.Socket, *door.Refusal) {
+	g, no := h.newGuest(r, at, id, may)
 	if no != nil {
 		h.connections.dismiss()
 		return nil, no
@@ -57,9 +58,9 @@ func (h *home) visit(r *http.Request, at door.Mount, id string) (door.Socket, *d
 	return g, nil
 }
 
-func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *door.Refusal) {
+func (h *home) newGuest(r *http.Request, at door.Mount, id string, may *access.Grant) (*guest, *door.Refusal) {
 	m := h.mountNamed(at.Name)
-	query, identity, no := m.identify(r)
+	query, client, no := m.identify(r, may)
 	if no != nil {
 		return nil, no
 	}
@@ -67,22 +68,31 @@ func (h *home) newGuest(r *http.Request, at door.Mount, id string) (*guest, *doo
 	if busy {
 		return nil, &door.Busy
 	}
-	if s != nil && (identity.User == "" || identity.User == s.user) {
-		identity.User = s.user
+	user := client.name()
+	if s != nil && (user == "" && may == nil || user == s.user) && s.mayBeHeard(may) {
+		user = s.user
 	} else {
 		s = nil
 	}
-	address, wrong := app.Live{}.Address(query, identity.User != "")
+	address, wrong := app.Live{}.Address(query, user != "")
 	if wrong != "" {
 		return nil, rejected(wrong)
+	}
+	if may != nil {
+		if wrong := address.Unheard(may); wrong != "" {
+			return nil, forbidden(wrong)
+		}
+	}
+	if user != "" {
+		client = &who{Identity: app.Identity{User: user}, may: may}
 	}
 	for {
 		g := &guest{session: s}
 		if s == nil {
-			g.session = h.newSession(id, identity.User, &address)
+			g.session = h.newSession(id, user, &address)
 		}
 		g.endpoint = endpoint{g.session, &g.connection.conn.Member, g.connection.conn.Close, address.Told, s != nil}
-		g.connection.open(r, m, g.session.id, identity)
+		g.connection.open(r, m, g.session.id, client)
 		arrive := g.arrive
 		if h.shared != nil {
 			arrive = g.arriveAll
@@ -128,6 +138,7 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 		h.sessions.add(s)
 	}
 	h.connections.add(&g.connection)
+	h.expiries.add(&g.connection)
 	h.config.Log.Debug("connected", "connection", s.id, "app", liveName, "resumed", g.endpoint.resumed)
 	return nil, false
 }
@@ -221,6 +232,7 @@ func (g *guest) Message(data []byte, binary bool) error {
 	mem.names = s.topics(mem.names[:0])
 	mem.conn = app.Conn{ID: s.id, Identity: app.Identity{User: s.user}, Topics: mem.names}
 	app.Live{}.Message(o, app.Event{Kind: app.Message, Conn: &mem.conn, Now: time.Now().UnixMilli(), Data: data, Binary: binary})
+	g.restrict(o)
 	s.said.Add(1)
 	err := s.obey(o, mem)
 	switch {
@@ -235,6 +247,13 @@ func (g *guest) Message(data []byte, binary bool) error {
 	}
 	s.home.metrics.messages.Add(1)
 	return err
+}
+
+// restrict refuses what the client has no right to.
+func (g *guest) restrict(o *app.Order) {
+	if may := g.connection.who.grant(); may != nil {
+		o.Restrict(may)
+	}
 }
 
 // obey carries out what the client asks for. After hub.ErrBusy it must be called

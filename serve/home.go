@@ -34,6 +34,7 @@ type home struct {
 	cuts        atomic.Uint64          // how often this server was cut off from them
 	transport   *transport.Transport
 	connections *registry
+	expiries    *expiries
 	sessions    *sessions // of live
 	rooms       *rooms    // of live
 	mounts      []mount
@@ -54,6 +55,7 @@ func newHome(config Config) (*home, error) {
 		config:      config,
 		spare:       spare,
 		connections: newRegistry(config.MaxConnections),
+		expiries:    newExpiries(),
 		mounts:      slices.Clone(config.mounts()),
 		own:         mount{Mount: door.Mount{Name: ownMount}},
 		seed:        maphash.MakeSeed(),

@@ -83,7 +83,7 @@ func TestAnotherLog(t *testing.T) {
 	n := startNATS(t)
 	old := runShared(t, n.ClientURL())
 	before, _ := firstEpoch(t, old)
-	if _, no := (memory{old}).Say(t.Context(), "a", []byte("hello"), nil); no != nil {
+	if _, no := (memory{old}).Say(t.Context(), "a", "", []byte("hello"), nil); no != nil {
 		t.Fatal(no.Say)
 	}
 	conn, err := nats.Connect(n.ClientURL())

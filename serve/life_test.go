@@ -105,7 +105,7 @@ func TestSymmetricLife(t *testing.T) {
 	}
 
 	handshake := func(query string) (door.Socket, *door.Refusal) {
-		return sockets{s.home}.Connect(httptest.NewRequest("GET", "/herald"+query, nil), door.Mount{Name: "herald"}, door.NewID())
+		return sockets{s.home}.Connect(httptest.NewRequest("GET", "/herald"+query, nil), door.Mount{Name: "herald"}, door.NewID(), nil)
 	}
 	socket, no := handshake("?user=abandon")
 	if no != nil {
@@ -209,7 +209,7 @@ func TestOneDoor(t *testing.T) {
 	if _, _, err := ben.Next(); err != nil {
 		t.Fatal(err)
 	}
-	if heard, no := (topics{s.home}).Publish(httptest.NewRequest("POST", "/publish", nil).WithContext(context.Background()), []byte("hi")); heard != 1 || no != nil {
+	if heard, no := (topics{s.home}).Publish(httptest.NewRequest("POST", "/publish", nil).WithContext(context.Background()), []byte("hi"), nil); heard != 1 || no != nil {
 		t.Errorf("%d heard it, %v", heard, no)
 	}
 	ann.HangUp()

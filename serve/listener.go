@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -135,7 +136,7 @@ func (l *listener) Wake() {
 }
 
 // listen answers a request with what happens in its topics.
-func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
+func (h *home) listen(w http.ResponseWriter, r *http.Request, may *access.Grant) *door.Refusal {
 	query, no := queryOf(r)
 	if no != nil {
 		return no
@@ -146,6 +147,11 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	address, wrong := app.Live{}.Address(query, false)
 	if wrong != "" {
 		return rejected(wrong)
+	}
+	if may != nil {
+		if wrong := address.Unheard(may); wrong != "" {
+			return forbidden(wrong)
+		}
 	}
 	cutOff, ok := h.listeners.enter()
 	if !ok {
@@ -165,6 +171,9 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
 	}
 	l := &listener{home: h, woken: make(chan struct{}, 1), cutOff: cutOff}
 	l.ctx, l.hangUp = context.WithCancel(h.listeners.ctx)
+	if may != nil && !may.Expires.IsZero() {
+		defer time.AfterFunc(time.Until(may.Expires), l.hangUp).Stop()
+	}
 	defer l.hangUp()
 	l.session = &session{home: h, id: door.NewID(), watches: true}
 	l.endpoint = endpoint{session: l.session, member: &l.member, close: func(error) { l.hangUp() }, told: address.Told}

@@ -95,17 +95,10 @@ func rejected(sentence string) *door.Refusal {
 	return &no
 }
 
-// identify returns what a handshake asks for, and who its client is.
-func (m *mount) identify(r *http.Request) (url.Values, app.Identity, *door.Refusal) {
-	query, no := queryOf(r)
-	if no != nil {
-		return nil, app.Identity{}, no
-	}
-	identity, wrong := m.identifier.Identify(query, r.Header)
-	if wrong != "" {
-		return nil, app.Identity{}, rejected(wrong)
-	}
-	return query, identity, nil
+// forbidden refuses a client that has no right to what it wants.
+func forbidden(sentence string) *door.Refusal {
+	no := door.Forbidden.Saying(sentence)
+	return &no
 }
 
 // mountsNamed returns the mount of that name; all of them if the name is empty.
@@ -149,7 +142,7 @@ func (h *home) doors() door.Config {
 		Memory:       memory{h},
 		Stats:        h.stats,
 		MaxMessage:   h.config.MaxMessage,
-		AdminKey:     h.config.AdminKey,
+		Guard:        h.config.Guard,
 		AllowOrigins: h.config.AllowOrigins,
 		Domains:      h.config.Domains,
 		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -19,8 +20,8 @@ import (
 type memory struct{ home *home }
 
 // Say implements door.Memory.
-func (m memory) Say(ctx context.Context, topic string, data []byte, state *door.State) (door.Said, *door.Refusal) {
-	o, no := order(topic, data, state)
+func (m memory) Say(ctx context.Context, topic, user string, data []byte, state *door.State) (door.Said, *door.Refusal) {
+	o, no := order(topic, user, data, state)
 	if no != nil {
 		return door.Said{}, no
 	}
@@ -80,9 +81,9 @@ func unsaid(err error) *door.Refusal {
 }
 
 // order reads a message that came over HTTP.
-func order(topic string, data []byte, state *door.State) (*app.Order, *door.Refusal) {
+func order(topic, user string, data []byte, state *door.State) (*app.Order, *door.Refusal) {
 	o := new(app.Order)
-	from := &app.Conn{Topics: []string{topic}}
+	from := &app.Conn{Topics: []string{topic}, Identity: app.Identity{User: user}}
 	ev := app.Event{Kind: app.Message, Conn: from, Now: time.Now().UnixMilli(), Data: data, Binary: !utf8.Valid(data)}
 	wrong := ""
 	switch {
@@ -151,8 +152,8 @@ func (m memory) Forget(topic string) bool {
 }
 
 // Listen implements door.Memory.
-func (m memory) Listen(w http.ResponseWriter, r *http.Request) *door.Refusal {
-	return m.home.listen(w, r)
+func (m memory) Listen(w http.ResponseWriter, r *http.Request, may *access.Grant) *door.Refusal {
+	return m.home.listen(w, r, may)
 }
 
 // removeRoom takes everybody out of a topic. It returns how many topics of that

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -49,13 +50,13 @@ type player struct{ connection connection }
 //	   └─ farewells.add      if there is no room for it now
 
 // join asks an app about a handshake that has been admitted.
-func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
+func (h *home) join(r *http.Request, at door.Mount, id string, may *access.Grant) (door.Socket, *door.Refusal) {
 	cuts := h.cuts.Load()
 	// What was published before it came, it must not hear.
 	no := h.upToDate(r.Context())
 	if no == nil {
 		var p *player
-		if p, no = h.newPlayer(r, at, id); no == nil {
+		if p, no = h.newPlayer(r, at, id, may); no == nil {
 			if h.cuts.Load() != cuts { // it may have come too late to be sent away
 				p.connection.conn.Close(errCutOff)
 			}
@@ -66,15 +67,15 @@ func (h *home) join(r *http.Request, at door.Mount, id string) (door.Socket, *do
 	return nil, no
 }
 
-func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *door.Refusal) {
+func (h *home) newPlayer(r *http.Request, at door.Mount, id string, may *access.Grant) (*player, *door.Refusal) {
 	m := h.mountNamed(at.Name)
-	query, identity, no := m.identify(r)
+	query, client, no := m.identify(r, may)
 	if no != nil {
 		return nil, no
 	}
 	p := new(player)
 	s := &p.connection
-	s.open(r, m, id, identity)
+	s.open(r, m, id, client)
 
 	mem := scratches.Get().(*scratch)
 	defer mem.free()
@@ -87,6 +88,8 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 		switch e := &mem.effects[i]; e.Do {
 		case app.Reject:
 			return nil, rejected(string(e.Data))
+		case app.Forbid:
+			return nil, forbidden(string(e.Data))
 		case app.Subscribe:
 			near = m.Name + "/" + e.Topic
 		}
@@ -100,6 +103,7 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string) (*player, *d
 	}
 	s.arrived = true
 	h.connections.add(s)
+	h.expiries.add(s)
 	h.config.Log.Debug("connected", "connection", id, "app", m.Name, "remote", r.RemoteAddr)
 	return p, nil
 }
@@ -202,12 +206,15 @@ func (p *player) ask(m *scratch, ev app.Event) {
 	s := &p.connection
 	m.names = s.conn.Member.Topics(m.names[:0])
 	m.conn = app.Conn{ID: s.id(), Topics: m.names, Silent: s.silent}
-	if s.identity != nil {
-		m.conn.Identity = *s.identity
+	if s.who != nil {
+		m.conn.Identity, m.conn.Mute = s.who.Identity, s.who.mute
 	}
 	ev.Conn = &m.conn
 	ev.Now = time.Now().UnixMilli()
 	m.effects = s.mount.app.Handle(m.effects[:0], ev)
+	if may := s.who.grant(); may != nil {
+		m.effects = app.Restrict(m.effects, ev, may)
+	}
 }
 
 // apply carries out the effects in m. It returns nil, hub.ErrBusy, or another
@@ -262,7 +269,9 @@ func (p *player) do(m *scratch, e *app.Effect) error {
 		return p.post(e.Data)
 	case app.PostMembers:
 		return p.postMembers(e.Topic)
-	case app.Reject:
+	case app.Mute:
+		s.who.mute = append(s.who.mute, strings.Clone(e.Topic))
+	case app.Reject, app.Forbid:
 		return p.post(app.AppendErrorFrame(nil, string(e.Data), s.id(), door.NewID()))
 	}
 	return nil

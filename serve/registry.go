@@ -9,7 +9,6 @@ import (
 	"unique"
 	"unsafe"
 
-	"crier/app"
 	"crier/door"
 	"crier/transport"
 )
@@ -22,8 +21,8 @@ type connection struct {
 	// Set once.
 	mount     *mount // of its app
 	key       key
-	identity  *app.Identity // nil if the client has none
-	address   [16]byte      // of the client, or of a proxy; zero if not known
+	who       *who     // nil if the client has no name, and may do everything
+	address   [16]byte // of the client, or of a proxy; zero if not known
 	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
 
@@ -40,11 +39,8 @@ type connection struct {
 }
 
 // open notes what a handshake tells about its client.
-func (s *connection) open(r *http.Request, m *mount, id string, identity app.Identity) {
-	s.mount, s.key = m, keyOf(id)
-	if identity != (app.Identity{}) {
-		s.identity = &identity
-	}
+func (s *connection) open(r *http.Request, m *mount, id string, client *who) {
+	s.mount, s.key, s.who = m, keyOf(id), client
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		s.address = from.Addr().As16()
 	}
@@ -90,8 +86,8 @@ func (s *connection) info() door.Info {
 		UserAgent:  s.userAgent.Value(),
 		Unread:     s.conn.Member.Unread(),
 	}
-	if s.identity != nil {
-		i.User = s.identity.User
+	if s.who != nil {
+		i.User = s.who.User
 	}
 	if c := s.mount.home.config.Cluster; c != nil {
 		i.Server = c.Name
@@ -102,6 +98,7 @@ func (s *connection) info() door.Info {
 // ended removes a connection from the registry, and counts and logs why it ended.
 func (s *connection) ended(cause error) {
 	s.mount.home.connections.remove(s)
+	s.mount.home.expiries.remove(s)
 	how := endName(cause)
 	s.mount.home.metrics.closed(how)
 	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)

@@ -109,7 +109,7 @@ func agrees(first uint64, t *terms) packer {
 // says is the record of a message over HTTP.
 func says(t *testing.T, topic, text string, state *door.State) packer {
 	t.Helper()
-	o, no := order(topic, []byte(text), state)
+	o, no := order(topic, "", []byte(text), state)
 	if no != nil {
 		t.Fatal(no)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -17,7 +18,7 @@ import (
 type sockets struct{ home *home }
 
 // Connect implements door.Sockets.
-func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket, *door.Refusal) {
+func (s sockets) Connect(r *http.Request, at door.Mount, id string, may *access.Grant) (door.Socket, *door.Refusal) {
 	switch h := s.home; {
 	case !h.readySoon(r.Context()):
 		return nil, &door.NotReady
@@ -26,9 +27,9 @@ func (s sockets) Connect(r *http.Request, at door.Mount, id string) (door.Socket
 	case at.Name == ownMount:
 		return h.call(r, id)
 	case at.Name == liveName:
-		return h.visit(r, at, id)
+		return h.visit(r, at, id, may)
 	default:
-		return h.join(r, at, id)
+		return h.join(r, at, id, may)
 	}
 }
 
@@ -265,7 +266,7 @@ const publishTimeout = 5 * time.Second
 
 // Publish implements door.Topics. It publishes data like a client of the
 // broadcast app that connects with the request's query.
-func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refusal) {
+func (t topics) Publish(r *http.Request, data []byte, may *access.Grant) (heard int, no *door.Refusal) {
 	h := t.home
 	m := h.mountNamed("broadcast")
 	stranger := &app.Conn{}
@@ -281,10 +282,17 @@ func (t topics) Publish(r *http.Request, data []byte) (heard int, no *door.Refus
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
 	message := app.Event{Kind: app.Message, Conn: stranger, Now: time.Now().UnixMilli(), Data: data, Binary: !utf8.Valid(data)}
-	for _, e := range m.app.Handle(nil, message) {
-		if e.Do == app.Reject {
+	effects := m.app.Handle(nil, message)
+	if may != nil {
+		effects = app.Restrict(effects, message, may)
+	}
+	for _, e := range effects {
+		switch e.Do {
+		case app.Reject:
 			no := door.BadQuery.Saying(string(e.Data))
 			return 0, &no
+		case app.Forbid:
+			return 0, forbidden(string(e.Data))
 		}
 		if e.Topics == nil {
 			e.Topics = stranger.Topics

@@ -31,6 +31,7 @@ import (
 	"sync"
 	"time"
 
+	"crier/access"
 	"crier/api"
 	"crier/cluster"
 	"crier/transport"
@@ -44,9 +45,9 @@ type Config struct {
 	// IPv4 and IPv6; no host means every interface. Port 0 means a free port.
 	// An empty Listen is refused.
 	Listen string
-	// AdminKey is the bearer token for the management API. Without it only
-	// programs of this machine may use that API.
-	AdminKey string
+	// Guard knows keys and tokens. Nil, or without keys, it lets everybody
+	// connect, and only programs of this machine manage.
+	Guard *access.Guard
 	// AllowOrigins are the origins of pages that may connect, in addition to
 	// pages at home (see [trust.Pages]). "*" allows all pages.
 	AllowOrigins []string
@@ -289,6 +290,7 @@ func (s *Server) Run(ctx context.Context) error {
 		serving.Go(func() { s.home.rooms.run(tidying) })
 	}
 	serving.Go(s.home.listeners.run)
+	serving.Go(func() { s.home.expiries.run(tidying) })
 	if s.home.link != nil {
 		serving.Go(func() { s.home.reopen(tidying.Done()) })
 		s.home.link.opening.Add(1)

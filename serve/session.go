@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"crier/access"
 	"crier/app"
 	"crier/cluster"
 	"crier/transport"
@@ -116,6 +117,14 @@ func (h *home) newSession(id, user string, a *app.Address) *session {
 	var token [16]byte
 	rand.Read(token[:])
 	return &session{home: h, id: id, user: user, seen: a.Seen, token: base64.RawURLEncoding.EncodeToString(token[:])}
+}
+
+// mayBeHeard reports whether a client may hear all the rooms that the session is
+// in, so that it can go on with it.
+func (s *session) mayBeHeard(may *access.Grant) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.rooms, func(r *room) bool { return !may.MayHear(r.name) })
 }
 
 // topics appends the names of the rooms that the session is in.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"crier/access"
 	"crier/api"
 	"crier/door"
 	"crier/localca"
@@ -42,7 +43,7 @@ func newGateway() *cobra.Command {
 	config.Drain, config.Console = 0, false
 	var l logging
 	o := own{tables: &tableStore{}}
-	key := adminKey()
+	key := keyring{name: "admin key"}
 	with := newOthers()
 	cmd := &cobra.Command{
 		Use:   "gateway [FILE]",
@@ -69,16 +70,17 @@ functions, and only there, this name leads to crier, too.`,
 			if len(args) == 1 {
 				o.file = args[0]
 			}
-			var err error
-			if config.AdminKey, err = key.read(); err != nil {
-				return fmt.Errorf("gateway: %w", err)
-			}
-			if err = with.share(&config); err != nil {
+			if err := with.share(&config); err != nil {
 				return fmt.Errorf("gateway: %w", err)
 			}
 			log := l.open(cmd.ErrOrStderr())
 			defer log.close()
 			config.Log = log.Logger
+			config.Guard = new(access.Guard)
+			var err error
+			if config.Guard.AdminKeys, err = key.open(log.Logger); err != nil {
+				return fmt.Errorf("gateway: %w", err)
+			}
 			config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()

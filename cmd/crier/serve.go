@@ -25,7 +25,7 @@ func newServe() *cobra.Command {
 	page := onOff(config.Console)
 	var o own
 	var id identity
-	key := adminKey()
+	who := newRights()
 	with := newOthers()
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -57,16 +57,17 @@ one before other machines can reach the server.`,
 			if !cmd.Flags().Changed("backlog") {
 				config.Backlog = max(min(config.Backlog, config.Memory/8), 8*config.MaxMessage)
 			}
-			var err error
-			if config.AdminKey, err = key.read(); err != nil {
-				return fmt.Errorf("serve: %w", err)
-			}
-			if err = with.share(&config); err != nil {
+			if err := with.share(&config); err != nil {
 				return fmt.Errorf("serve: %w", err)
 			}
 			log := l.open(cmd.ErrOrStderr())
 			defer log.close()
 			config.Log = log.Logger
+			var err error
+			if config.Guard, err = who.open(log.Logger); err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			defer config.Guard.Close()
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return o.serveBeside(ctx, config, id, log, cmd.OutOrStdout())
@@ -75,7 +76,7 @@ one before other machines can reach the server.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&config.Listen, "listen", config.Listen, "listen at `HOST:PORT`; without a host, on every interface")
-	key.flags(f, "the management API requires this key (Authorization: Bearer KEY)")
+	who.flags(f)
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
