@@ -49,7 +49,7 @@ var (
 // says so; without one that is known, the service does.
 func (g *Guard) Admit(r *http.Request, app string) (Pass, error) {
 	err := ErrNoCredential
-	if credential := Credential(r); credential != "" {
+	if credential, _ := Credential(r); credential != "" {
 		var pass Pass
 		if pass, err = g.Check(r.Context(), credential); err == nil {
 			return pass, nil
@@ -90,13 +90,14 @@ func (g *Guard) Check(ctx context.Context, credential string) (Pass, error) {
 const tokenProtocol = "crier.token."
 
 // Credential returns the credential of a request: of the header Authorization, of
-// ?token=, or of a subprotocol, in this order. It is empty if there is none.
-func Credential(r *http.Request) string {
+// ?token=, or of a subprotocol, in this order. shown is false if there is none. It
+// is true for an empty one in the header: whoever sends that wants to show one.
+func Credential(r *http.Request) (credential string, shown bool) {
 	if scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(key)
+		return strings.TrimSpace(key), true
 	}
 	if token := r.URL.Query().Get("token"); token != "" {
-		return token
+		return token, true
 	}
 	for name := range protocols(r) {
 		if text, ok := strings.CutPrefix(name, tokenProtocol); ok {
@@ -104,11 +105,11 @@ func Credential(r *http.Request) string {
 			// but not everybody knows.
 			raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 			if err == nil {
-				return string(raw)
+				return string(raw), true
 			}
 		}
 	}
-	return ""
+	return "", false
 }
 
 // Protocol returns the subprotocol to choose of those that a handshake offers:

@@ -93,7 +93,7 @@ func TestCredential(t *testing.T) {
 			r.Header.Set("Authorization", c.authorization)
 		}
 		r.Header["Sec-Websocket-Protocol"] = c.protocols
-		if got := Credential(r); got != c.want {
+		if got, _ := Credential(r); got != c.want {
 			t.Errorf("%+v: the credential is %q", c, got)
 		}
 		if got := Protocol(r); got != c.protocol {

@@ -19,10 +19,18 @@ func (d *Door) admit(r *http.Request, m Mount) (*access.Grant, *Refusal) {
 	}
 	pass, err := d.config.Guard.Admit(r, m.Name)
 	no := d.explained(r, err)
-	if no == nil && !pass.Connect {
+	switch {
+	case no != nil:
+	case !pass.Connect:
 		no = &NoConnection
+	case d.keptOut(pass.Grant):
+		no = &KeptOut
 	}
 	return pass.Grant, no
+}
+
+func (d *Door) keptOut(may *access.Grant) bool {
+	return may.Name() != "" && d.config.Users.KeptOut(may.Name())
 }
 
 // authorize returns what the sender of a request may do, if that is enough: if
@@ -32,7 +40,7 @@ func (d *Door) admit(r *http.Request, m Mount) (*access.Grant, *Refusal) {
 // If there is no admin key, programs of this machine may manage, unless they must
 // sign. What clients do needs a key from everywhere, if there is one.
 func (d *Door) authorize(r *http.Request, need func(*access.Grant) bool) (*access.Grant, *Refusal) {
-	if credential := access.Credential(r); credential != "" || need != nil && d.config.Guard.Service != nil {
+	if _, shown := access.Credential(r); shown || need != nil && d.config.Guard.Service != nil {
 		pass, no := d.check(r, need)
 		switch {
 		case no == &WrongKey:
@@ -41,6 +49,8 @@ func (d *Door) authorize(r *http.Request, need func(*access.Grant) bool) (*acces
 			return nil, no
 		case pass.Manage:
 			return nil, nil
+		case d.keptOut(pass.Grant):
+			return nil, &KeptOut
 		case need == nil:
 			return nil, &NotManaging
 		case !need(pass.Grant):
@@ -90,7 +100,8 @@ func (d *Door) check(r *http.Request, need func(*access.Grant) bool) (pass acces
 	}
 	var err error
 	if need == nil { // nobody else decides about those that manage
-		pass, err = guard.Check(r.Context(), access.Credential(r))
+		credential, _ := access.Credential(r)
+		pass, err = guard.Check(r.Context(), credential)
 	} else {
 		pass, err = guard.Admit(r, "")
 	}

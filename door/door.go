@@ -13,6 +13,7 @@
 //	POST   /publish             publishes the body to everyone; ?topic= to a topic
 //	GET    /topics              lists topics; /topics/{topic} the members of one
 //	DELETE /topics/{topic}      ends all subscriptions to it
+//	DELETE /users/{user}        ends all connections of a user; ?for=10m keeps it out for so long
 //	GET    /stats               reports counts and totals of the whole server
 //
 // # What it does not do
@@ -54,7 +55,8 @@ type Mount struct {
 type Sockets interface {
 	// Connect decides whether a handshake succeeds. When it returns, the
 	// connection is registered: what is published from now on reaches it. may
-	// says what the client may do; nil: everything.
+	// says what the client may do; nil: everything. When a connection that it
+	// has accepted ends, it leaves Config.Addresses.
 	Connect(r *http.Request, m Mount, id string, may *access.Grant) (Socket, *Refusal)
 }
 
@@ -88,6 +90,7 @@ type Info struct {
 	SourceIP   string
 	UserAgent  string
 	Unread     int    // messages that wait for it
+	Throttled  bool   // it sends faster than it may
 	Server     string // that has it; empty if there is one server
 }
 
@@ -111,6 +114,15 @@ type Topics interface {
 	// query, or to everyone if the query names none. It returns how many
 	// connections get it. may says what the sender may do.
 	Publish(r *http.Request, data []byte, may *access.Grant) (heard int, no *Refusal)
+}
+
+// Users knows who was signed out.
+type Users interface {
+	// SignOut ends all connections and sessions of a user, and keeps the user out
+	// for that long; zero or less: not at all, also if it was kept out before.
+	SignOut(ctx context.Context, user string, keep time.Duration) *Refusal
+	// KeptOut reports whether a user has to stay out.
+	KeptOut(user string) bool
 }
 
 // A Topic is a topic in a list.
@@ -201,18 +213,21 @@ type Config struct {
 	Sockets     Sockets
 	Connections Connections
 	Topics      Topics
+	Users       Users
 	Memory      Memory // nil: no mount is Live
 	Stats       func() Stats
 
-	MaxMessage   int           // bytes of a posted or published message
-	Guard        *access.Guard // keys and tokens; nil: everybody may connect. Without admin keys, only programs of this machine may manage
-	Credentials  Credentials   // for signed requests to the management API; if empty, signatures are ignored
-	Signed       bool          // programs of this machine must sign requests, or send the admin key
-	Stage        string        // if not empty, the server has only this mount, also at the root, and the management of its connections
-	AllowOrigins []string      // of pages that may connect, in addition to pages at home: see trust.Pages
-	Domains      []string      // names of this server, in addition to the machine's
-	Aliases      []string      // names of this server that only handlers of this machine know, and only over TLS
-	Also         []string      // further paths, listed beside the mounts in 404 answers
+	MaxMessage   int               // bytes of a posted or published message
+	Guard        *access.Guard     // keys and tokens; nil: everybody may connect. Without admin keys, only programs of this machine may manage
+	Credentials  Credentials       // for signed requests to the management API; if empty, signatures are ignored
+	Signed       bool              // programs of this machine must sign requests, or send the admin key
+	Stage        string            // if not empty, the server has only this mount, also at the root, and the management of its connections
+	AllowOrigins []string          // of pages that may connect, in addition to pages at home: see trust.Pages
+	Domains      []string          // names of this server, in addition to the machine's
+	Proxies      trust.Proxies     // that say where requests come from
+	Addresses    *access.Addresses // what one address may have; nil: everything
+	Aliases      []string          // names of this server that only handlers of this machine know, and only over TLS
+	Also         []string          // further paths, listed beside the mounts in 404 answers
 	Log          *slog.Logger
 	Refused      func(Refusal) // called for each refusal, to count it; may be nil
 }
@@ -234,6 +249,9 @@ func New(config Config) *Door {
 	if config.Guard == nil {
 		config.Guard = new(access.Guard)
 	}
+	if config.Addresses == nil {
+		config.Addresses = access.NewAddresses(0, 0)
+	}
 	d := &Door{
 		config:  config,
 		mounts:  make(map[string]Mount),
@@ -249,6 +267,7 @@ func New(config Config) *Door {
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = d.config.Proxies.Unwrap(r)
 	if m, ok := d.mount(r.URL.Path); ok {
 		if m.Name == Live && d.withoutSocket(w, r, m) {
 			return
@@ -269,7 +288,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.manage(w, r, methods{"GET": managing(d.listConnections)}, query{names: []string{"topic", "app", "limit"}})
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
-		d.manage(w, r, d.connection(id), query{sdk: true})
+		d.manage(w, r, d.connection(id), ofConnection(r))
+	case len(path) == 2 && path[0] == "users":
+		d.manage(w, r, d.user(path[1]), query{names: []string{"for"}})
 	case len(path) == 1 && path[0] == "publish" && r.URL.Query().Get("app") == Live:
 		d.manage(w, r, methods{"POST": saying(r.URL.Query().Get("topic"), d.say)}, query{names: []string{"app", "topic"}})
 	case len(path) == 1 && path[0] == "publish":
@@ -337,7 +358,7 @@ func (d *Door) lost(r *http.Request) string {
 	for _, m := range d.config.Mounts {
 		b.WriteString("  " + webSocketURL(r, m) + "\n")
 	}
-	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections  /stats")
+	b.WriteString("\nHTTP:\n  /publish  /topics  /@connections  /users  /stats")
 	for _, path := range d.config.Also {
 		b.WriteString("  " + path)
 	}

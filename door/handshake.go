@@ -35,12 +35,8 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	}
 	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	may, no := d.admit(r, m)
-	var socket Socket
-	if no == nil {
-		socket, no = d.config.Sockets.Connect(r, m, NewID(), may)
-	}
-	if no != nil && m.Explains && r.Header.Get("Origin") != "" && no.Status < http.StatusInternalServerError {
+	socket, no := d.connect(r, m)
+	if no != nil && m.Explains && r.Header.Get("Origin") != "" && no.final() {
 		d.explain(hijacker, r, *no)
 		return
 	}
@@ -57,11 +53,44 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	socket.Serve(nc, early)
 }
 
+// connect decides about a handshake that follows the protocol.
+func (d *Door) connect(r *http.Request, m Mount) (Socket, *Refusal) {
+	if no := d.enter(r); no != nil {
+		return nil, no
+	}
+	may, no := d.admit(r, m)
+	if no == nil {
+		var socket Socket
+		if socket, no = d.config.Sockets.Connect(r, m, NewID(), may); no == nil {
+			return socket, nil
+		}
+	}
+	d.config.Addresses.Leave(access.From(r))
+	return nil, no
+}
+
+// enter refuses a client whose address has too many connections. It comes before
+// everything that costs something.
+func (d *Door) enter(r *http.Request) *Refusal {
+	switch d.config.Addresses.Enter(access.From(r)) {
+	case access.TooMany:
+		return &TooManyOfAddress
+	case access.TooFast:
+		return &TooFastOfAddress
+	}
+	return nil
+}
+
+// final reports whether it would not help to come back later.
+func (r Refusal) final() bool {
+	return r.Status < http.StatusInternalServerError && r.Status != http.StatusTooManyRequests
+}
+
 // turnAway refuses a client that wanted to stay. If there is no place for it,
 // the client is told to come back.
 func (d *Door) turnAway(w http.ResponseWriter, r *http.Request, no Refusal) {
 	d.challenge(w, no)
-	if no.Status == http.StatusServiceUnavailable {
+	if !no.final() {
 		w.Header().Set("Retry-After", "1")
 	}
 	d.refuse(w, r, no)

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"crier/access"
 )
 
 // A Lobby holds the connections that speak HTTP, until they become WebSockets
@@ -249,17 +251,11 @@ func (l *Lobby) fail(err error) {
 	l.log.Warn("cannot accept connections", "error", err, "so far", l.Failed.Load())
 }
 
-// source returns what a connection's address counts as. Of an IPv6 address only
-// the first half counts, because a client has all addresses of the other half.
+// source returns what a connection's address counts as.
 func source(nc net.Conn) netip.Prefix {
 	addr, err := netip.ParseAddrPort(nc.RemoteAddr().String())
 	if err != nil {
 		return netip.Prefix{}
 	}
-	ip, bits := addr.Addr().Unmap().WithZone(""), 32
-	if ip.Is6() {
-		bits = 64
-	}
-	prefix, _ := ip.Prefix(bits)
-	return prefix
+	return access.Network(addr.Addr())
 }

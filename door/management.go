@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"crier/access"
 )
@@ -131,13 +132,74 @@ func (d *Door) connection(id string) methods {
 			answer(w, describe(info))
 		}),
 		"DELETE": checked(func(w http.ResponseWriter, r *http.Request) {
-			if no := d.config.Connections.Close(id); no != nil {
+			if no := d.closeConnection(r, id); no != nil {
 				d.refuse(w, r, *no)
 				return
 			}
 			w.WriteHeader(http.StatusNoContent)
 		}),
 	}
+}
+
+// closeConnection closes a connection. With ?for=, it signs out its user instead.
+func (d *Door) closeConnection(r *http.Request, id string) *Refusal {
+	keep, no := keepOut(r)
+	if no != nil {
+		return no
+	}
+	if keep == 0 {
+		return d.config.Connections.Close(id)
+	}
+	info, no := d.config.Connections.Info(id)
+	switch {
+	case no != nil:
+		return no
+	case info.User == "":
+		return &NobodyToKeepOut
+	}
+	return d.config.Users.SignOut(r.Context(), info.User, keep)
+}
+
+// user returns the methods of a user.
+func (d *Door) user(name string) methods {
+	return methods{"DELETE": managing(func(w http.ResponseWriter, r *http.Request) {
+		keep, no := keepOut(r)
+		if no == nil && (name == "" || !utf8.ValidString(name)) {
+			wrong := BadQuery.Saying("a user has a name, in UTF-8: /users/ada")
+			no = &wrong
+		}
+		if no == nil {
+			no = d.config.Users.SignOut(r.Context(), name, keep)
+		}
+		if no != nil {
+			d.refuse(w, r, *no)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})}
+}
+
+// keepOut returns for how long a request wants a user to be kept out; zero if it
+// does not want that.
+func keepOut(r *http.Request) (time.Duration, *Refusal) {
+	query := r.URL.Query()
+	if !query.Has("for") {
+		return 0, nil
+	}
+	keep, err := time.ParseDuration(query.Get("for"))
+	if err != nil || keep < 0 {
+		no := BadQuery.Saying("a user is kept out for a time such as ?for=10m")
+		return 0, &no
+	}
+	return keep, nil
+}
+
+// ofConnection is the query of a request about a connection.
+func ofConnection(r *http.Request) query {
+	if r.Method == http.MethodDelete {
+		return query{names: []string{"for"}, sdk: true}
+	}
+	return query{sdk: true}
 }
 
 // body reads a message from a request.
@@ -190,6 +252,7 @@ type listedConnection struct {
 	User   string   `json:"user,omitempty"`
 	Topics []string `json:"topics"`
 	Unread int      `json:"unread"`
+	Slowed bool     `json:"throttled,omitempty"`
 	Server string   `json:"server,omitempty"`
 	connectionInfo
 }
@@ -210,7 +273,7 @@ func (d *Door) listConnections(w http.ResponseWriter, r *http.Request) {
 	infos, asked := d.config.Topics.Connections(query.Get("app"), topic)
 	asked.tell(w)
 	for _, info := range infos {
-		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, info.Server, describe(info)})
+		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, info.Throttled, info.Server, describe(info)})
 	}
 	sort.Slice(list, func(i, k int) bool {
 		a, b := list[i], list[k]

@@ -29,14 +29,23 @@ func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request, m Mount) bo
 		d.refuse(w, r, ForeignOrigin)
 		return true
 	}
-	may, no := d.admit(r, m)
-	if no == nil {
-		no = d.config.Memory.Listen(w, r, may)
-	}
-	if no != nil {
+	if no := d.listen(w, r, m); no != nil {
 		d.turnAway(w, r, *no)
 	}
 	return true
+}
+
+// listen answers with events until the client has gone, or refuses it.
+func (d *Door) listen(w http.ResponseWriter, r *http.Request, m Mount) *Refusal {
+	if no := d.enter(r); no != nil {
+		return no
+	}
+	defer d.config.Addresses.Leave(access.From(r))
+	may, no := d.admit(r, m)
+	if no != nil {
+		return no
+	}
+	return d.config.Memory.Listen(w, r, may)
 }
 
 // takesEvents reports whether a client takes server-sent events. Browsers that

@@ -19,7 +19,7 @@ func TestUnknownParameters(t *testing.T) {
 		"GET /@connections?user=ada":                  "there is no parameter user; there are topic, app and limit",
 		"POST /@connections/" + anID + "?topic=a\nhi": "there is no parameter topic: this path has none",
 		"GET /@connections/" + anID + "?x=y":          "there is no parameter x: this path has none",
-		"DELETE /@connections/" + anID + "?force":     "there is no parameter force: this path has none",
+		"DELETE /@connections/" + anID + "?force":     "there is no parameter force; there is for",
 		"GET /topics?limits=3":                        "there is no parameter limits; did you mean limit?",
 		"GET /topics/?topic=a":                        "there is no parameter topic; there are app and limit",
 		"GET /topics/a?ap=rooms":                      "there is no parameter ap; there is app",

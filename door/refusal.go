@@ -36,7 +36,12 @@ var (
 	Unchecked          = Refusal{Name: "unchecked", Status: 503, Say: "clients cannot be checked at the moment", Type: "ServiceUnavailableException", Why: "The server of `--token-jwks` has not answered yet, or the one of `--authorize` does not."}
 	NotKnown           = Refusal{Name: "not-known", Status: 401, Say: "the service that decides about clients does not know this one", Type: "UnauthorizedException", Why: "The service of `--authorize` has answered 401; the sentence is its own."}
 	NoConnection       = Refusal{Name: "no-connection", Status: 403, Say: "this key is for publishing over HTTP only", Type: "ForbiddenException", Why: "A publish key opens no connection, and does not listen."}
-	Forbidden          = Refusal{Name: "forbidden", Status: 403, Say: "the key or token of the request does not allow this", Type: "ForbiddenException", Why: "The client may not hear, or not say anything in, one of these topics; its token is of another user than `?user=`; or the service of `--authorize` has answered 403."}
+	Forbidden          = Refusal{Name: "forbidden", Status: 403, Say: "the key or token of the request does not allow this", Type: "ForbiddenException", Why: "The client may not `hear` one of these topics, or not `say` anything in it; its token is of another user than `?user=`; or the service of `--authorize` has answered 403."}
+	KeptOut            = Refusal{Name: "kept-out", Status: 403, Say: "this user was signed out, and has to wait", Type: "ForbiddenException", Why: "`DELETE /users/{user}?for=10m`, and the time is not over."}
+	TooManyOfAddress   = Refusal{Name: "address-full", Status: 429, Say: "your address has as many connections as one may have; try again later", Why: "`--max-per-address` connections of one address are open. Of IPv6 addresses the first 64 bits count; this machine's own are not counted."}
+	TooFastOfAddress   = Refusal{Name: "address-fast", Status: 429, Say: "connections come too fast from your address; try again later", Why: "More new connections of one address than `--connect-rate`, after a burst of one second."}
+	TopicFull          = Refusal{Name: "topic-full", Status: 409, Say: "the topic has as many members as it may have", Why: "`--max-members` are in the topic, on this server."}
+	TooManyTopics      = Refusal{Name: "too-many-topics", Status: 503, Say: "there are as many topics as there may be; try again later", Why: "`--max-topics` topics, on this server."}
 	HandlerRefused     = Refusal{Name: "handler-refused", Status: 403, Say: "the handler does not take this connection", Why: "`crier gateway`: what `$connect` or the authorizer answered, with its status; 502 if `$connect` failed, 504 if it took too long, 429 if too many handshakes wait."}
 	TwoLengths         = Refusal{Name: "two-lengths", Status: 400, Say: "a request has a Content-Length or a Transfer-Encoding, not both", Why: "Proxies and servers may disagree where such a request ends. The connection is closed."}
 	NotReady           = Refusal{Name: "not-ready", Status: 503, Say: "this server waits for the others; try again later", Why: "With several servers: this one has not found the others yet, or has lost them. `/readyz` says which."}
@@ -63,6 +68,8 @@ var (
 	Busy             = Refusal{Name: "busy", Status: 503, Say: "the server is busy; try again", Why: "A publish would have overrun readers that keep up, and they did not catch up in time."}
 	BadMessage       = Refusal{Name: "bad-message", Status: 400, Say: "the message is not understood", Type: "BadRequestException", Why: "A message to live with members that cannot be; the sentence says which."}
 	StateFull        = Refusal{Name: "state-full", Status: 409, Say: "the topic has as much state as it may have", Type: "ConflictException", Why: "A topic of live has `--keys` keys, or `--state-bytes` of state, or there is no memory for more."}
+	NobodyToKeepOut  = Refusal{Name: "no-user", Status: 409, Say: "this connection has no user that could be kept out; without ?for= it is closed", Type: "ConflictException", Why: "`DELETE /@connections/{id}?for=10m` for a client without a name. To keep its address out would also keep out those who share it."}
+	TooManyOut       = Refusal{Name: "too-many-out", Status: 429, Say: "as many users are kept out as there can be", Type: "LimitExceededException", Why: "10,000 users are kept out at the moment."}
 	OnlyLive         = Refusal{Name: "only-live", Status: 400, Say: "only topics of live have state and messages: ?app=live", Type: "BadRequestException", Why: "A request for what a topic of another app knows."}
 	BadQuery         = Refusal{Name: "bad-query", Status: 400, Say: "the query is not understood", Type: "BadRequestException", Why: "A parameter that the path does not know, such as `?topc=a`, or a value that cannot be, such as a topic's name of more than 256 bytes."}
 )
@@ -87,6 +94,7 @@ var (
 	TooOld         = Refusal{Name: "lifetime", Code: ws.GoingAway, Say: "Going away", AWS: true, Why: "`--aws-limits`: the connection is two hours old."}
 	TakenOver      = Refusal{Name: "taken-over", Code: ws.PolicyViolation, Say: "the session goes on with another connection", Why: "In live: another connection has resumed the session."}
 	Expired        = Refusal{Name: "expired", Code: ws.PolicyViolation, Say: "the token has expired", Why: "The time in the token's `exp` has come. A client with another token may come back."}
+	SignedOut      = Refusal{Name: "signed-out", Code: ws.PolicyViolation, Say: "this user was signed out", Why: "`DELETE /users/{user}`."}
 	Kicked         = Refusal{Name: "kicked", Code: ws.NormalClosure, Say: "the session was ended", Why: "In live: DELETE on the management API."}
 	ClosedByDelete = Refusal{Name: "deleted", Code: ws.NormalClosure, Say: "Connection Closed Normally", AWS: true, Why: "DELETE on the management API."}
 )
@@ -95,12 +103,13 @@ var (
 func Refusals() []Refusal {
 	return []Refusal{
 		NotFound, UpgradeRequired, BadHandshake, Rejected, ForeignOrigin, TooManyConnections, NoCredential, WrongKey, BadToken, NotKnown, Unchecked, NoConnection, Forbidden,
+		KeptOut, TooManyOfAddress, TooFastOfAddress, TopicFull, TooManyTopics,
 		HandlerRefused, TwoLengths, NotReady, ShuttingDown,
 		Unauthorized, NotManaging, NoKey, ForeignPage, Unsigned, UnknownKey, BadSignature, WrongStage, MethodNotAllowed, InvalidID, Gone, CutShort, TooLarge, Full, Busy, BadQuery,
-		BadMessage, StateFull, OnlyLive,
+		BadMessage, StateFull, OnlyLive, NobodyToKeepOut, TooManyOut,
 		ProtocolError, InvalidUTF8, MessageTooBig, EmptyFragments, ControlFlood, MessageTimeout, FellBehind, Flooded, NoMemory,
 		IdleTooLong, NoPong, GoingAway, CutOff, BinaryRefused, TooOld, ClosedByDelete, TopicRemoved,
-		TakenOver, Expired, Kicked,
+		TakenOver, Expired, SignedOut, Kicked,
 	}
 }
 

@@ -24,6 +24,16 @@ func (h *Hub) Stats() Stats {
 	return st
 }
 
+// Count returns how many members a topic has, and how many topics have members.
+func (h *Hub) Count(name Topic) (members, topics int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.topics[name]; t != nil {
+		members = t.members
+	}
+	return members, h.listed
+}
+
 // Topics calls yield with every topic that has subscribers and with their
 // number, in no particular order, until yield returns false.
 func (h *Hub) Topics(yield func(name Topic, members int) bool) {

@@ -85,6 +85,12 @@ func (h *home) resumed(token string) (s *session, busy bool) {
 func (g *guest) arriveAll(a *app.Address) (no *door.Refusal, isOver bool) {
 	s := g.session
 	h := s.home
+	s.mu.Lock()
+	no = h.placesIn(a.Entries, s)
+	s.mu.Unlock()
+	if no != nil {
+		return no, false
+	}
 	if g.open(a) != nil {
 		return &door.ShuttingDown, false
 	}
@@ -140,6 +146,7 @@ func (g *guest) submit(data []byte, binary bool) error {
 	}
 	g.abroad.moving = own.order.Do == app.Enter || own.order.Do == app.Exit
 	s.home.metrics.messages.Add(1)
+	g.connection.spend(1, len(data))
 	return nil
 }
 

@@ -72,7 +72,7 @@ func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	}
 	// Until now a post got 410, as in API Gateway. From now on a post waits for
 	// the 101, so that a client that has the 101 can be posted to.
-	h.connections.add(s)
+	s.begin()
 	return c, nil
 }
 

@@ -15,6 +15,7 @@ var (
 	errTopicRemoved = errors.New("serve: the last topic of the connection was removed")
 	errKicked       = errors.New("serve: the session was ended")
 	errCutOff       = errors.New("serve: the server is cut off from the others")
+	errSignedOut    = errors.New("serve: the user was signed out")
 	errExpired      = errors.New("serve: the client's token has expired")
 	errTakenOver    = errors.New("serve: the session was resumed by another connection")
 )
@@ -52,6 +53,8 @@ func explain(cause error) door.Refusal {
 		return door.TopicRemoved
 	case errors.Is(cause, errKicked):
 		return door.Kicked
+	case errors.Is(cause, errSignedOut):
+		return door.SignedOut
 	case errors.Is(cause, errExpired):
 		return door.Expired
 	case errors.Is(cause, errTakenOver):

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,6 +116,10 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 	if s.over {
 		return nil, true
 	}
+	defer h.lockPlaces()()
+	if no := h.placesIn(a.Entries, s); no != nil {
+		return no, false
+	}
 	if g.open(a) != nil {
 		return &door.ShuttingDown, false
 	}
@@ -137,8 +142,7 @@ func (g *guest) arrive(a *app.Address) (no *door.Refusal, over bool) {
 	if !g.endpoint.resumed {
 		h.sessions.add(s)
 	}
-	h.connections.add(&g.connection)
-	h.expiries.add(&g.connection)
+	g.connection.begin()
 	h.config.Log.Debug("connected", "connection", s.id, "app", liveName, "resumed", g.endpoint.resumed)
 	return nil, false
 }
@@ -232,6 +236,9 @@ func (g *guest) Message(data []byte, binary bool) error {
 	mem.names = s.topics(mem.names[:0])
 	mem.conn = app.Conn{ID: s.id, Identity: app.Identity{User: s.user}, Topics: mem.names}
 	app.Live{}.Message(o, app.Event{Kind: app.Message, Conn: &mem.conn, Now: time.Now().UnixMilli(), Data: data, Binary: binary})
+	if o.Do == app.Enter {
+		defer s.home.lockPlaces()()
+	}
 	g.restrict(o)
 	s.said.Add(1)
 	err := s.obey(o, mem)
@@ -246,14 +253,40 @@ func (g *guest) Message(data []byte, binary bool) error {
 		err = transport.ErrFlooded
 	}
 	s.home.metrics.messages.Add(1)
+	g.connection.spend(1, len(data))
 	return err
 }
 
-// restrict refuses what the client has no right to.
+// restrict refuses what the client has no right to, or there is no place for. It
+// requires session.mu.
 func (g *guest) restrict(o *app.Order) {
 	if may := g.connection.who.grant(); may != nil {
 		o.Restrict(may)
 	}
+	if o.Do != app.Enter {
+		return
+	}
+	h := g.session.home
+	if no := h.placesIn([]app.Entry{o.Entry}, g.session); no != nil {
+		h.metrics.refused(*no)
+		o.Refuse(no.Name, no.Say)
+	}
+}
+
+// placesIn returns how to refuse a session that enters topics; nil if there is
+// place for it in all of them. It requires s.mu.
+func (h *home) placesIn(entries []app.Entry, s *session) *door.Refusal {
+	more := 0
+	for _, e := range entries {
+		if slices.ContainsFunc(s.rooms, func(r *room) bool { return r.name == e.Topic }) {
+			continue
+		}
+		if no := h.full(hub.Topic{App: liveName, Name: e.Topic}, more); no != nil {
+			return no
+		}
+		more++
+	}
+	return nil
 }
 
 // obey carries out what the client asks for. After hub.ErrBusy it must be called

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"crier/access"
 	"crier/app"
 	"crier/door"
 	"crier/hub"
@@ -34,9 +35,12 @@ type home struct {
 	cuts        atomic.Uint64          // how often this server was cut off from them
 	transport   *transport.Transport
 	connections *registry
+	addresses   *access.Addresses
 	expiries    *expiries
-	sessions    *sessions // of live
-	rooms       *rooms    // of live
+	absentees   absentees
+	places      sync.Mutex // see lockPlaces
+	sessions    *sessions  // of live
+	rooms       *rooms     // of live
 	mounts      []mount
 	own         mount  // of calls
 	calls       *calls // of the user's own API; nil: there is none
@@ -55,6 +59,7 @@ func newHome(config Config) (*home, error) {
 		config:      config,
 		spare:       spare,
 		connections: newRegistry(config.MaxConnections),
+		addresses:   access.NewAddresses(config.Limits.PerAddress, config.Limits.ConnectRate),
 		expiries:    newExpiries(),
 		mounts:      slices.Clone(config.mounts()),
 		own:         mount{Mount: door.Mount{Name: ownMount}},

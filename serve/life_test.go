@@ -105,7 +105,9 @@ func TestSymmetricLife(t *testing.T) {
 	}
 
 	handshake := func(query string) (door.Socket, *door.Refusal) {
-		return sockets{s.home}.Connect(httptest.NewRequest("GET", "/herald"+query, nil), door.Mount{Name: "herald"}, door.NewID(), nil)
+		r := httptest.NewRequest("GET", "/herald"+query, nil)
+		r.RemoteAddr = "127.0.0.1:1" // which no door has counted
+		return sockets{s.home}.Connect(r, door.Mount{Name: "herald"}, door.NewID(), nil)
 	}
 	socket, no := handshake("?user=abandon")
 	if no != nil {

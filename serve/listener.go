@@ -181,8 +181,8 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request, may *access.Grant)
 	h.listeners.shard.Join(&l.member, l)
 	l.member.Exact()
 	defer l.leave()
-	if l.enter(address.Entries) != nil {
-		return &door.Busy
+	if no := l.enter(address.Entries); no != nil {
+		return no
 	}
 	nc, _, err := hijacker.Hijack()
 	if err != nil {
@@ -194,13 +194,17 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request, may *access.Grant)
 	return nil
 }
 
-func (l *listener) enter(entries []app.Entry) error {
+func (l *listener) enter(entries []app.Entry) *door.Refusal {
 	s := l.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer l.home.lockPlaces()()
+	if no := l.home.placesIn(entries, s); no != nil {
+		return no
+	}
 	for _, e := range entries {
-		if err := s.enter(e); err != nil {
-			return err
+		if s.enter(e) != nil {
+			return &door.Busy
 		}
 	}
 	return nil

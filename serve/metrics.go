@@ -19,6 +19,8 @@ type metrics struct {
 	messages atomic.Uint64
 	closes   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
+
+	throttled atomic.Uint64
 }
 
 func newMetrics(h *home) *metrics {
@@ -66,6 +68,7 @@ var (
 	messagesDesc    = prometheus.NewDesc("crier_messages_received_total", "Messages that clients sent, and that were published over HTTP.", nil, nil)
 	deliveriesDesc  = prometheus.NewDesc("crier_deliveries_total", "Messages handed to connections: one for each that gets it.", nil, nil)
 	skippedDesc     = prometheus.NewDesc("crier_skipped_messages_total", "Messages that slow readers have missed, with --slow skip.", nil, nil)
+	throttledDesc   = prometheus.NewDesc("crier_throttled_total", "Times that a client began to send faster than --rate or --rate-bytes, and was slowed down.", nil, nil)
 	receivedDesc    = prometheus.NewDesc("crier_received_bytes_total", "Bytes read from connections.", nil, nil)
 	hungDesc        = prometheus.NewDesc("crier_silent_connections_closed_total", "Connections that were closed before they had made a request, because others needed their place.", nil, nil)
 	failedDesc      = prometheus.NewDesc("crier_accept_failures_total", "Connections that could not be accepted.", nil, nil)
@@ -95,6 +98,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(backlogDesc, float64(hub.LogBytes))
 	counter(messagesDesc, m.messages.Load())
 	counter(deliveriesDesc, hub.Delivered)
+	counter(throttledDesc, m.throttled.Load())
 	counter(skippedDesc, uint64(hub.Missed))
 	counter(receivedDesc, transport.BytesIn)
 	counter(sentDesc, transport.BytesOut)

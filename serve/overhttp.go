@@ -25,6 +25,11 @@ func (m memory) Say(ctx context.Context, topic, user string, data []byte, state 
 	if no != nil {
 		return door.Said{}, no
 	}
+	if l := m.home.config.Limits; l.Topics > 0 {
+		if _, rooms, known := m.home.rooms.count(topic); !known && rooms >= l.Topics {
+			return door.Said{}, &door.TooManyTopics
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	done, err := m.home.say(ctx, o)

@@ -35,15 +35,18 @@ type player struct{ connection connection }
 //	└─ newPlayer
 //	   ├─ Identify           who the client is
 //	   ├─ ask                the app's Handle(Connect): what should happen
-//	   ├─ Transport.Open     the client becomes a member of the hub
-//	   ├─ apply              subscribes it, posts to it
-//	   └─ connections.add       others can find it by its id
+//	   └─ arrive
+//	      ├─ fullFor         whether there is place for it
+//	      ├─ Transport.Open  the client becomes a member of the hub
+//	      ├─ apply           subscribes it, posts to it
+//	      └─ begin           others can find it by its id
 //	Message                  a complete message of the client
 //	├─ ask                   Handle(Message)
-//	└─ apply, do             each effect, in order
-//	   ├─ home.publish       Hub.Publish
-//	   ├─ Subscribe, Unsubscribe
-//	   └─ post, postMembers  frames for this client alone
+//	├─ apply, do             each effect, in order
+//	│  ├─ home.publish       Hub.Publish
+//	│  ├─ Subscribe, Unsubscribe
+//	│  └─ post, postMembers  frames for this client alone
+//	└─ spend                 a client that is too fast is held up
 //	Closed                   the connection has ended
 //	├─ connection.ended         others cannot find it any more
 //	└─ sayFarewell           Handle(Disconnect): what the others get
@@ -94,18 +97,32 @@ func (h *home) newPlayer(r *http.Request, at door.Mount, id string, may *access.
 			near = m.Name + "/" + e.Topic
 		}
 	}
-	if err := h.transport.Open(&s.conn, p, maphash.String(h.seed, near)); err != nil {
-		return nil, &door.ShuttingDown
+	if no := p.arrive(mem, maphash.String(h.seed, near)); no != nil {
+		return nil, no
 	}
-	if err := p.apply(mem); err != nil {
-		h.transport.Forget(&s.conn)
-		return nil, &door.Busy
-	}
-	s.arrived = true
-	h.connections.add(s)
-	h.expiries.add(s)
 	h.config.Log.Debug("connected", "connection", id, "app", m.Name, "remote", r.RemoteAddr)
 	return p, nil
+}
+
+// arrive makes the client a member of the hub, and carries out the effects of
+// Connect. It requires the connection to be locked.
+func (p *player) arrive(m *scratch, near uint64) *door.Refusal {
+	s := &p.connection
+	h := s.mount.home
+	defer h.lockPlaces()()
+	if no := h.fullFor(s.mount, m.effects, &m.conn); no != nil {
+		return no
+	}
+	if err := h.transport.Open(&s.conn, p, near); err != nil {
+		return &door.ShuttingDown
+	}
+	if err := p.apply(m); err != nil {
+		h.transport.Forget(&s.conn)
+		return &door.Busy
+	}
+	s.arrived = true
+	s.begin()
+	return nil
 }
 
 // Protocol implements door.Socket: the apps have no subprotocols.
@@ -127,9 +144,10 @@ func (p *player) Message(data []byte, binary bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.ask(mem, app.Event{Kind: app.Message, Data: data, Binary: binary})
-	err := p.apply(mem)
+	err := p.applyIfPlace(mem)
 	if !errors.Is(err, hub.ErrBusy) {
 		s.mount.home.metrics.messages.Add(1)
+		s.spend(reach(mem.effects, &mem.conn), len(data))
 	}
 	if errors.Is(err, hub.ErrFull) {
 		return transport.ErrFlooded
@@ -238,6 +256,20 @@ func (p *player) apply(m *scratch) error {
 		}
 	}
 	return nil
+}
+
+// applyIfPlace is apply, or refuses a client that wants to be in topics that have
+// no place for it.
+func (p *player) applyIfPlace(m *scratch) error {
+	h := p.connection.mount.home
+	if !moves(m.effects) {
+		return p.apply(m)
+	}
+	defer h.lockPlaces()()
+	if no := h.fullFor(p.connection.mount, m.effects, &m.conn); no != nil {
+		m.effects = h.ofFull(m.effects, no)
+	}
+	return p.apply(m)
 }
 
 // changes reports whether effects change what the client hears, or ask what

@@ -9,6 +9,7 @@ import (
 	"unique"
 	"unsafe"
 
+	"crier/access"
 	"crier/door"
 	"crier/transport"
 )
@@ -25,6 +26,7 @@ type connection struct {
 	address   [16]byte // of the client, or of a proxy; zero if not known
 	userAgent unique.Handle[string]
 	connected int64 // milliseconds since 1970
+	pace      *pace // nil: it may be as fast as it can
 
 	// mu makes sure that the events of a connection are handled one at a time.
 	// Lock order: mu before the hub's locks.
@@ -41,11 +43,14 @@ type connection struct {
 // open notes what a handshake tells about its client.
 func (s *connection) open(r *http.Request, m *mount, id string, client *who) {
 	s.mount, s.key, s.who = m, keyOf(id), client
-	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		s.address = from.Addr().As16()
+	if from := access.From(r); from.IsValid() {
+		s.address = from.As16()
 	}
 	s.userAgent = unique.Make(r.UserAgent())
 	s.connected = time.Now().UnixMilli()
+	if l := &m.home.config.Limits; l.Rate > 0 || l.ByteRate > 0 {
+		s.pace = new(pace)
+	}
 }
 
 // A key is a connection's id, in the form that door.NewID gives it. It is an
@@ -67,11 +72,19 @@ func keyOf(id string) (k key) {
 // connection.
 func (s *connection) id() string { return unsafe.String(&s.key[0], len(s.key)) }
 
-func (s *connection) sourceIP() string {
+// from returns the client's address; the zero address if it is not known.
+func (s *connection) from() netip.Addr {
 	if s.address == [16]byte{} {
-		return ""
+		return netip.Addr{}
 	}
-	return netip.AddrFrom16(s.address).Unmap().String()
+	return netip.AddrFrom16(s.address).Unmap()
+}
+
+func (s *connection) sourceIP() string {
+	if from := s.from(); from.IsValid() {
+		return from.String()
+	}
+	return ""
 }
 
 // info returns what the management API reports about the connection.
@@ -85,6 +98,7 @@ func (s *connection) info() door.Info {
 		SourceIP:   s.sourceIP(),
 		UserAgent:  s.userAgent.Value(),
 		Unread:     s.conn.Member.Unread(),
+		Throttled:  s.throttled(),
 	}
 	if s.who != nil {
 		i.User = s.who.User
@@ -95,10 +109,22 @@ func (s *connection) info() door.Info {
 	return i
 }
 
+// begin makes a connection findable, and ends it when its client's rights do. Its
+// user may have been signed out just before it could be found.
+func (s *connection) begin() {
+	h := s.mount.home
+	h.connections.add(s)
+	h.expiries.add(s)
+	if h.keptOut(s.who.name()) {
+		s.conn.Close(errSignedOut)
+	}
+}
+
 // ended removes a connection from the registry, and counts and logs why it ended.
 func (s *connection) ended(cause error) {
 	s.mount.home.connections.remove(s)
 	s.mount.home.expiries.remove(s)
+	s.mount.home.addresses.Leave(s.from())
 	how := endName(cause)
 	s.mount.home.metrics.closed(how)
 	s.mount.home.config.Log.Debug("disconnected", "connection", s.id(), "why", how, "cause", cause)

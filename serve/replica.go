@@ -3,7 +3,9 @@ package serve
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
+	"time"
 
 	"crier/app"
 	"crier/cluster"
@@ -21,7 +23,7 @@ import (
 //	├─ ordered               a message of live
 //	│  └─ session.obey
 //	├─ departed              a connection has ended: its session lingers, or ends
-//	├─ kicked, evicted, forgotten
+//	├─ kicked, evicted, forgotten, signedOut
 //	├─ (a beat)              sessions that linger too long end; old things are removed
 //	└─ (a server has left)   its sessions linger
 type replica struct{ home *home }
@@ -69,6 +71,8 @@ func (x replica) record(e *cluster.Event) {
 		x.departed(e, &u)
 	case kicked, evicted, forgotten:
 		x.managed(e, &u)
+	case signedOut:
+		x.signedOut(e, &u)
 	}
 }
 
@@ -138,7 +142,7 @@ func (x replica) arrived(e *cluster.Event, u *unpacker) {
 		g := own.guest
 		s.at, s.silent = &g.endpoint, own.address.Silent
 		g.abroad.epoch = s.epoch
-		h.connections.add(&g.connection)
+		g.connection.begin()
 	}
 	s.enterAll(address)
 	if own != nil {
@@ -264,6 +268,20 @@ func (x replica) managed(e *cluster.Event, u *unpacker) {
 		own.done <- result{count: count}
 	}
 }
+
+func (x replica) signedOut(e *cluster.Event, u *unpacker) {
+	user, keep := u.text(), u.number()
+	if u.bad {
+		return
+	}
+	err := x.home.signOut(user, time.Duration(min(keep, maxKeep))*time.Millisecond)
+	if own, ok := e.Own.(*errand); ok {
+		own.done <- result{err: err}
+	}
+}
+
+// maxKeep is how many milliseconds a duration can have.
+const maxKeep = uint64(math.MaxInt64 / time.Millisecond)
 
 // evictAll takes everybody out of a topic. It returns how many topics of that
 // name there were: 1 or 0.

@@ -42,6 +42,9 @@ func (m *mount) identify(r *http.Request, may *access.Grant) (url.Values, *who, 
 	if may != nil && may.User != "" {
 		identity.User = may.User
 	}
+	if m.home.keptOut(identity.User) {
+		return nil, nil, &door.KeptOut
+	}
 	if identity == (app.Identity{}) && may == nil {
 		return query, nil, nil
 	}

@@ -69,6 +69,20 @@ func (rs *rooms) awaken(r *room) {
 	r.begin(rs.last.Load())
 }
 
+// count returns how many members and listeners a room has, how many rooms there
+// are, and whether it is one of them.
+func (rs *rooms) count(name string) (members, rooms int, known bool) {
+	rs.mu.Lock()
+	r, rooms := rs.byName[name], len(rs.byName)
+	rs.mu.Unlock()
+	if r == nil {
+		return 0, rooms, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.members) + len(r.watched), rooms, true
+}
+
 // find returns the room of a topic, locked, or nil if nothing has happened in
 // it.
 func (rs *rooms) find(name string) *room {

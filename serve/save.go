@@ -12,7 +12,7 @@ import (
 
 // What all servers know alike is saved in one form: the same bytes on all of
 // them. Members of a room are those sessions that say they are in it.
-const savedForm = 1
+const savedForm = 2
 
 // Save implements cluster.Machine.
 func (x replica) Save(dst []byte) []byte {
@@ -37,6 +37,7 @@ func (x replica) Save(dst []byte) []byte {
 		r.mu.Unlock()
 	}
 	p.flag(false)
+	h.absentees.save(&p, h.now())
 	return p
 }
 
@@ -133,6 +134,7 @@ func (x replica) Restore(data []byte) error {
 	for u.flag() {
 		rs.restore(u, in)
 	}
+	h.absentees.restore(u)
 	if u.bad {
 		return errSaved
 	}
@@ -149,6 +151,7 @@ func (x replica) Restore(data []byte) error {
 func (x replica) clear() {
 	h := x.home
 	h.rooms.close()
+	h.absentees.restore(new(unpacker))
 	h.rooms.seeded, h.rooms.lost = false, 0
 	ss := h.sessions
 	ss.mu.Lock()

@@ -51,6 +51,10 @@ type Config struct {
 	// AllowOrigins are the origins of pages that may connect, in addition to
 	// pages at home (see [trust.Pages]). "*" allows all pages.
 	AllowOrigins []string
+	// Limits are for clients that one does not know.
+	Limits Limits
+	// Proxies say where the requests come from that they forward.
+	Proxies trust.Proxies
 	// Domains are names of this server. Their pages may connect.
 	Domains []string
 	// MaxMessage is the largest message in bytes, at most 16 MiB. Zero and
@@ -151,6 +155,7 @@ func Defaults() Config {
 		Ping:           30 * time.Second,
 		MessageTimeout: 30 * time.Second,
 		Drain:          5 * time.Second,
+		Limits:         Limits{PerAddress: 1000, ConnectRate: 100, Topics: 100_000},
 		Linger:         10 * time.Second,
 		History:        100,
 		HistoryBytes:   256 << 10,
@@ -183,6 +188,9 @@ func (c Config) check() error {
 		return errors.New("what a topic keeps must be kept for some time")
 	case c.Log == nil:
 		return errors.New("a log is needed")
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
 	}
 	if c.Cluster != nil {
 		if err := c.Cluster.Check(); err != nil {

@@ -286,7 +286,7 @@ func TestEveryEndIsExplained(t *testing.T) {
 	explained := make(map[string]bool)
 	for _, cause := range []error{
 		hub.ErrBehind, transport.ErrFlooded, transport.ErrIdle, transport.ErrSilent, transport.ErrGoingAway, errDeleted, errBinary, errTooOld,
-		transport.ErrUnending, transport.ErrRestless, transport.ErrNoMemory, errTopicRemoved, errTakenOver, errKicked, errCutOff, ws.Close{Code: ws.PolicyViolation, Reason: "x"},
+		transport.ErrUnending, transport.ErrRestless, transport.ErrNoMemory, errTopicRemoved, errTakenOver, errKicked, errExpired, errSignedOut, errCutOff, ws.Close{Code: ws.PolicyViolation, Reason: "x"},
 		ws.Close{Code: ws.ProtocolError, Reason: "x"}, ws.Close{Code: ws.InvalidPayload, Reason: "x"}, ws.Close{Code: ws.TooBig, Reason: "x"},
 	} {
 		no := explain(fmt.Errorf("while testing: %w", cause))

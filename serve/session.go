@@ -284,7 +284,7 @@ func (ss *sessions) endOld(now time.Time) (next time.Time) {
 func whyLost(cause error) (why string, lingers bool) {
 	var bye transport.Goodbye
 	switch {
-	case errors.Is(cause, errKicked), errors.Is(cause, errTopicRemoved):
+	case errors.Is(cause, errKicked), errors.Is(cause, errTopicRemoved), errors.Is(cause, errSignedOut):
 		return "kicked", false
 	case !errors.As(cause, &bye):
 		return "lost", true

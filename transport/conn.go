@@ -138,7 +138,8 @@ func (c *Conn) Active() time.Time {
 // With zero or a negative d nothing changes. Hold may be called only by
 // [Receiver.Message].
 func (c *Conn) Hold(d time.Duration) {
-	c.rarely().holdTill = c.transport.now() + d.Milliseconds()
+	r := c.rarely()
+	r.holdTill = max(r.holdTill, c.transport.now()+d.Milliseconds())
 }
 
 // Close ends the connection. The client first gets everything pending, then a

@@ -40,6 +40,7 @@ type own struct {
 
 func newGateway() *cobra.Command {
 	config := serve.Defaults()
+	config.Limits = serve.Limits{} // API Gateway's are others
 	config.Drain, config.Console = 0, false
 	var l logging
 	o := own{tables: &tableStore{}}

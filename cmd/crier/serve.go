@@ -80,6 +80,7 @@ one before other machines can reach the server.`,
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
 	f.IntVar(&config.MaxConnections, "max-connections", config.MaxConnections, "at most `N` connections at once")
+	limitFlags(f, &config)
 	f.Var((*size)(&config.Backlog), "backlog", "`SIZE` of the messages kept for the slowest reader of a topic")
 	f.Var((*size)(&config.Memory), "memory", "`SIZE` of everything kept for clients: messages, posts, parts of messages; by default a quarter of what the process may have, at most 256MiB")
 	f.Lookup("memory").DefValue = "" // it depends on the machine, and help must not
