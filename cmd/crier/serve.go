@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"crier/certs"
-	"crier/door"
 	"crier/localca"
 	"crier/serve"
 )
@@ -40,11 +39,17 @@ With --data, what topics of live know outlives the server. With --cluster-peers 
 --nats, several servers are as one: one order of messages for all clients, one
 list of those who are there. A client may connect to any of them.
 
+Everybody who can reach the server may connect, unless there are keys (--key),
+tokens (--token-secret, --token-key, --token-jwks) or a service of your own
+(--authorize) that says who may.
+
 Programs on this machine may use the management API (/publish, /topics,
-/@connections). With an admin key, only those who have the key may use it: set
-one before other machines can reach the server.`,
+/@connections, /users). With an admin key, only those who have the key may use
+it: set one before other machines can reach the server.`,
 		Example: `  crier serve
   crier serve --listen :8080 --admin-key-file key      # for other machines, too
+  crier serve --listen :8080 --key classroom           # clients need the key
+  crier serve --token-secret-file secret --rate 20/s   # users of your own service
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
   crier serve --idle-timeout 10m                       # disconnect idle clients, as API Gateway does
@@ -215,7 +220,7 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 		s.Close()
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(id.url(s), config.Mounts(), config.Console))
+	fmt.Fprint(out, banner(id.url(s), config))
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -226,16 +231,23 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 }
 
 // banner tells the user what is served and what to do next.
-func banner(url string, mounts []door.Mount, page bool) string {
+func banner(url string, config serve.Config) string {
 	var b strings.Builder
+	try := url
+	if closed := config.Guard != nil && config.Guard.Closed(); closed {
+		try = `"` + url + `/?token=KEY"`
+	}
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	for _, m := range mounts {
+	for _, m := range config.Mounts() {
 		fmt.Fprintf(table, "  %s\t%s\n", url+strings.TrimSuffix(m.Path, "/")+m.Try, m.Help)
 	}
 	table.Flush()
-	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", url)
-	if page {
+	if try != url {
+		b.WriteString("\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
+	}
+	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
+	if config.Console {
 		fmt.Fprintf(&b, "or in a browser:\n\n  http%s\n\n", strings.TrimPrefix(url, "ws"))
 	}
 	return b.String()
