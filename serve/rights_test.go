@@ -40,6 +40,15 @@ func guard(t *testing.T, c *Config) *access.Guard {
 	return &access.Guard{Keys: secrets("key"), PublishKeys: secrets("publish"), AdminKeys: secrets("admin"), Tokens: tokens}
 }
 
+// inEachHome runs a test with one server, and with one of two that share a log.
+func inEachHome(t *testing.T, test func(t *testing.T, s *Server)) {
+	t.Run("one", func(t *testing.T) { test(t, openGuarded(t)) })
+	t.Run("two", func(t *testing.T) {
+		_, servers := openShared(t, 2, func(c *Config) { c.Guard = guard(t, c) })
+		test(t, servers[0])
+	})
+}
+
 // token makes a token.
 func token(t *testing.T, w access.Wish) string {
 	t.Helper()
@@ -207,8 +216,9 @@ func write(t *testing.T, c *websocket.Conn, text string) {
 }
 
 // TestForbiddenMessages: what may not be said is refused to its sender alone.
-func TestForbiddenMessages(t *testing.T) {
-	s := openGuarded(t)
+func TestForbiddenMessages(t *testing.T) { inEachHome(t, testForbiddenMessages) }
+
+func testForbiddenMessages(t *testing.T, s *Server) {
 	ann := dialAs(t, s, "/?topic=a", token(t, access.Wish{}))
 	bob := dialAs(t, s, "/?topic=a", token(t, access.Wish{Topics: []string{"a"}, Can: []string{"hear"}}))
 	cat := dialAs(t, s, "/?topic=a", token(t, access.Wish{Topics: []string{"a"}, Can: []string{"say"}}))
@@ -233,8 +243,9 @@ func TestForbiddenMessages(t *testing.T) {
 }
 
 // TestForbiddenInLive: the same, and the error has a name.
-func TestForbiddenInLive(t *testing.T) {
-	s := openGuarded(t)
+func TestForbiddenInLive(t *testing.T) { inEachHome(t, testForbiddenInLive) }
+
+func testForbiddenInLive(t *testing.T, s *Server) {
 	ada := dialAs(t, s, "/live?topic=a", token(t, access.Wish{User: "ada", Topics: []string{"a"}, Can: []string{"hear"}}))
 	if hello := read(t, ada); !strings.Contains(hello, `"user":"ada"`) {
 		t.Errorf("the greeting is %s", hello)
@@ -249,8 +260,9 @@ func TestForbiddenInLive(t *testing.T) {
 }
 
 // TestTokenUser: nobody takes another name than that of the token.
-func TestTokenUser(t *testing.T) {
-	s := openGuarded(t)
+func TestTokenUser(t *testing.T) { inEachHome(t, testTokenUser) }
+
+func testTokenUser(t *testing.T, s *Server) {
 	ada := token(t, access.Wish{User: "ada"})
 	for path, want := range map[string]int{
 		"/live?topic=a&user=bob": 403, "/live?topic=a&user=ada": 101, "/live?topic=a&user=": 403,
@@ -272,8 +284,9 @@ func TestTokenUser(t *testing.T) {
 }
 
 // TestExpiry: a connection ends when its token does, in every app.
-func TestExpiry(t *testing.T) {
-	s := openGuarded(t)
+func TestExpiry(t *testing.T) { inEachHome(t, testExpiry) }
+
+func testExpiry(t *testing.T, s *Server) {
 	for _, path := range []string{"/", "/rooms", "/live?topic=a"} {
 		expires := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)
 		c := dialAs(t, s, path, token(t, access.Wish{Expires: expires}))
@@ -327,8 +340,9 @@ func TestExpiries(t *testing.T) {
 }
 
 // TestResumeWithLess: a session does not go on where the new token may not hear.
-func TestResumeWithLess(t *testing.T) {
-	s := openGuarded(t)
+func TestResumeWithLess(t *testing.T) { inEachHome(t, testResumeWithLess) }
+
+func testResumeWithLess(t *testing.T, s *Server) {
 	c := dialAs(t, s, "/live?topic=a&topic=b", token(t, access.Wish{User: "ada"}))
 	hello := read(t, c)
 	_, rest, _ := strings.Cut(hello, `"resume":"`)
