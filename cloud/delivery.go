@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"encoding/json"
@@ -102,6 +103,8 @@ type delivery struct {
 	ctx     context.Context
 	to      *url.URL // the endpoint
 
+	expired []member // may not hear it any more
+
 	mu    sync.Mutex
 	again []recipient // to be tried again
 	gone  []member
@@ -122,8 +125,10 @@ func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, 
 		err = d.handOver(last)
 	}
 	d.retry()
-	if removing := d.removeGone(ctx); err == nil {
-		err = removing
+	removing := each(d.gone, func(m member) error { return h.registry.remove(ctx, m.id, []string{m.topic}) })
+	ending := each(d.expired, func(m member) error { return h.expire(ctx, start, p.endpoint, p.request, m) })
+	if err == nil {
+		err = cmp.Or(removing, ending)
 	}
 	if err == nil && d.wrong != nil {
 		h.log.Error("posts are refused", "requestId", p.request, "error", d.wrong)
@@ -168,6 +173,10 @@ func (d *delivery) first(start time.Time) (last string, err error) {
 		}
 		last = m.id
 		if m.id == d.sender {
+			continue
+		}
+		if m.over(start) {
+			d.expired = append(d.expired, m)
 			continue
 		}
 		line <- recipient{member: m, body: b}
@@ -303,24 +312,32 @@ func (d *delivery) handOver(last string) error {
 	return nil
 }
 
-// removeGone removes the connections that are no more.
-func (d *delivery) removeGone(ctx context.Context) error {
-	line := make(chan member)
-	var removing sync.WaitGroup
-	var first error
-	for range min(8, len(d.gone)) {
-		removing.Go(func() {
+// each does something about all of a list, for a few at a time. It returns an
+// error of one of them.
+func each(list []member, do func(member) error) error {
+	line, failed := make(chan member), make(chan error, 1)
+	var doing sync.WaitGroup
+	for range min(16, len(list)) {
+		doing.Go(func() {
 			for m := range line {
-				if err := d.handler.registry.remove(ctx, m.id, []string{m.topic}); err != nil {
-					d.note(func() { first = err })
+				if err := do(m); err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
 				}
 			}
 		})
 	}
-	for _, m := range d.gone {
+	for _, m := range list {
 		line <- m
 	}
 	close(line)
-	removing.Wait()
-	return first
+	doing.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
 }

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"crier/access"
 	"crier/app"
+	"crier/door"
 )
 
 // lifetime is how long API Gateway keeps a connection at most, and ten minutes more. Rows expire then.
@@ -24,6 +26,7 @@ type handler struct {
 	name     string // of the app
 	endpoint string // of the management API, for events from other domains; may be empty
 	registry *registry
+	gate     gate
 	poster   *poster
 	again    continuer
 	audience int // members that one invocation posts to at most
@@ -81,36 +84,66 @@ const maxEvent = 28 * time.Second
 
 var accepted = []byte(`{"statusCode":200}`)
 
-// connect registers a connection, unless the app does not want it.
+// connect registers a connection, unless it may not connect, or the app does not
+// want it.
 func (h *handler) connect(ctx context.Context, ev *event) ([]byte, error) {
 	start := time.Now()
-	header := make(http.Header)
-	for name, values := range ev.Headers {
-		for _, value := range values {
-			header.Add(name, value)
-		}
+	r := ev.request(ctx)
+	conn, no := h.welcome(r, ev, start)
+	if no != nil {
+		h.report(ev, start, "connect", nil, slog.String("refused", no.Name), slog.String("why", no.Say))
+		return json.Marshal(map[string]any{"statusCode": no.Status, "body": no.Say})
 	}
-	reject := func(sentence string) ([]byte, error) {
-		h.report(ev, start, "connect", nil, slog.String("rejected", sentence))
-		return json.Marshal(map[string]any{"statusCode": http.StatusBadRequest, "body": sentence})
+	err := h.registry.add(ctx, conn)
+	h.report(ev, start, "connect", err, slog.Int("topics", len(conn.Topics)))
+	protocol := access.Protocol(r)
+	if err != nil || protocol == "" {
+		return accepted, err
 	}
-	identity, wrong := app.IdentifierOf(h.app).Identify(ev.Query, header)
-	if wrong != "" {
-		return reject(wrong)
+	// "Sec-WebSocket-Protocol" is the header of an answer that API Gateway passes
+	// on. Browsers that offer some end the connection if none is chosen.
+	// https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
+	return json.Marshal(map[string]any{"statusCode": http.StatusOK, "headers": map[string]string{"Sec-WebSocket-Protocol": protocol}})
+}
+
+// welcome returns the connection that a handshake asks for, or why there is none.
+func (h *handler) welcome(r *http.Request, ev *event, start time.Time) (*connection, *door.Refusal) {
+	may, no := h.gate.admit(r, h.name)
+	if no != nil {
+		return nil, no
 	}
-	conn := &app.Conn{ID: ev.Context.ConnectionID, Identity: identity}
-	effects := h.app.Handle(nil, app.Event{Kind: app.Connect, Conn: conn, Now: start.UnixMilli(), Query: ev.Query})
-	for _, e := range effects {
+	query := r.URL.Query()
+	identity, no := identify(h.app, r, query, may)
+	if no != nil {
+		return nil, no
+	}
+	conn := &connection{Conn: app.Conn{ID: ev.Context.ConnectionID, Identity: identity}, expires: start.Add(lifetime), may: may}
+	for _, e := range h.ask(conn, app.Event{Kind: app.Connect, Now: start.UnixMilli(), Query: query}) {
 		switch e.Do {
 		case app.Reject:
-			return reject(string(e.Data))
+			no := door.Rejected.Saying(string(e.Data))
+			return nil, &no
+		case app.Forbid:
+			no := door.Forbidden.Saying(string(e.Data))
+			return nil, &no
 		case app.Subscribe:
 			conn.Topics = append(conn.Topics, e.Topic)
+		case app.Mute:
+			conn.Mute = append(conn.Mute, e.Topic)
 		}
 	}
-	err := h.registry.add(ctx, conn, start.Add(lifetime))
-	h.report(ev, start, "connect", err, slog.Int("topics", len(conn.Topics)))
-	return accepted, err
+	return conn, nil
+}
+
+// ask returns what the app wants to happen because of an event, as far as the
+// client has a right to it.
+func (h *handler) ask(conn *connection, ev app.Event) []app.Effect {
+	ev.Conn = &conn.Conn
+	effects := h.app.Handle(nil, ev)
+	if conn.may != nil {
+		effects = app.Restrict(effects, ev, conn.may)
+	}
+	return effects
 }
 
 // errUnknown says that the registry does not know who sends a message.
@@ -133,6 +166,9 @@ func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count 
 	if err != nil {
 		return err
 	}
+	if conn.over(start) {
+		return h.expire(ctx, start, h.endpointOf(ev), ev.Context.RequestID, member{id: conn.ID})
+	}
 	data, binary := []byte(ev.Body), false
 	if ev.IsBase64Encoded { // never from API Gateway, which takes text only
 		if data, err = base64.StdEncoding.DecodeString(ev.Body); err != nil {
@@ -140,7 +176,7 @@ func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count 
 		}
 		binary = true
 	}
-	effects := h.app.Handle(nil, app.Event{Kind: app.Message, Conn: &conn.Conn, Now: start.UnixMilli(), Data: data, Binary: binary})
+	effects := h.ask(conn, app.Event{Kind: app.Message, Now: start.UnixMilli(), Data: data, Binary: binary})
 	for i := range effects {
 		if err := h.do(ctx, ev, start, conn, &effects[i], count); err != nil {
 			return err
@@ -181,7 +217,7 @@ func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *conn
 			return err
 		}
 		return post(list)
-	case app.Reject:
+	case app.Reject, app.Forbid:
 		return post(app.AppendErrorFrame(nil, string(e.Data), conn.ID, ev.Context.RequestID))
 	}
 	return nil
@@ -220,6 +256,9 @@ func (h *handler) list(ctx context.Context, topic string) ([]byte, error) {
 	for m, err := range h.registry.members(ctx, []string{topic}, "") {
 		if err != nil {
 			return nil, err
+		}
+		if m.over(time.Now()) {
+			continue
 		}
 		if len(ids) == app.MaxMembers {
 			return app.AppendMembers(nil, ids, true), nil

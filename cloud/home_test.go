@@ -36,6 +36,7 @@ type gateway struct {
 	mu    sync.Mutex
 	posts map[string][]string // what each connection got
 	tries map[string]int
+	ended []string // connections that were closed
 }
 
 func newGateway(t *testing.T) *gateway {
@@ -44,6 +45,12 @@ func newGateway(t *testing.T) *gateway {
 		data, _ := io.ReadAll(r.Body)
 		id, _ := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/dev/@connections/"))
 		g.mu.Lock()
+		if r.Method == http.MethodDelete {
+			g.ended = append(g.ended, id)
+			g.mu.Unlock()
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		g.tries[id]++
 		status := 200
 		if g.answer != nil {
@@ -112,11 +119,20 @@ func newTestHome(t *testing.T, name string) *testHome {
 // invoke hands an event to the handler.
 func (h *testHome) invoke(kind, id, query, message string) (string, error) {
 	h.t.Helper()
+	return h.invokeWith(nil, kind, id, query, message)
+}
+
+// invokeWith is invoke with headers of a handshake.
+func (h *testHome) invokeWith(header http.Header, kind, id, query, message string) (string, error) {
+	h.t.Helper()
 	values, _ := url.ParseQuery(query)
 	payload, err := json.Marshal(map[string]any{
+		"multiValueHeaders":               header,
 		"multiValueQueryStringParameters": values,
 		"body":                            message,
-		"requestContext":                  map[string]any{"eventType": kind, "connectionId": id, "requestId": "request"},
+		"requestContext": map[string]any{
+			"eventType": kind, "connectionId": id, "requestId": "request", "domainName": "abc123.example.com", "stage": "dev",
+		},
 	})
 	if err != nil {
 		h.t.Fatal(err)

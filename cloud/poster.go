@@ -97,12 +97,21 @@ func newBody(data []byte) *body {
 // post posts to one connection and returns the answer's status. An error is one of the network; os.ErrDeadlineExceeded if there
 // was no answer in time.
 func (p *poster) post(ctx context.Context, timeout time.Duration, to *url.URL, id string, b *body) (status int, err error) {
+	return p.send(ctx, timeout, http.MethodPost, to, id, b)
+}
+
+// hangUp closes a connection.
+func (p *poster) hangUp(ctx context.Context, to *url.URL, id string) (status int, err error) {
+	return p.send(ctx, postTimeout, http.MethodDelete, to, id, newBody(nil))
+}
+
+func (p *poster) send(ctx context.Context, timeout time.Duration, method string, to *url.URL, id string, b *body) (status int, err error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("find credentials: %w", err)
 	}
 	exchange := func(l *line) (status int, err error) {
-		l.out = p.appendRequest(l.out[:0], credentials, to, id, b, time.Now())
+		l.out = p.appendRequest(l.out[:0], credentials, method, to, id, b, time.Now())
 		if status, err = l.exchange(ctx, timeout); err != nil {
 			l.conn.Close()
 			return 0, err

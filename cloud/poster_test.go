@@ -34,7 +34,7 @@ func TestSignatures(t *testing.T) {
 	}
 	n := 0
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); n++ {
-		var signed struct{ ID, Body, SessionToken, Authorization string }
+		var signed struct{ Method, ID, Body, SessionToken, Authorization string }
 		if err := d.Decode(&signed); err != nil {
 			t.Fatal(err)
 		}
@@ -43,15 +43,15 @@ func TestSignatures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(p.appendRequest(nil, credentials, to, signed.ID, newBody([]byte(signed.Body)), now))))
+		request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(p.appendRequest(nil, credentials, signed.Method, to, signed.ID, newBody([]byte(signed.Body)), now))))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := request.Header.Get("Authorization"); got != signed.Authorization || request.ContentLength != int64(len(signed.Body)) {
-			t.Errorf("id %q, %d bytes, token %q:\ngot  %s\nwant %s", signed.ID, len(signed.Body), signed.SessionToken, got, signed.Authorization)
+			t.Errorf("%s id %q, %d bytes, token %q:\ngot  %s\nwant %s", signed.Method, signed.ID, len(signed.Body), signed.SessionToken, got, signed.Authorization)
 		}
 	}
-	if n != 48 {
-		t.Errorf("%d signatures were compared, want 48", n)
+	if n != 60 {
+		t.Errorf("%d signatures were compared, want 60", n)
 	}
 }

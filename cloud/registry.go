@@ -14,19 +14,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"crier/app"
 )
 
 // A registry knows who is connected and who is in which topic. It is one table:
 //
 //	item         pk             sk              attributes
-//	membership   t#<topic>#0    connection id   exp
-//	connection   c#<id>         c               exp, user, silent, topics (a set)
+//	membership   t#<topic>#0    connection id   exp, ends
+//	connection   c#<id>         c               exp, user, silent, topics and mute (sets), may
 //	claim        r#<id>         r               exp, claimant: who goes on with a publication
 //
 // exp is when DynamoDB may delete the row, in seconds since 1970. The 0 is a shard: there is one, for API Gateway's
-// quotas are reached before a partition's.
+// quotas are reached before a partition's. may is what the client may do, in JSON, and ends is when that ends, in
+// seconds since 1970; there is neither without a token.
 //
 // A connection's row is written before its memberships and deleted before them, so that a membership without it is an
 // orphan: posts to it get 410, and it is removed; or it expires.
@@ -50,21 +49,11 @@ func topicKey(topic string) string { return "t#" + topic + "#0" }
 
 func membershipKey(topic, id string) item { return item{"pk": text(topicKey(topic)), "sk": text(id)} }
 
-// A topic is in a connection's set with a mark before it: a set has no empty texts, but everyone's name is one.
-const mark = "="
-
 // add registers a connection with its topics.
-func (r *registry) add(ctx context.Context, c *app.Conn, expires time.Time) error {
-	row := connectionKey(c.ID)
-	row["exp"] = seconds(expires)
-	if c.Identity.User != "" {
-		row["user"] = text(c.Identity.User)
-	}
-	if c.Silent {
-		row["silent"] = &types.AttributeValueMemberBOOL{Value: true}
-	}
-	if len(c.Topics) > 0 {
-		row["topics"] = topicSet(c.Topics)
+func (r *registry) add(ctx context.Context, c *connection) error {
+	row, err := c.row()
+	if err != nil {
+		return err
 	}
 	// If the answer is lost, the SDK writes again, and finds what it has written.
 	if written, err := r.putNew(ctx, row, "exp"); err != nil || !written {
@@ -72,9 +61,7 @@ func (r *registry) add(ctx context.Context, c *app.Conn, expires time.Time) erro
 	}
 	writes := make([]types.WriteRequest, len(c.Topics))
 	for i, topic := range c.Topics {
-		membership := membershipKey(topic, c.ID)
-		membership["exp"] = seconds(expires)
-		writes[i].PutRequest = &types.PutRequest{Item: membership}
+		writes[i].PutRequest = &types.PutRequest{Item: c.membership(topic)}
 	}
 	if err := r.write(ctx, writes); err != nil {
 		return fmt.Errorf("register the connection's topics: %w", err)
@@ -108,20 +95,6 @@ func (r *registry) claim(ctx context.Context, what, claimant string) (bool, erro
 	return first, nil
 }
 
-func topicSet(topics []string) types.AttributeValue {
-	marked := make([]string, len(topics))
-	for i, topic := range topics {
-		marked[i] = mark + topic
-	}
-	return &types.AttributeValueMemberSS{Value: marked}
-}
-
-// A connection is what is remembered of one.
-type connection struct {
-	app.Conn
-	expires time.Time
-}
-
 // get returns what is remembered of a connection; nil if it is not registered.
 func (r *registry) get(ctx context.Context, id string) (*connection, error) {
 	// A message may come right behind the handshake: the row must be seen.
@@ -132,27 +105,7 @@ func (r *registry) get(ctx context.Context, id string) (*connection, error) {
 	if out.Item == nil {
 		return nil, nil
 	}
-	return readConnection(id, out.Item), nil
-}
-
-func readConnection(id string, row item) *connection {
-	c := &connection{Conn: app.Conn{ID: id, Topics: readTopics(row)}, expires: readExpiry(row)}
-	if user, ok := row["user"].(*types.AttributeValueMemberS); ok {
-		c.Identity.User = user.Value
-	}
-	if silent, ok := row["silent"].(*types.AttributeValueMemberBOOL); ok {
-		c.Silent = silent.Value
-	}
-	return c
-}
-
-func readTopics(row item) (topics []string) {
-	if set, ok := row["topics"].(*types.AttributeValueMemberSS); ok {
-		for _, marked := range set.Value {
-			topics = append(topics, marked[len(mark):])
-		}
-	}
-	return topics
+	return readConnection(id, out.Item)
 }
 
 // subscribe puts a registered connection into a topic.
@@ -160,9 +113,7 @@ func (r *registry) subscribe(ctx context.Context, c *connection, topic string) e
 	if err := r.change(ctx, c.ID, "ADD", topic); err != nil {
 		return fmt.Errorf("subscribe the connection: %w", err)
 	}
-	membership := membershipKey(topic, c.ID)
-	membership["exp"] = seconds(c.expires)
-	if _, err := r.db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.table, Item: membership}); err != nil {
+	if _, err := r.db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &r.table, Item: c.membership(topic)}); err != nil {
 		return fmt.Errorf("subscribe the connection: %w", err)
 	}
 	c.Topics = append(c.Topics, topic)
@@ -206,7 +157,7 @@ func (r *registry) remove(ctx context.Context, id string, topics []string) error
 	}
 	known := make(map[string]bool)
 	var writes []types.WriteRequest
-	for _, topic := range append(readTopics(out.Attributes), topics...) {
+	for _, topic := range append(readTopics(out.Attributes, "topics"), topics...) {
 		if !known[topic] {
 			known[topic] = true
 			writes = append(writes, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: membershipKey(topic, id)}})
@@ -260,8 +211,12 @@ func pause(ctx context.Context, d time.Duration) error {
 type member struct {
 	id      string
 	expires time.Time
+	until   time.Time // when what it may hear ends; zero: never
 	topic   string
 }
+
+// over reports whether the client may not hear anything any more.
+func (m member) over(now time.Time) bool { return !m.until.IsZero() && !now.Before(m.until) }
 
 // members returns who is in any of the topics, each once, in the order of their ids, beginning behind one.
 func (r *registry) members(ctx context.Context, topics []string, after string) iter.Seq2[member, error] {
@@ -318,7 +273,7 @@ func (s *memberStream) fill(ctx context.Context) error {
 			TableName:                 &s.registry.table,
 			KeyConditionExpression:    aws.String("pk = :topic AND sk > :after"),
 			ExpressionAttributeValues: item{":topic": text(topicKey(s.topic)), ":after": text(s.after + least)},
-			ProjectionExpression:      aws.String("sk, exp"),
+			ProjectionExpression:      aws.String("sk, exp, ends"),
 			ExclusiveStartKey:         s.next,
 		}
 		if s.registry.page > 0 {
@@ -335,22 +290,4 @@ func (s *memberStream) fill(ctx context.Context) error {
 		s.ended = s.next == nil
 	}
 	return nil
-}
-
-func readMember(row item, topic string) member {
-	m := member{topic: topic, expires: readExpiry(row)}
-	if id, ok := row["sk"].(*types.AttributeValueMemberS); ok {
-		m.id = id.Value
-	}
-	return m
-}
-
-// readExpiry returns when a row expires.
-func readExpiry(row item) time.Time {
-	if exp, ok := row["exp"].(*types.AttributeValueMemberN); ok {
-		if n, err := strconv.ParseInt(exp.Value, 10, 64); err == nil {
-			return time.Unix(n, 0)
-		}
-	}
-	return time.Now().Add(lifetime)
 }

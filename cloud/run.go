@@ -31,6 +31,8 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //	CRIER_TABLE      the name of the DynamoDB table
 //	CRIER_ENDPOINT   of the management API, for events whose domainName is not API Gateway's own; it may be empty
 //
+// and those of gate.go, which say who may connect; without them, everybody may.
+//
 // It returns only if it cannot begin, or cannot go on.
 func Run(ctx context.Context) error {
 	// "At 1,769 MB, a function has the equivalent of one vCPU." With less, a second thread finds nothing to run, and pays for
@@ -55,6 +57,10 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 	if table == "" {
 		return nil, errors.New("CRIER_TABLE is not set: it names the DynamoDB table")
 	}
+	gate, err := openGate(log)
+	if err != nil {
+		return nil, fmt.Errorf("read who may connect: %w", err)
+	}
 	account, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
@@ -63,6 +69,7 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 		app:      served,
 		name:     name,
 		endpoint: os.Getenv("CRIER_ENDPOINT"),
+		gate:     gate,
 		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, persistent)},
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,

@@ -44,28 +44,29 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// appendRequest appends a signed post to the management API at a place.
-func (p *poster) appendRequest(dst []byte, c aws.Credentials, to *url.URL, id string, b *body, now time.Time) []byte {
+// appendRequest appends a signed request about a connection to the management
+// API at a place.
+func (p *poster) appendRequest(dst []byte, c aws.Credentials, method string, to *url.URL, id string, b *body, now time.Time) []byte {
 	date := now.UTC().Format("20060102T150405Z")
 	path := to.EscapedPath() + "/@connections/" + escape(id)
-	dst = append(dst, "POST "+path+" HTTP/1.1\r\nHost: "+to.Host+"\r\nX-Amz-Date: "+date+"\r\nX-Amz-Content-Sha256: "+b.hash+"\r\n"...)
+	dst = append(dst, method+" "+path+" HTTP/1.1\r\nHost: "+to.Host+"\r\nX-Amz-Date: "+date+"\r\nX-Amz-Content-Sha256: "+b.hash+"\r\n"...)
 	if c.SessionToken != "" {
 		dst = append(dst, "X-Amz-Security-Token: "+c.SessionToken+"\r\n"...)
 	}
-	dst = append(dst, "Authorization: "+p.authorization(c, to.Host, path, b.hash, date)+"\r\n"...)
+	dst = append(dst, "Authorization: "+p.authorization(c, method, to.Host, path, b.hash, date)+"\r\n"...)
 	dst = append(dst, "Content-Type: application/octet-stream\r\nContent-Length: "...)
 	dst = append(strconv.AppendInt(dst, int64(len(b.data)), 10), "\r\n\r\n"...)
 	return append(dst, b.data...)
 }
 
-// authorization returns the header that signs a post: its host, path, time and body, as the JavaScript SDK does.
-func (p *poster) authorization(c aws.Credentials, host, path, hash, date string) string {
+// authorization returns the header that signs a request: its method, host, path, time and body, as the JavaScript SDK does.
+func (p *poster) authorization(c aws.Credentials, method, host, path, hash, date string) string {
 	headers, values := "host;x-amz-content-sha256;x-amz-date", "host:"+host+"\nx-amz-content-sha256:"+hash+"\nx-amz-date:"+date+"\n"
 	if c.SessionToken != "" {
 		headers += ";x-amz-security-token"
 		values += "x-amz-security-token:" + c.SessionToken + "\n"
 	}
-	canonical := sha256.Sum256([]byte("POST\n" + escapePath(path) + "\n\n" + values + "\n" + headers + "\n" + hash))
+	canonical := sha256.Sum256([]byte(method + "\n" + escapePath(path) + "\n\n" + values + "\n" + headers + "\n" + hash))
 	scope := date[:8] + "/" + p.region + "/execute-api/aws4_request"
 	signature := mac(p.keyOf(c.SecretAccessKey, date[:8]), algorithm+"\n"+date+"\n"+scope+"\n"+hex.EncodeToString(canonical[:]))
 	return algorithm + " Credential=" + c.AccessKeyID + "/" + scope + ", SignedHeaders=" + headers + ", Signature=" + hex.EncodeToString(signature)

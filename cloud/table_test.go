@@ -34,7 +34,7 @@ func TestUnrulyTable(t *testing.T) {
 	h.must("CONNECT", ann, "", "")
 	h.must("MESSAGE", ann, "", "x")
 	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
-	if err := h.registry.add(context.Background(), &app.Conn{ID: ann}, time.Now()); !errors.Is(err, errRegistered) {
+	if err := h.registry.add(context.Background(), &connection{Conn: app.Conn{ID: ann}, expires: time.Now()}); !errors.Is(err, errRegistered) {
 		t.Errorf("the same id again: %v", err)
 	}
 }

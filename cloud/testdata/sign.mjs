@@ -14,7 +14,11 @@ for (const sessionToken of [undefined, 'token/with+signs==']) {
       const request = api.postToConnection({ ConnectionId: id, Data: body });
       await new Promise((resolve) => request.build(resolve));
       new AWS.Signers.V4(request.httpRequest, 'execute-api', {}).addAuthorization(credentials, date);
-      console.log(JSON.stringify({ id, body, sessionToken, authorization: request.httpRequest.headers.Authorization }));
+      console.log(JSON.stringify({ method: 'POST', id, body, sessionToken, authorization: request.httpRequest.headers.Authorization }));
     }
+    const request = api.deleteConnection({ ConnectionId: id });
+    await new Promise((resolve) => request.build(resolve));
+    new AWS.Signers.V4(request.httpRequest, 'execute-api', {}).addAuthorization(credentials, date);
+    console.log(JSON.stringify({ method: 'DELETE', id, body: '', sessionToken, authorization: request.httpRequest.headers.Authorization }));
   }
 }

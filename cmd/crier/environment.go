@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"crier/cloud"
 	"crier/spelling"
 )
 
@@ -59,7 +60,7 @@ func checkEnvironment(root *cobra.Command) error {
 // variables returns the names, without the prefix, of all variables that set
 // something: flags of all commands, and what cloud.Run reads.
 func variables(cmd *cobra.Command) []string {
-	names := []string{"APP", "TABLE", "ENDPOINT"}
+	names := slices.Clone(cloud.Variables)
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Name != "help" {
 			names = append(names, variable(f.Name))

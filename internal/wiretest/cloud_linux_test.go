@@ -36,8 +36,9 @@ func TestCloud(t *testing.T) {
 	RunEverywhere(t, "ws"+strings.TrimPrefix(front.URL, "http"))
 }
 
-// startStack starts crier gateway with one app as its function and returns its address.
-func startStack(t *testing.T, app, database string) *url.URL {
+// startStack starts crier gateway with one app as its function and returns its address. The function has more variables, if
+// there are some, each as NAME: VALUE. Pages are let through to it.
+func startStack(t *testing.T, app, database string, variables ...string) *url.URL {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -53,12 +54,12 @@ integrations:
     lambda:
       bootstrap: %s
       concurrency: 1 # so that messages keep their order, which AWS does not promise
-      environment: {CRIER_APP: %s, CRIER_TABLE: %s}
-`, path, app, app), 0o666)
+      environment: {%s}
+`, path, strings.Join(append(variables, "CRIER_APP: "+app, "CRIER_TABLE: "+app), ", ")), 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "gateway", file, "--listen", "localhost:0")
+	cmd := exec.Command(path, "gateway", file, "--listen", "localhost:0", "--allow-origin", "*")
 	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "AWS_ENDPOINT_URL_DYNAMODB="+database)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {

@@ -1,0 +1,124 @@
+package cloud
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"crier/access"
+	"crier/app"
+)
+
+// A connection is what is remembered of one.
+type connection struct {
+	app.Conn
+	expires time.Time     // when its row may be deleted
+	may     *access.Grant // what the client may do; nil: everything
+}
+
+// over reports whether the client may not do anything any more.
+func (c *connection) over(now time.Time) bool {
+	return c.may != nil && !c.may.Expires.IsZero() && !now.Before(c.may.Expires)
+}
+
+// row returns the connection's row.
+func (c *connection) row() (item, error) {
+	row := connectionKey(c.ID)
+	row["exp"] = seconds(c.expires)
+	if c.Identity.User != "" {
+		row["user"] = text(c.Identity.User)
+	}
+	if c.Silent {
+		row["silent"] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+	if len(c.Topics) > 0 {
+		row["topics"] = topicSet(c.Topics)
+	}
+	if len(c.Mute) > 0 {
+		row["mute"] = topicSet(c.Mute)
+	}
+	if c.may != nil {
+		may, err := json.Marshal(c.may)
+		if err != nil {
+			return nil, fmt.Errorf("write down what the client may do: %w", err)
+		}
+		row["may"] = text(string(may))
+	}
+	return row, nil
+}
+
+// membership returns the row of the connection's being in a topic.
+func (c *connection) membership(topic string) item {
+	row := membershipKey(topic, c.ID)
+	row["exp"] = seconds(c.expires)
+	if c.may != nil && !c.may.Expires.IsZero() {
+		row["ends"] = seconds(c.may.Expires)
+	}
+	return row
+}
+
+func readConnection(id string, row item) (*connection, error) {
+	c := &connection{Conn: app.Conn{ID: id, Topics: readTopics(row, "topics"), Mute: readTopics(row, "mute")}, expires: readExpiry(row)}
+	if user, ok := row["user"].(*types.AttributeValueMemberS); ok {
+		c.Identity.User = user.Value
+	}
+	if silent, ok := row["silent"].(*types.AttributeValueMemberBOOL); ok {
+		c.Silent = silent.Value
+	}
+	if may, ok := row["may"].(*types.AttributeValueMemberS); ok {
+		c.may = new(access.Grant)
+		if err := json.Unmarshal([]byte(may.Value), c.may); err != nil {
+			return nil, fmt.Errorf("read what the client may do: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// A topic is in a connection's set with a mark before it: a set has no empty texts, but everyone's name is one.
+const mark = "="
+
+func topicSet(topics []string) types.AttributeValue {
+	marked := make([]string, len(topics))
+	for i, topic := range topics {
+		marked[i] = mark + topic
+	}
+	return &types.AttributeValueMemberSS{Value: marked}
+}
+
+func readTopics(row item, attribute string) (topics []string) {
+	if set, ok := row[attribute].(*types.AttributeValueMemberSS); ok {
+		for _, marked := range set.Value {
+			topics = append(topics, marked[len(mark):])
+		}
+	}
+	return topics
+}
+
+func readMember(row item, topic string) member {
+	m := member{topic: topic, expires: readExpiry(row), until: readTime(row, "ends")}
+	if id, ok := row["sk"].(*types.AttributeValueMemberS); ok {
+		m.id = id.Value
+	}
+	return m
+}
+
+// readExpiry returns when a row expires.
+func readExpiry(row item) time.Time {
+	if exp := readTime(row, "exp"); !exp.IsZero() {
+		return exp
+	}
+	return time.Now().Add(lifetime)
+}
+
+// readTime returns a time of a row; the zero time if it has none.
+func readTime(row item, attribute string) time.Time {
+	if at, ok := row[attribute].(*types.AttributeValueMemberN); ok {
+		if n, err := strconv.ParseInt(at.Value, 10, 64); err == nil {
+			return time.Unix(n, 0)
+		}
+	}
+	return time.Time{}
+}
