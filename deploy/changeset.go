@@ -29,7 +29,7 @@ const planPrefix = "crier-"
 var errNoChange = errors.New("no change")
 
 // plan has CloudFormation work out what it would do. What it fails to plan is discarded.
-func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters map[string]string) (*plan, error) {
+func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters map[string]*string) (*plan, error) {
 	p := &plan{name: planPrefix + rand.Text(), stack: name, isNew: isNew}
 	kind := types.ChangeSetTypeUpdate
 	if isNew {
@@ -63,9 +63,13 @@ func (c *Client) notPlanned(ctx context.Context, name string, err error) error {
 	return c.explain(ctx, "planning", err)
 }
 
-func parameterList(parameters map[string]string) (list []types.Parameter) {
+func parameterList(parameters map[string]*string) (list []types.Parameter) {
 	for name, value := range parameters {
-		list = append(list, types.Parameter{ParameterKey: &name, ParameterValue: &value})
+		p := types.Parameter{ParameterKey: &name, ParameterValue: value}
+		if value == nil {
+			p.UsePreviousValue = aws.Bool(true)
+		}
+		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b types.Parameter) int { return strings.Compare(*a.ParameterKey, *b.ParameterKey) })
 	return list

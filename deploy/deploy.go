@@ -24,6 +24,9 @@ type Request struct {
 	Name string
 	App  string // one of Apps; if empty, a stack that is there keeps its own, and a new one serves broadcast
 	Code Code
+	// Access are the template's AccessParameters. If it is nil, a stack that is there keeps what it has, and everybody
+	// may connect to a new one.
+	Access map[string]string
 	// DryRun stops at the plan, and leaves nothing behind: no code, no bucket, no stack.
 	DryRun bool
 }
@@ -78,19 +81,24 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 // kept are the parameters of the template that crier deploy does not set. Somebody may have, in the console.
 var kept = []string{"MemorySize", "LogRetention", "StageName"}
 
-func (r Request) parameters(old *Stack, bucket, key string) map[string]string {
-	set := map[string]string{paramApp: Apps[0]}
+// parameters returns what the template's parameters become, by their names. What a stack is to keep is nil: its values
+// may be secrets, which CloudFormation does not tell.
+func (r Request) parameters(old *Stack, bucket, key string) map[string]*string {
+	set := map[string]*string{paramApp: &Apps[0]}
 	if old != nil {
-		for _, name := range append(kept, paramApp) {
-			if value, ok := old.parameters[name]; ok {
-				set[name] = value
+		for _, name := range slices.Concat(kept, AccessParameters, []string{paramApp}) {
+			if _, ok := old.parameters[name]; ok {
+				set[name] = nil
 			}
 		}
 	}
 	if r.App != "" {
-		set[paramApp] = r.App
+		set[paramApp] = &r.App
 	}
-	set[paramCodeBucket], set[paramCodeKey], set[paramArchitecture] = bucket, key, r.Code.architecture
+	for name, value := range r.Access {
+		set[name] = &value
+	}
+	set[paramCodeBucket], set[paramCodeKey], set[paramArchitecture] = &bucket, &key, &r.Code.architecture
 	return set
 }
 

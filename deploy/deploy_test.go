@@ -261,3 +261,27 @@ func TestPartitions(t *testing.T) {
 		}
 	}
 }
+
+// TestAccess: who may connect stays as it is until a deployment says something about it, and then all of it is new.
+func TestAccess(t *testing.T) {
+	h := start(t)
+	h.aws.NoEcho = []string{"KeyHashes", "TokenSecrets"}
+	access := func() [3]string {
+		p := h.aws.Stack("game").Parameters
+		return [3]string{p["KeyHashes"], p["TokenSecrets"], p["AllowOrigins"]}
+	}
+	for _, step := range []struct {
+		access map[string]string
+		want   [3]string
+	}{
+		{nil, [3]string{}},
+		{map[string]string{"KeyHashes": "abc", "TokenSecrets": "two\nlines", "AllowOrigins": "https://a.example.com"}, [3]string{"abc", "two\nlines", "https://a.example.com"}},
+		{nil, [3]string{"abc", "two\nlines", "https://a.example.com"}},
+		{map[string]string{"KeyHashes": "def", "TokenSecrets": "", "AllowOrigins": ""}, [3]string{"def", "", ""}},
+	} {
+		h.deploy(t, Request{Name: "game", Code: codeOf(t, "one"), Access: step.access})
+		if got := access(); got != step.want {
+			t.Errorf("after %q: got %q, want %q", step.access, got, step.want)
+		}
+	}
+}

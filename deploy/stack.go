@@ -25,6 +25,7 @@ type Stack struct {
 	Table    string
 	LogGroup string
 	CodeKey  string
+	Origins  string // of pages that may connect, with commas between them, besides those of visitors' own machines
 
 	id         string
 	parameters map[string]string
@@ -91,7 +92,7 @@ func newStack(s types.Stack) *Stack {
 	for _, p := range s.Parameters {
 		stack.parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
-	stack.App, stack.CodeKey = stack.parameters[paramApp], stack.parameters[paramCodeKey]
+	stack.App, stack.CodeKey, stack.Origins = stack.parameters[paramApp], stack.parameters[paramCodeKey], stack.parameters[paramOrigins]
 	outputs := map[string]*string{outputURL: &stack.URL, outputFunction: &stack.Function, outputTable: &stack.Table, outputLogGroup: &stack.LogGroup}
 	for _, o := range s.Outputs {
 		if field := outputs[aws.ToString(o.OutputKey)]; field != nil {

@@ -15,12 +15,16 @@ func Template() string { return template }
 // Apps are what a stack can serve, as the template's parameter App has them.
 var Apps = []string{"broadcast", "bridge", "chat", "rooms", "directory"}
 
+// AccessParameters are those of the template that say who may connect.
+var AccessParameters = []string{"KeyHashes", "TokenSecrets", "TokenKeys", "TokenJwks", "TokenAudience", "TokenIssuer", paramOrigins}
+
 // The outputs and parameters of the template that this package reads and sets.
 const (
 	paramApp          = "App"
 	paramCodeBucket   = "CodeBucket"
 	paramCodeKey      = "CodeKey"
 	paramArchitecture = "Architecture"
+	paramOrigins      = "AllowOrigins"
 
 	outputURL      = "Url"
 	outputFunction = "Function"

@@ -53,6 +53,7 @@ func TestPlantedMistakes(t *testing.T) {
 		{"function:${AWS::StackName}", "function:${Function}", "Role, Stage go in a circle"},
 		{"Resource: !GetAtt Table.Arn", `Resource: "*"`, "the role may do dynamodb:Query to *"},
 		{"execute-api:ManageConnections", "execute-api:*", "the role may do execute-api:*"},
+		{"/POST/@connections", "/*/@connections", "the role may do execute-api:ManageConnections"},
 		{"    Value: !Ref Logs", "    Value: !Ref Log", "LogGroup.Value: !Ref Log"},
 		{"Parameters:", "Parameter:", "CloudFormation knows no section Parameter"},
 	} {
@@ -70,7 +71,7 @@ func TestPlantedMistakes(t *testing.T) {
 // TestParameters: the program and the template agree on names.
 func TestParameters(t *testing.T) {
 	c := newChecker(t, template)
-	names := append([]string{paramApp, paramCodeBucket, paramCodeKey, paramArchitecture}, kept...)
+	names := slices.Concat([]string{paramApp, paramCodeBucket, paramCodeKey, paramArchitecture}, kept, AccessParameters)
 	if got, want := slices.Sorted(maps.Keys(c.Parameters)), slices.Sorted(slices.Values(names)); !slices.Equal(got, want) {
 		t.Errorf("the template has the parameters %q, the program knows %q", got, want)
 	}
@@ -456,14 +457,19 @@ func (c *checker) role() {
 		return
 	}
 	for _, s := range p.Policies[0].PolicyDocument.Statement {
-		actions := s.Action.Content
+		actions, resources := s.Action.Content, s.Resource.Content
 		if s.Action.Kind == yaml.ScalarNode {
 			actions = []*yaml.Node{&s.Action}
 		}
+		if s.Resource.Kind == yaml.ScalarNode {
+			resources = []*yaml.Node{&s.Resource}
+		}
 		for _, action := range actions {
-			own := s.Resource.Tag == "!GetAtt" || s.Resource.Tag == "!Sub" && !strings.HasPrefix(s.Resource.Value, "*")
-			if !own || strings.Contains(action.Value, "*") {
-				c.complain("the role may do %s to %s", action.Value, s.Resource.Value)
+			for _, r := range resources {
+				own := r.Tag == "!GetAtt" || r.Tag == "!Sub" && !strings.HasPrefix(r.Value, "*")
+				if !own || strings.Contains(action.Value, "*") || strings.Contains(r.Value, "/*/") {
+					c.complain("the role may do %s to %s", action.Value, r.Value)
+				}
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 type deployment struct {
 	stack
 	app           appName
+	entrance      entrance
 	lambdaZip     string
 	dryRun        bool
 	printTemplate bool
@@ -35,6 +36,11 @@ runs the app's rules, and a DynamoDB table of the connections. While no messages
 are sent, nothing runs, and it costs next to nothing. Deploying the same app again
 changes nothing.
 
+Pages may connect that a visitor's own machine serves, as http://localhost:8080;
+--allow-origin adds yours. Everybody else who has the address may connect, unless
+there are keys or tokens. An existing stack keeps its keys, tokens and origins. If
+one of these flags is given, they all hold anew.
+
 The command needs AWS credentials, as AWS's own tools do. docs/aws.md explains
 step by step how to get them, and what a stack costs.
 
@@ -45,6 +51,7 @@ give it the code with --lambda-zip.
 ctrl-C stops watching; CloudFormation continues.`,
 		Example: `  crier deploy                                   # a stack called crier with the app broadcast
   crier deploy --name my-game --app rooms --region eu-central-1
+  crier deploy --name my-game --key-file key --allow-origin https://game.example.com
   crier deploy --name my-game --dry-run          # what would change?
   crier deploy --lambda-zip crier-lambda.zip     # a zip with an executable called bootstrap, built for Linux
   crier deploy --print-policy                    # the permissions that deploying needs, as an IAM policy
@@ -53,6 +60,7 @@ ctrl-C stops watching; CloudFormation continues.`,
 	d.command(cmd, d.run)
 	f := cmd.Flags()
 	f.Var(&d.app, "app", "the app: "+strings.Join(deploy.Apps, ", ")+"; an existing stack keeps its app (default "+deploy.Apps[0]+")")
+	d.entrance.flags(f)
 	f.StringVar(&d.lambdaZip, "lambda-zip", "", "the function's code, from `FILE`")
 	f.BoolVar(&d.dryRun, "dry-run", false, "show what would change, and leave nothing behind")
 	f.BoolVar(&d.printTemplate, "print-template", false, "print the CloudFormation template, and do nothing else")
@@ -100,6 +108,10 @@ func (d *deployment) deploy(ctx context.Context) error {
 	if err := deploy.CheckName(d.name); err != nil {
 		return err
 	}
+	access, err := d.entrance.parameters()
+	if err != nil {
+		return err
+	}
 	progress := d.errOut
 	if d.dryRun {
 		progress = d.out // it is the result
@@ -113,7 +125,7 @@ func (d *deployment) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	result, err := client.Deploy(ctx, deploy.Request{Name: d.name, App: string(d.app), Code: code, DryRun: d.dryRun})
+	result, err := client.Deploy(ctx, deploy.Request{Name: d.name, App: string(d.app), Code: code, Access: access, DryRun: d.dryRun})
 	if err != nil {
 		return err
 	}
@@ -159,6 +171,9 @@ func (d *deployment) done(r deploy.Result) error {
 			state = "was as it should be; nothing was changed"
 		}
 		_, err = fmt.Fprintf(d.out, "\n%s %s:\n\n  %s\n\nSay something, in two terminals:\n\n  %s\n\n", d.name, state, r.Stack.URL, try(r.Stack.URL, r.Stack.App))
+		if err == nil && r.Stack.Origins == "" {
+			_, err = fmt.Fprintf(d.out, "Of pages, only those at http://localhost may connect. To let yours in:\n\n  crier deploy --name %s --region %s --allow-origin https://game.example.com\n\n", d.name, r.Stack.Region)
+		}
 	}
 	return err
 }

@@ -3,8 +3,11 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
 	"debug/elf"
 	"encoding/binary"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +92,8 @@ func TestDeployTheWholeWay(t *testing.T) {
 		"bucket crier-123456789012-eu-central-1 created\n", "code uploaded, 0.0 MB\n", "create the stack game:\n",
 		"  game ", " creating\n", "  Table ", " created\n", "  game ", " created\n")
 	wantText(t, "the result", out, "\ngame is there:\n\n  wss://abc123.execute-api.eu-central-1.amazonaws.com/live\n\n",
-		"  npx wscat -c 'wss://abc123.execute-api.eu-central-1.amazonaws.com/live?topicName=Something'\n")
+		"  npx wscat -c 'wss://abc123.execute-api.eu-central-1.amazonaws.com/live?topicName=Something'\n",
+		"  crier deploy --name game --region eu-central-1 --allow-origin https://game.example.com\n")
 
 	out, errOut, code = crier("deploy", "--name", "game", "--lambda-zip", zip)
 	if code != 0 {
@@ -147,4 +151,74 @@ func TestEveryAppCanBeDeployed(t *testing.T) {
 	if code == 0 || !strings.Contains(errOut, "live is for crier serve, on a laptop or a server") {
 		t.Errorf("exit code %d, %q", code, errOut)
 	}
+}
+
+// TestDeployAccess: the flags become the stack's parameters, keys only as hashes, and stay until others are given.
+func TestDeployAccess(t *testing.T) {
+	a := account(t)
+	a.NoEcho = []string{"KeyHashes", "TokenSecrets"}
+	zip := lambdaZip(t, "one")
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	deployed := func(flags ...string) map[string]string {
+		t.Helper()
+		if _, errOut, code := crier(append([]string{"deploy", "--name", "game", "--lambda-zip", zip}, flags...)...); code != 0 {
+			t.Fatalf("%q: %s", flags, errOut)
+		}
+		return a.Stack("game").Parameters
+	}
+	first := deployed("--key-file", file("keys", "one key\n\nanother key\n"), "--allow-origin", "https://a.example.com,https://b.example.com")
+	if hashes := strings.Split(first["KeyHashes"], ","); len(hashes) != 2 || len(hashes[0]) != 64 || first["AllowOrigins"] != "https://a.example.com,https://b.example.com" {
+		t.Errorf("parameters %q", first)
+	}
+	if out, _, _ := crier("info", "--name", "game"); !strings.Contains(out, "pages      https://a.example.com,https://b.example.com\n") {
+		t.Errorf("info: %s", out)
+	}
+	if again := deployed("--app", "rooms"); again["KeyHashes"] != first["KeyHashes"] || again["AllowOrigins"] != first["AllowOrigins"] {
+		t.Errorf("parameters %q, want keys and origins kept", again)
+	}
+	if tokens := deployed("--token-secret", "a b", "--token-secret", "c,d", "--token-audience", "game"); tokens["TokenSecrets"] != "a b\nc,d" || tokens["TokenAudience"] != "game" || tokens["KeyHashes"]+tokens["AllowOrigins"] != "" {
+		t.Errorf("parameters %q, want those that were given, and no others", tokens)
+	}
+	if public := deployed("--public"); public["TokenSecrets"]+public["TokenAudience"] != "" {
+		t.Errorf("parameters %q, want none of these", public)
+	}
+	for _, test := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--key", ""}, "--key: it is empty"},
+		{[]string{"--key", "a\x01"}, "--key: a key has characters that cannot be seen"},
+		{[]string{"--key", "a", "--key-file", file("k", "b")}, "there can be one of the two"},
+		{[]string{"--key", "a", "--public"}, "--public is for a stack without keys and tokens"},
+		{[]string{"--key-file", file("empty", "\n")}, "has none"},
+		{[]string{"--allow-origin", "game.example.com"}, "is no origin of pages"},
+		{[]string{"--token-issuer", "me"}, "need --token-secret"},
+		{[]string{"--token-jwks", "nowhere"}, "is no address of a JSON Web Key Set"},
+		{[]string{"--token-key", file("private.pem", privateKey(t))}, "has a private key, and AWS needs the public half only: openssl pkey"},
+	} {
+		_, errOut, code := crier(append([]string{"deploy", "--name", "game", "--lambda-zip", zip}, test.flags...)...)
+		if code != 1 || !strings.Contains(errOut, test.want) {
+			t.Errorf("%q: exit code %d, %s; want %s", test.flags, code, errOut, test.want)
+		}
+	}
+}
+
+func privateKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }

@@ -85,6 +85,7 @@ func writeStack(out io.Writer, s deploy.Stack) error {
 	row("state", state)
 	row("app", s.App)
 	row("address", s.URL)
+	row("pages", s.Origins)
 	row("function", s.Function)
 	row("table", s.Table)
 	row("logs", s.LogGroup)

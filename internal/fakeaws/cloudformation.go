@@ -109,7 +109,11 @@ func (a *AWS) describeStacks(w http.ResponseWriter, r *http.Request) *Fault {
 	fmt.Fprint(&b, "<CreationTime>2026-11-21T12:00:00.000Z</CreationTime>")
 	fmt.Fprint(&b, "<Parameters>")
 	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
-		fmt.Fprintf(&b, "<member><ParameterKey>%s</ParameterKey><ParameterValue>%s</ParameterValue></member>", name, escape(s.Parameters[name]))
+		value := s.Parameters[name]
+		if slices.Contains(a.NoEcho, name) {
+			value = "****"
+		}
+		fmt.Fprintf(&b, "<member><ParameterKey>%s</ParameterKey><ParameterValue>%s</ParameterValue></member>", name, escape(value))
 	}
 	fmt.Fprint(&b, "</Parameters><Outputs>")
 	if s.Status == "CREATE_COMPLETE" || strings.HasPrefix(s.Status, "UPDATE_") {
@@ -177,14 +181,14 @@ func (a *AWS) createChangeSet(w http.ResponseWriter, r *http.Request) *Fault {
 		a.stacks = append(a.stacks, s)
 		a.happen(s, event{resource: name, status: "REVIEW_IN_PROGRESS"})
 	}
-	p := plan{name: r.Form.Get("ChangeSetName"), template: r.Form.Get("TemplateBody"), parameters: parameters(r), isNew: isNew}
+	p := plan{name: r.Form.Get("ChangeSetName"), template: r.Form.Get("TemplateBody"), parameters: parameters(r, s), isNew: isNew}
 	p.same = !isNew && p.template == s.template && maps.Equal(p.parameters, s.Parameters)
 	s.plan, s.Plans = p, append(s.Plans, p.name)
 	result(w, r, "<Id>arn:aws:cloudformation:%s:%s:changeSet/%s</Id><StackId>%s</StackId>", Region, Account, p.name, s.ID)
 	return nil
 }
 
-func parameters(r *http.Request) map[string]string {
+func parameters(r *http.Request, s *Stack) map[string]string {
 	set := map[string]string{}
 	for i := 1; ; i++ {
 		key := r.Form.Get(fmt.Sprintf("Parameters.member.%d.ParameterKey", i))
@@ -192,6 +196,9 @@ func parameters(r *http.Request) map[string]string {
 			return set
 		}
 		set[key] = r.Form.Get(fmt.Sprintf("Parameters.member.%d.ParameterValue", i))
+		if r.Form.Get(fmt.Sprintf("Parameters.member.%d.UsePreviousValue", i)) == "true" {
+			set[key] = s.Parameters[key]
+		}
 	}
 }
 

@@ -34,6 +34,8 @@ type AWS struct {
 	Invalid bool
 	// Lag is how many looks at a stack show it as it was before the work that was started last.
 	Lag int
+	// NoEcho are parameters whose values are not told.
+	NoEcho []string
 	// Steps are how many events happen between two looks at a stack.
 	Steps int
 	// Look, if not nil, is called before each request is answered, with its action, such as s3:PutObject.
