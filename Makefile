@@ -37,9 +37,9 @@ check unit race fuzz: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 check unit fuzz: export CGO_ENABLED := 0
 race: export CGO_ENABLED := 1
 
-# gcc is for the race detector; Node, Python, curl and their packages are the clients and handlers that tests drive.
+# gcc is for the race detector; Node, Python, PHP, curl and their packages are the clients, handlers and services that tests drive.
 deps:
-	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 curl:curl chromium:"chromium fonts-liberation"; do \
+	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 php:php-cli curl:curl chromium:"chromium fonts-liberation"; do \
 		command -v $${need%%:*} >/dev/null || missing="$$missing $${need#*:}"; done; \
 	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	python3 -c "import boto3, requests" || { apt-get update && apt-get install -y --no-install-recommends python3-boto3 python3-requests; }

@@ -22,8 +22,8 @@ const patience = 20 * time.Second
 
 const wscat = "node_modules/wscat/bin/wscat"
 
-// serve builds crier, starts it and returns its address.
-func serve(t *testing.T) (url string) {
+// serve builds crier, starts it with more flags and returns its address.
+func serve(t *testing.T, flags ...string) (url string) {
 	t.Helper()
 	for _, file := range []string{wscat, "node_modules/ws/package.json"} {
 		if _, err := os.Stat(file); err != nil {
@@ -34,7 +34,7 @@ func serve(t *testing.T) (url string) {
 	if out, err := exec.Command("go", "build", "-o", crier, "crier/cmd/crier").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(crier, "serve", "--listen", "127.0.0.1:0", "--drain", "0s")
+	cmd := exec.Command(crier, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain", "0s"}, flags...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
