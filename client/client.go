@@ -34,6 +34,10 @@ type Options struct {
 
 	// Header is sent with every handshake.
 	Header http.Header
+	// Token, if not nil, is asked for a key or a token before each connection.
+	// The client shows it in the header Authorization, and asks for another one
+	// when the server says that it has expired.
+	Token func(context.Context) (string, error)
 	// Subprotocols are offered to the server, which may choose one.
 	Subprotocols []string
 	// TLS is for wss. Nil means to trust the authorities that the system
@@ -64,7 +68,7 @@ type Options struct {
 	// ComeBack decides whether to try again. It is called each time that a
 	// connection has ended or could not be made. The error contains a
 	// [ws.Close] or a *[Refused], or comes from the network. Nil means
-	// [ComesBack].
+	// [ComesBack]. With Token, it is not called for a token that has expired.
 	ComeBack func(ended error) bool
 	// Timeout is how long to wait for a reaction that the server owes, and for
 	// a connection. Zero means 15 s. With a negative value no connection

@@ -89,15 +89,16 @@
 // the client itself has set or dropped.
 //
 // A client of live does not reconnect if another connection has taken its session
-// over, or if it was kicked. If the token has expired, it asks Live.Token for
-// another one.
+// over, or if it was kicked.
 //
 // # When it reconnects
 //
 // It reconnects after every end of a connection, except those that were
 // intended or are the client's own fault. These are a close with 1000, 1002,
 // 1003, 1007 to 1010, or 3000 and above, and a handshake that was refused with
-// a status below 500 other than 408 and 429. Before each try it waits for a
+// a status below 500 other than 408 and 429. If the server closes a connection
+// because its token has expired, the client asks [Options].Token for another one,
+// and reconnects. Before each try it waits for a
 // random time of up to 0.5 s, 1 s, 2 s … 30 s. After a connection that lasted
 // five seconds it starts again with 0.5 s.
 //

@@ -21,11 +21,12 @@ const patience = 20 * time.Second
 type home struct {
 	t       *testing.T
 	address string
+	change  []func(*serve.Config)
 	stop    func()
 }
 
-func openHome(t *testing.T) *home {
-	h := &home{t: t, address: "127.0.0.1:0"}
+func openHome(t *testing.T, change ...func(*serve.Config)) *home {
+	h := &home{t: t, address: "127.0.0.1:0", change: change}
 	h.start()
 	t.Cleanup(func() { h.stop() })
 	return h
@@ -38,6 +39,9 @@ func (h *home) start() {
 	config := serve.Defaults()
 	config.Listen, config.Drain = h.address, 0
 	config.History, config.HistoryBytes = 100_000, 64<<20 // no test says more while somebody is away
+	for _, change := range h.change {
+		change(&config)
+	}
 	var server *serve.Server
 	// Between a stop and a start another program may have taken the port for a moment.
 	eventually(h.t, "the server starts", func() bool {

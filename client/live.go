@@ -24,8 +24,6 @@ type Live struct {
 	// replaces the address given to Connect. Topics in it count until the first
 	// connection: from then on, the client knows which topics it is in.
 	Address func(context.Context) (string, error)
-	// Token, if not nil, is asked for the token before each connection.
-	Token func(context.Context) (string, error)
 }
 
 // A Kind says what a message of live is.

@@ -44,6 +44,7 @@ func (w *world) serve(conn net.Conn) {
 		conn.Close()
 	})
 	w.mu.Lock()
+	w.shown = append(w.shown, r.Header.Get("Authorization"))
 	w.connect(l, r.URL.Query())
 	w.mu.Unlock()
 	how := l.read(in)

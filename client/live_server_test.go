@@ -22,6 +22,7 @@ type world struct {
 	topics   map[string]*place
 	count    int // of sessions, and of epochs
 	asked    []url.Values
+	shown    []string // the header Authorization of each
 
 	taken   map[int]int // how often {"n":…} was published
 	order   []int

@@ -150,10 +150,7 @@ func testLiveAddress(t *testing.T) {
 	p := h.enter(Options{Topics: []string{"a", "b"}, User: "ada", NoEcho: true, Live: &Live{
 		Last: 7, Presence: "seen",
 		Address: func(context.Context) (string, error) { asked++; return "ws://localhost/live?since=x&q=1", nil },
-		Token: func(context.Context) (string, error) {
-			return fmt.Sprint("pass", asked), nil
-		},
-	}})
+	}, Token: func(context.Context) (string, error) { return fmt.Sprint("pass", asked), nil }})
 	fate(t, p.Topic("c").Join(0))
 	h.now(func() { h.w.publish(h.w.place("a"), entry{kind: Said, frame: `{"_topic":"a"`}) })
 	h.now(func() {})
@@ -166,12 +163,15 @@ func testLiveAddress(t *testing.T) {
 	h.w.mu.Lock()
 	defer h.w.mu.Unlock()
 	for i, want := range []string{
-		"echo=0&last=7&presence=seen&q=1&since=x&token=pass1&topic=a&topic=b&user=ada",
-		"echo=0&last=7&presence=seen&q=1&resume=token1&since=e0001-000000001&since=e0001-000000000&since=e0001-000000000&token=pass2&topic=a&topic=b&topic=c&user=ada",
-		"echo=0&last=7&presence=seen&q=1&resume=token1&since=e0001-000000001&since=e0001-000000000&token=pass3&topic=a&topic=c&user=ada",
+		"echo=0&last=7&presence=seen&q=1&since=x&topic=a&topic=b&user=ada",
+		"echo=0&last=7&presence=seen&q=1&resume=token1&since=e0001-000000001&since=e0001-000000000&since=e0001-000000000&topic=a&topic=b&topic=c&user=ada",
+		"echo=0&last=7&presence=seen&q=1&resume=token1&since=e0001-000000001&since=e0001-000000000&topic=a&topic=c&user=ada",
 	} {
 		if got := h.w.asked[i].Encode(); got != want {
 			t.Errorf("it asks for\n%s, want\n%s", got, want)
+		}
+		if got, want := h.w.shown[i], fmt.Sprint("Bearer pass", i+1); got != want {
+			t.Errorf("it shows %q, want %q", got, want)
 		}
 	}
 }
@@ -182,14 +182,14 @@ func TestLiveReconnect(t *testing.T) { synctest.Test(t, testLiveReconnect) }
 func testLiveReconnect(t *testing.T) {
 	h := openHall(t)
 	stuck := true
-	p := join(t, nearby, Options{dial: h.dial, Topics: []string{"a"}, Timeout: time.Hour, Retry: [2]time.Duration{time.Hour, time.Hour}, Live: &Live{
+	p := join(t, nearby, Options{dial: h.dial, Topics: []string{"a"}, Timeout: time.Hour, Retry: [2]time.Duration{time.Hour, time.Hour}, Live: new(Live),
 		Token: func(ctx context.Context) (string, error) {
 			if stuck {
 				<-ctx.Done()
 			}
 			return "", ctx.Err()
 		},
-	}})
+	})
 	synctest.Wait()
 	stuck = false
 	p.Reconnect()
@@ -219,7 +219,7 @@ func TestLiveEnds(t *testing.T) {
 func testLiveEnd(t *testing.T, reason string, back bool) {
 	h := openHall(t)
 	passes := 0
-	p := h.enter(Options{Live: &Live{Token: func(context.Context) (string, error) { passes++; return "", nil }}})
+	p := h.enter(Options{Live: new(Live), Token: func(context.Context) (string, error) { passes++; return "", nil }})
 	how := ws.Close{}
 	number, reason, _ := strings.Cut(reason, " ")
 	fmt.Sscan(number, &how.Code)
@@ -442,7 +442,7 @@ func TestLiveSecrets(t *testing.T) { synctest.Test(t, testLiveSecrets) }
 func testLiveSecrets(t *testing.T) {
 	nowhere := openMemory(t)
 	nowhere.close()
-	p := join(t, nearby, Options{dial: nowhere.dial, Live: &Live{Token: func(context.Context) (string, error) { return "secret", nil }}})
+	p := join(t, nearby+"?topic=a&token=secret", Options{dial: nowhere.dial, Live: new(Live)})
 	p.becomes(Waiting)
 	if text := p.nth(0).Ended.Error(); strings.Contains(text, "secret") || text == "" {
 		t.Errorf("it ended with %q", text)

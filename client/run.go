@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -91,7 +92,13 @@ func (c *Client) attempt(ctx context.Context) context.Context {
 
 // comesBack reports whether to try again after an end.
 func (c *Client) comesBack(ended error) bool {
-	return c.o.Live != nil && c.resumes(ended) || c.o.ComeBack(ended)
+	return c.o.Live != nil && c.resumes(ended) || c.o.Token != nil && expired(ended) || c.o.ComeBack(ended)
+}
+
+// expired reports whether a connection has ended because its token had.
+func expired(ended error) bool {
+	how, ok := errors.AsType[ws.Close](ended)
+	return ok && how.Code == ws.PolicyViolation && strings.HasPrefix(how.Reason, "expired: ")
 }
 
 // why returns how the client ends if no error has ended it.
@@ -149,15 +156,20 @@ func (c *Client) dial(attempt context.Context) (*Conn, error) {
 	dialing, cancel := context.WithTimeout(c.leaving, c.o.Timeout)
 	defer cancel()
 	defer context.AfterFunc(attempt, cancel)()
-	h := Handshake{c.o.Header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage, c.o.dial}
-	if c.o.Live == nil {
-		return Dial(dialing, c.at.String(), h)
+	address, err := c.at.String(), error(nil)
+	if c.o.Live != nil {
+		if address, err = c.liveAddress(dialing); err != nil {
+			return nil, err
+		}
 	}
-	address, err := c.liveAddress(dialing)
+	header, err := c.header(dialing)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := Dial(dialing, address, h)
+	conn, err := Dial(dialing, address, Handshake{header, c.o.Subprotocols, c.o.TLS, c.o.MaxMessage, c.o.dial})
+	if c.o.Live == nil {
+		return conn, err
+	}
 	if layer, ok := errors.AsType[*url.Error](err); ok {
 		err = layer.Err // without the address, which has tokens
 	}
@@ -167,6 +179,23 @@ func (c *Client) dial(attempt context.Context) (*Conn, error) {
 		c.mu.Unlock()
 	}
 	return conn, err
+}
+
+// header returns the header of a handshake, with the token of now.
+func (c *Client) header(ctx context.Context) (http.Header, error) {
+	if c.o.Token == nil {
+		return c.o.Header, nil
+	}
+	token, err := c.o.Token(ctx)
+	if token = strings.TrimSpace(token); err != nil || token == "" {
+		return c.o.Header, err
+	}
+	h := c.o.Header.Clone()
+	if h == nil {
+		h = make(http.Header)
+	}
+	h.Set("Authorization", "Bearer "+token)
+	return h, nil
 }
 
 // sayFirst sends Options.First. If that fails, the reader notices the end of

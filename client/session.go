@@ -86,13 +86,6 @@ func (c *Client) liveAddress(ctx context.Context) (string, error) {
 	if c.o.Live.Presence != "" {
 		query.Set("presence", c.o.Live.Presence)
 	}
-	if c.o.Live.Token != nil {
-		token, err := c.o.Live.Token(ctx)
-		if err != nil {
-			return "", err
-		}
-		query.Set("token", token)
-	}
 	c.continues(query)
 	at.RawQuery = query.Encode()
 	return at.String(), nil
@@ -263,12 +256,9 @@ func (c *Client) resumes(ended error) bool {
 	defer c.mu.Unlock()
 	how, _ := errors.AsType[ws.Close](ended)
 	name, _, _ := strings.Cut(how.Reason, ": ")
-	switch {
-	case how.Code != ws.PolicyViolation:
+	if how.Code != ws.PolicyViolation || name != "taken-over" || !c.session.strayed {
 		return false
-	case name == "taken-over" && c.session.strayed:
-		c.session.strayed = false // we have done it ourselves
-		return true
 	}
-	return name == "expired" && c.o.Live.Token != nil
+	c.session.strayed = false // we have done it ourselves
+	return true
 }
