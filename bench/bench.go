@@ -23,16 +23,20 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"crier/client"
 )
 
 // Config says what load to make. Either Rate or Window must be given.
 type Config struct {
 	URL         string        // of the app, ws:// or wss://
 	Topic       string        // for ?topic=, unless empty
+	Header      http.Header   // of each handshake
 	Subscribers int           // connections, all of which listen
 	Publishers  int           // how many of them speak
 	Rate        float64       // messages per second of each publisher
@@ -166,7 +170,7 @@ func (r *run) connect(ctx context.Context, address *url.URL) error {
 	for range atOnce {
 		dialing.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(r.subscribers)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				conn, err := dial(ctx, address.String(), r.config.maxHeard())
+				conn, err := dial(ctx, address.String(), client.Handshake{Header: r.config.Header, MaxMessage: r.config.maxHeard()})
 				if err != nil {
 					stop(fmt.Errorf("connection %d: %w", i+1, err))
 					return

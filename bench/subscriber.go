@@ -33,10 +33,10 @@ func newSubscriber(r *run, id int, conn *client.Conn) *subscriber {
 // dialTimeout is how long the opening of one connection may take.
 const dialTimeout = 30 * time.Second
 
-func dial(ctx context.Context, address string, maxMessage int) (*client.Conn, error) {
+func dial(ctx context.Context, address string, h client.Handshake) (*client.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return client.Dial(ctx, address, client.Handshake{MaxMessage: maxMessage})
+	return client.Dial(ctx, address, h)
 }
 
 // A server that never ends its messages makes every connection collect the largest one there may be.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,11 +19,12 @@ import (
 type load struct {
 	streams
 	bench.Config
+	key  secret
 	json bool
 }
 
 func newBench() *cobra.Command {
-	b := load{Config: bench.Config{URL: "ws://localhost:8080"}}
+	b := load{Config: bench.Config{URL: "ws://localhost:8080"}, key: clientKey()}
 	cmd := &cobra.Command{
 		Use:   "bench [URL]",
 		Short: "Measure a server, and check that it loses nothing",
@@ -71,6 +73,7 @@ them on different processors: taskset -c 0 crier serve, taskset -c 1 crier bench
 	f.DurationVar(&b.Duration, "duration", 10*time.Second, "how long to measure")
 	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long to run before measuring")
 	f.StringVar(&b.Topic, "topic", "", "send to topic `T` (adds ?topic=T)")
+	b.key.flags(f, "a key of the server, or a token")
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
 	return cmd
 }
@@ -81,6 +84,12 @@ func (b *load) run(ctx context.Context) error {
 		return err
 	}
 	b.URL = address.String()
+	key, err := b.key.read()
+	if err != nil {
+		return err
+	}
+	b.Header = make(http.Header)
+	bearer(b.Header, key)
 	b.Publishers = min(b.Publishers, b.Subscribers)
 	if asTerminal(b.errOut) != nil {
 		b.Progress = func(p bench.Progress) { fmt.Fprintf(b.errOut, "\r\x1b[K%s", b.progress(p)) }

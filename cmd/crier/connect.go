@@ -30,6 +30,7 @@ type connect struct {
 	origin       string
 	subprotocols []string
 	json, raw    bool
+	key          secret
 	wait         time.Duration
 	reconnect    bool
 }
@@ -38,7 +39,7 @@ type connect struct {
 var apps = []string{"bridge", "chat", "rooms", "directory", "live"}
 
 func newConnect() *cobra.Command {
-	c := connect{url: "ws://localhost:8080"}
+	c := connect{url: "ws://localhost:8080", key: clientKey()}
 	cmd := &cobra.Command{
 		Use:   "connect [URL]",
 		Short: "Talk to a WebSocket server from the terminal",
@@ -75,7 +76,7 @@ every line is published exactly once, unless it was away for too long.`,
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
   echo '{"hello":"world"}' | crier connect | jq .hello
   crier connect --wait 1h < /dev/null > messages.txt
-  crier connect wss://crier.example.com --reconnect
+  crier connect wss://crier.example.com --reconnect --key-file key
   crier connect --app live --topic news --user ada --reconnect`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -103,6 +104,7 @@ func (c *connect) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T` (adds ?topic=T; repeatable)")
 	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
 	f.BoolVar(&c.raw, "raw", false, "print messages unchanged, each followed by a newline; not in a terminal")
+	c.key.flags(f, "a key of the server, or a token, sent as Authorization: Bearer KEY")
 	f.StringArrayVar(&c.headers, "header", nil, "send the HTTP header `'K: V'` (repeatable)")
 	f.StringVar(&c.origin, "origin", "", "send the Origin that a browser at `URL` would")
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
@@ -128,7 +130,7 @@ func (c *connect) run(ctx context.Context) error {
 	talk := &conversation{
 		in:      c.in,
 		stay:    c.wait,
-		explain: func(ended error) error { return explain(server, ended) },
+		explain: func(ended error) error { return explain(server, ended, keyFlags(header, "--key-file FILE")) },
 		notes:   notes{out: c.errOut, style: c.look()},
 	}
 	options := client.Options{
@@ -201,13 +203,19 @@ func (c *connect) header() (http.Header, error) {
 	if c.origin != "" {
 		h.Set("Origin", c.origin)
 	}
+	key, err := c.key.read()
+	if err != nil {
+		return nil, err
+	}
+	bearer(h, key)
 	return h, nil
 }
 
-// explain says in a sentence how a connection ended, or why there is none.
-func explain(server *url.URL, ended error) error {
+// explain says in a sentence how a connection ended, or why there is none. flags
+// are those that would have shown a key; empty: one was shown.
+func explain(server *url.URL, ended error, flags string) error {
 	if refused, ok := errors.AsType[*client.Refused](ended); ok {
-		return refusal(refused)
+		return refusal(refused, flags)
 	}
 	fault, broke := errors.AsType[*client.Fault](ended)
 	how, closed := errors.AsType[ws.Close](ended)
@@ -224,13 +232,29 @@ func explain(server *url.URL, ended error) error {
 	return unreachable(server, ended)
 }
 
-// refusal repeats what the server said instead of doing as it was asked.
-func refusal(r *client.Refused) error {
+// refusal repeats what the server said instead of doing as it was asked, and says
+// what may help. flags are those of explain.
+func refusal(r *client.Refused, flags string) error {
 	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
 	if why := sentence(r.Why()); why != "" {
-		return fmt.Errorf("refused: %s: %s", status, why)
+		status += ": " + why
 	}
-	return fmt.Errorf("refused: %s", status)
+	switch {
+	case r.Status == http.StatusUnauthorized && flags != "":
+		status += "; try " + flags
+	case r.Status == http.StatusForbidden && flags == "":
+		status += "; crier token TOKEN says what a token is for"
+	}
+	return errors.New("refused: " + status)
+}
+
+// keyFlags returns the flags for a key that a header does not show; none if it
+// shows one.
+func keyFlags(h http.Header, flags string) string {
+	if h.Get("Authorization") != "" {
+		return ""
+	}
+	return flags
 }
 
 // unreachable says in a sentence that there was no answer, and what to look at.

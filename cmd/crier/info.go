@@ -112,7 +112,7 @@ func (i *info) showServer(ctx context.Context, typed string) error {
 	}
 	stats, wantsKey, err := askStats(ctx, server, key)
 	if wantsKey && key == "" && i.interactive() {
-		if key, err = i.askForAdminKey(ctx, server.Host); err == nil {
+		if key, err = i.key.ask(ctx, i.streams, server.Host); err == nil {
 			stats, _, err = askStats(ctx, server, key)
 		}
 	}
@@ -135,7 +135,7 @@ func askStats(ctx context.Context, server *url.URL, key string) (stats door.Stat
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		wantsKey, err = refused(resp)
+		wantsKey, err = refused(resp, keyFlags(resp.Request.Header, "--admin-key-file FILE"))
 		return stats, wantsKey, err
 	}
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&stats)
@@ -168,9 +168,7 @@ func get(ctx context.Context, target *url.URL, key string) (*http.Response, erro
 	if err != nil {
 		return nil, err
 	}
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
+	bearer(req.Header, key)
 	resp, err := infoClient.Do(req)
 	if err != nil {
 		return nil, unreachable(target, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"unicode"
@@ -22,6 +23,16 @@ type secret struct {
 }
 
 func adminKey() secret { return secret{name: "admin key"} }
+
+// clientKey is a key or a token of a client.
+func clientKey() secret { return secret{name: "key"} }
+
+// bearer adds a key to the header of a request, if there is one.
+func bearer(h http.Header, key string) {
+	if key != "" {
+		h.Set("Authorization", "Bearer "+key)
+	}
+}
 
 // flag returns the name of the flag for the key itself. The one for a file ends
 // in -file.
@@ -83,20 +94,20 @@ func (k secret) checked(key string) (string, error) {
 	return key, nil
 }
 
-// askForAdminKey asks the person at the terminal, who does not see what is typed.
-func (s streams) askForAdminKey(ctx context.Context, host string) (string, error) {
+// ask asks the person at the terminal for a key, who does not see what is typed.
+func (k secret) ask(ctx context.Context, s streams, host string) (string, error) {
 	ctx, stop := untilStopped(ctx) // with the terminal as it was
 	defer stop()
 	defer context.AfterFunc(ctx, func() { s.in.Close() })()
 	asking, err := openPrompt(s)
 	if err != nil {
-		return "", fmt.Errorf("ask for the admin key: %w", err)
+		return "", fmt.Errorf("ask for the %s: %w", k.name, err)
 	}
 	defer asking.close()
-	key, err := asking.ReadPassword("admin key of " + host + ": ")
+	key, err := asking.ReadPassword(k.name + " of " + host + ": ")
 	key = strings.TrimSpace(key)
 	if err != nil && !errors.Is(err, term.ErrPasteIndicator) || key == "" {
-		return "", errors.New("no admin key was given")
+		return "", fmt.Errorf("no %s was given", k.name)
 	}
-	return adminKey().checked(key)
+	return k.checked(key)
 }

@@ -50,15 +50,15 @@ func TestAskedForTheKey(t *testing.T) {
 		" s3cret \r":                        "",
 		"\x1b[200~s3cret\r\x1b[201~":        "", // pasted
 		"guess\r":                           "refused: 401 Unauthorized: this needs the admin key",
-		"\r":                                "not published: no admin key was given",
-		"s3cr\x03":                          "not published: no admin key was given",
-		"\x04":                              "not published: no admin key was given",
+		"\r":                                "not published: no key was given",
+		"s3cr\x03":                          "not published: no key was given",
+		"\x04":                              "not published: no key was given",
 		"s3cre\x08\x08\x08\x08\x08s3cret\r": "",
 	} {
 		p := sitDown(t)
 		before := p.state()
-		ended := p.publishes(publish{url: url}, "hello")
-		p.sees("admin key of " + strings.TrimPrefix(url, "http://") + ": ")
+		ended := p.publishes(publish{url: url, key: clientKey()}, "hello")
+		p.sees("key of " + strings.TrimPrefix(url, "http://") + ": ")
 		p.types(typed)
 		err := <-ended
 		if got := errorText(err); got != want {
@@ -90,7 +90,7 @@ func TestNotAskedForAKey(t *testing.T) {
 	if err := <-p.publishes(publish{url: url, key: secret{text: "wrong"}}, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key" {
 		t.Error(err)
 	}
-	if _, err := published(t, "", "--url", url, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key" {
+	if _, err := published(t, "", "--url", url, "hello"); errorText(err) != "refused: 401 Unauthorized: this needs the admin key; try --key-file FILE, or --admin-key-file FILE" {
 		t.Error(err)
 	}
 	open := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -25,10 +25,11 @@ type publish struct {
 	url    string
 	topics []string
 	key    secret
+	admin  secret
 }
 
 func newPublish() *cobra.Command {
-	p := publish{key: adminKey()}
+	p := publish{key: clientKey(), admin: adminKey()}
 	cmd := &cobra.Command{
 		Use:   "publish [MESSAGE...|-]",
 		Short: "Publish one message to everyone, or to topics",
@@ -37,12 +38,14 @@ func newPublish() *cobra.Command {
 The message is the arguments, joined by spaces. Without arguments, or with -, it
 is read from the standard input, without the newline at its end; an empty input
 is refused. Nothing is printed when the server accepts the message. Otherwise the
-server's reason is printed, and the exit code is 1. If the server has an admin
-key, it is required: in a terminal you are asked for it if you did not give it.`,
+server's reason is printed, and the exit code is 1.
+
+If the server has keys, one of them is required, or a token: in a terminal you
+are asked for it if you did not give it. The admin key will do, too.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
   date | crier publish
-  crier publish --url https://crier.example.com --admin-key-file key - < message.json`,
+  crier publish --url https://crier.example.com --key-file key - < message.json`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if p.streams, err = streamsOf(cmd); err != nil {
 				return err
@@ -54,7 +57,8 @@ key, it is required: in a terminal you are asked for it if you did not give it.`
 	f.SortFlags = false
 	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// works, too)")
 	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` instead of to everyone (repeatable)")
-	p.key.flags(f, "the server's admin key")
+	p.key.flags(f, "a key of the server, or a token")
+	p.admin.flags(f, "the server's admin key")
 	return cmd
 }
 
@@ -63,7 +67,7 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := p.key.read()
+	key, err := p.credential()
 	if err != nil {
 		return err
 	}
@@ -77,15 +81,25 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	if !wantsKey || key != "" || !p.interactive() {
 		return err
 	}
-	if key, err = p.askForAdminKey(ctx, target.Host); err != nil {
+	if key, err = p.key.ask(ctx, p.streams, target.Host); err != nil {
 		return fmt.Errorf("not published: %w", err)
 	}
 	_, err = post(ctx, target, message, key)
 	return err
 }
 
-// post publishes a message. wantsKey says that the server has an admin key, and
-// did not get it.
+// credential returns what to show to the server. Both kinds of keys may be in an
+// environment that serves other commands, too; less is enough here.
+func (p *publish) credential() (string, error) {
+	key, err := p.key.read()
+	if err != nil || key != "" {
+		return key, err
+	}
+	return p.admin.read()
+}
+
+// post publishes a message. wantsKey says that the server has keys, and got none
+// of them.
 func post(ctx context.Context, target *url.URL, message []byte, key string) (wantsKey bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -93,9 +107,7 @@ func post(ctx context.Context, target *url.URL, message []byte, key string) (wan
 	if err != nil {
 		return false, err
 	}
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
+	bearer(req.Header, key)
 	resp, err := publishClient.Do(req)
 	if err != nil {
 		return false, unreachable(target, err)
@@ -104,15 +116,18 @@ func post(ctx context.Context, target *url.URL, message []byte, key string) (wan
 	if resp.StatusCode/100 == 2 {
 		return false, nil
 	}
-	return refused(resp)
+	return refused(resp, keyFlags(req.Header, "--key-file FILE, or --admin-key-file FILE"))
 }
 
-// refused returns why a server has refused a request. wantsKey says that it has an
-// admin key, and did not get it.
-func refused(resp *http.Response) (wantsKey bool, err error) {
+// refused returns why a server has refused a request. wantsKey says that it has
+// keys, and got none of them. flags are those of explain.
+func refused(resp *http.Response, flags string) (wantsKey bool, err error) {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
 	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == door.Unauthorized.Type
-	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body})
+	if resp.StatusCode == http.StatusUnauthorized && !wantsKey {
+		flags = "" // no key would help
+	}
+	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body}, flags)
 }
 
 // publishClient follows no redirect: a POST becomes a GET on the way, and an

@@ -86,7 +86,7 @@ func TestPublishRefused(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Query().Get("topic") {
 		case "secret":
-			http.Error(w, "publishing needs the admin key", http.StatusUnauthorized)
+			http.Error(w, "publishing is not for you", http.StatusUnauthorized)
 		case "big":
 			http.Error(w, "a message has at most\n128 KiB", http.StatusRequestEntityTooLarge)
 		case "moved":
@@ -95,7 +95,7 @@ func TestPublishRefused(t *testing.T) {
 	}))
 	defer server.Close()
 	for topic, want := range map[string]string{
-		"secret": "refused: 401 Unauthorized: publishing needs the admin key",
+		"secret": "refused: 401 Unauthorized: publishing is not for you",
 		"big":    "refused: 413 Request Entity Too Large: a message has at most 128 KiB",
 		"moved":  "refused: 302 Found",
 	} {
