@@ -16,7 +16,8 @@ export interface Options {
   app?: "live";
   /** The address, if it is not the first argument. A function is asked at each connect, and then `topic` must be an option. */
   url?: Address;
-  /** Adds `?token=`. A function is asked at each connect. */
+  /** A key of the server, or a token. It is sent as a subprotocol, never in the address. A function is asked at each connect, and
+   * for another one when the server says that it has expired. */
   token?: string | (() => string | undefined | Promise<string | undefined>);
   /** Adds `?last=`, in live: how many messages of each topic to begin with. */
   last?: number;

@@ -1,4 +1,4 @@
-// A WebSocket that comes back: README.md
+// See README.md
 
 const inFlight = 1024;
 const mostIds = 8192;
@@ -8,9 +8,9 @@ const mostSenders = 1000;
 const stable = 5000;
 const slept = 90_000;
 
-const forGood = /^(100[0237-9]|1010|[34]...) (?!expired)/;
+const forGood = /^(100[0237-9]|1010|[34])/;
 
-// After all that was published:
+// After all copies:
 const settled = /^(going-away|idle|topic-removed|Connection Closed Normally)\b/;
 
 const latin1 = new TextDecoder("latin1");
@@ -18,6 +18,9 @@ const latin1 = new TextDecoder("latin1");
 const unmarked = /\/(bridge|chat|rooms|directory)\/?$/;
 
 const emptyRoom = () => ({ here: [], state: new Map(), theirs: new Map() });
+
+const base64url = (text) =>
+  btoa(String.fromCharCode(...new TextEncoder().encode(text))).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_");
 
 export const connect = (url, options) =>
   url?.constructor === Object ? new Crier(undefined, url) : new Crier(url, options);
@@ -29,13 +32,13 @@ export class Crier extends EventTarget {
 
   #o;
   #confirms;
-  #queue = []; // the first #sent are on their way
+  #queue = []; // the first #sent are on the way
   #sent = 0;
   #bytes = 0;
 
   #socket;
   #counts;
-  #opened = 0;
+  #opened;
   #alive;
   #beating;
   #firsts = 0;
@@ -55,7 +58,7 @@ export class Crier extends EventTarget {
   #resume;
   #said = 0;
   #replays = new Set();
-  #ghosts = 0; // may yet take over
+  #ghosts = 0; // may take over
 
   constructor(url, options) {
     super();
@@ -70,9 +73,8 @@ export class Crier extends EventTarget {
       heartbeat: 0,
     });
     for (const name in options) if (options[name] != null) o[name] = options[name];
-    const home = new URL(".", import.meta.url);
-    o.url = url ?? o.url ?? home;
-    this.#locate(o.url.call ? home : o.url);
+    o.url = url ?? o.url ?? new URL(".", import.meta.url);
+    this.#locate(o.url.call ? import.meta.url : o.url);
     if (o.url.call || o.token?.call) this.#dial();
     else this.#connect(o.url, o.token);
   }
@@ -100,7 +102,7 @@ export class Crier extends EventTarget {
       data = JSON.stringify(data);
     }
     const text = typeof data === "string";
-    const size = text ? data.length : (data?.byteLength ?? data?.size);
+    const size = text ? data.length : data?.byteLength ?? data?.size;
     if (!(size >= 0)) throw new TypeError("neither text nor binary");
     return new Promise((fate) => {
       const m = { data, fate, text, size, topic };
@@ -158,18 +160,16 @@ export class Crier extends EventTarget {
       if (event.type === "message") lost ||= unread.push(event) > mostUnread;
       wake?.();
     };
-    this.addEventListener("message", listen);
-    this.addEventListener("state", listen);
+    for (const type of ["message", "state"]) this.addEventListener(type, listen);
     try {
       for (;;) {
         while (unread.length) yield unread.shift();
-        if (lost) throw new Error("for await is too slow");
+        if (lost) throw new Error("too slow");
         if (this.status === "closed") return;
         await new Promise((then) => (wake = then));
       }
     } finally {
-      this.removeEventListener("message", listen);
-      this.removeEventListener("state", listen);
+      for (const type of ["message", "state"]) this.removeEventListener(type, listen);
     }
   }
 
@@ -182,18 +182,20 @@ export class Crier extends EventTarget {
     this.#tell("state");
   }
 
-  #dial = () => {
+  #dial = async () => {
     clearTimeout(this.#retrying);
     this.status = "connecting";
     const { url, token } = this.#o;
-    Promise.all([url, token].map(async (it) => (it?.call ? it() : it)))
-      .then((told) => this.#connect(...told))
-      .catch((error) => this.#end({ code: 1006, reason: String(error) }));
+    try {
+      this.#connect(url.call ? await url() : url, token?.call ? await token() : token);
+    } catch (error) {
+      this.#end({ code: 1006, reason: String(error) });
+    }
   };
 
   #connect(url, token) {
     if (this.status !== "connecting" || this.#socket) return;
-    const socket = new this.#o.WebSocket(this.#locate(url, token));
+    const socket = new this.#o.WebSocket(this.#locate(url), token ? ["crier", "crier.token." + base64url(token)] : []);
     const on = (type, then) => socket.addEventListener(type, (event) => socket === this.#socket && then(event));
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
@@ -207,7 +209,7 @@ export class Crier extends EventTarget {
       if (!this.#rooms) this.#become("open");
       this.#flush();
     });
-    on("message", ({ data }) => this.#hear(data));
+    on("message", (event) => this.#hear(event));
     on("close", (event) => this.#end(event));
     on("error", () => {});
     this.#alive = Date.now();
@@ -217,12 +219,12 @@ export class Crier extends EventTarget {
     globalThis.addEventListener?.("pagehide", this.#hide);
   }
 
-  #locate(url, token) {
+  #locate(url) {
     const o = this.#o;
     const at = new URL(url, globalThis.location);
     const query = at.searchParams;
-    at.protocol = at.protocol.replace("http", "ws");
     at.hash = "";
+    at.protocol = at.protocol.replace("http", "ws");
     if (o.app) at.pathname = at.pathname.replace(/(\/live)?\/?$/, "/live");
     for (const name of [o.topic].flat()) query.append("topic", name);
     for (const name of ["user", "last", "presence"]) if (name in o) query.set(name, o[name]);
@@ -235,7 +237,6 @@ export class Crier extends EventTarget {
     if (!o.WebSocket) throw new TypeError('needs the package "ws"');
     o.beat ??= o.app ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
     if (o.app) this.#rejoin(query);
-    if (token) query.set("token", token);
     return at.href;
   }
 
@@ -309,7 +310,7 @@ export class Crier extends EventTarget {
     this.#telling = false;
   }
 
-  #hear(data) {
+  #hear({ data }) {
     this.#alive = Date.now();
     this.#beating = false;
     let json;
@@ -338,7 +339,7 @@ export class Crier extends EventTarget {
       this.#greet(_hello, room);
     }
     if (!room?.greeted) return true;
-    room.since = json._offset ?? room.since;
+    room.since = json._offset || room.since;
     if (_key !== undefined) {
       const who = json._tied ? json._from : json._own && json._user;
       const state = who ? (room.theirs.get(who) ?? new Map()) : room.state;
@@ -423,20 +424,21 @@ export class Crier extends EventTarget {
     this.#end({ code: 1006, reason });
   }
 
-  #end({ code, reason, wasClean }) {
+  #end({ code, reason }) {
     const now = Date.now();
     this.#socket = undefined;
     this.ended = { code, reason };
     if (!this.#o.once) {
-      if (wasClean && settled.test(reason)) for (const m of this.#queue) m.at = 0;
+      if (settled.test(reason)) for (const m of this.#queue) m.at = 0;
       else if (!this.#rooms) this.#take(0, this.#sent, "unsure", "lost");
     }
     if (this.status === "closed") return;
     this.#sent = 0;
     if (this.status !== "open") this.#ghosts++;
+    const expired = /^expired/.test(reason) && this.#o.token?.call;
     const robbed = /^taken/.test(reason) && this.#ghosts-- > 0;
-    if ((forGood.test(code + " " + reason) && !robbed) || this.#leaving.length) return this.#quit();
-    if (this.#opened && now - this.#opened > stable) this.#tries = 0;
+    if ((forGood.test(code) && !robbed && !expired) || this.#leaving.length) return this.#quit();
+    if (now - this.#opened > stable) this.#tries = 0;
     this.#opened = undefined;
     const [first, most] = this.#o.retry;
     const wait = Math.random() * Math.min(most, first * 2 ** this.#tries++);
@@ -458,7 +460,7 @@ export class Crier extends EventTarget {
     globalThis.removeEventListener?.("pagehide", this.#hide);
     this.#become("closed");
     while (this.#queue.length) this.#take(0, 1, this.#queue[0].at ? "unsure" : "dropped", "closed");
-    for (const left of this.#leaving.splice(0)) left();
+    while (this.#leaving.length) this.#leaving.pop()();
   }
 }
 

@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 // TestClient runs crier.js through restarts, sleeps and bad networks.
 func TestClient(t *testing.T) { run(t, "client.test.mjs") }
 
+// TestAccess runs crier.js with keys and tokens.
+func TestAccess(t *testing.T) { run(t, "access.test.mjs") }
+
 // TestLive runs crier.js against a model of live on a thousand bad days.
 func TestLive(t *testing.T) { run(t, "live.test.mjs") }
 

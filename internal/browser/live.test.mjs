@@ -13,6 +13,7 @@ class Day {
     this.clock = new Clock();
     const history = this.random.one([100_000, 100_000, 4]);
     this.server = new Server(this.clock, this.random, { history });
+    this.server.token = "secret";
     this.network = new Network(this.clock, this.random, this.server);
     this.people = [];
     this.values = new Map(); // what was set, by number

@@ -100,8 +100,8 @@ export class Network {
     Object.assign(this, { clock, random, server });
     const network = this;
     this.WebSocket = class extends Socket {
-      constructor(url) {
-        super(network, url);
+      constructor(url, protocols) {
+        super(network, url, protocols);
       }
     };
   }
@@ -115,10 +115,11 @@ class Socket extends EventTarget {
   readyState = 0;
   bufferedAmount = 0;
 
-  constructor(network, url) {
+  constructor(network, url, protocols) {
     super();
     this.network = network;
     this.url = url;
+    this.protocols = protocols;
     this.there = { at: 0, open: true }; // the direction to the server
     this.back = { at: 0, open: true };
     this.peer = null;
@@ -230,7 +231,8 @@ export class Server {
     const query = new URL(link.url).searchParams;
     link.peer = this;
     link.upgrade();
-    if (this.token !== undefined && query.get("token") !== this.token) return link.end(4401, "no-access: this token is not valid");
+    const shown = link.protocols.find((name) => name.startsWith("crier.token."))?.slice("crier.token.".length);
+    if (shown === undefined || atob(shown) !== this.token) return link.end(4401, "no-access: this token is not valid");
     let session = this.sessions.get(query.get("resume"));
     if (session && query.has("user") && query.get("user") !== session.user) session = undefined;
     if (session) {
