@@ -5,7 +5,7 @@
 //	client/   crier.js and its types, served beside it; the same directory is an npm package
 //
 // The page uses what everybody can: WebSockets through crier.js, and the management API, with the admin key where that
-// asks for one. It is bound by a Content-Security-Policy that allows it nothing but its own files and its own server.
+// asks for one, and the key or token of a client. It is bound by a Content-Security-Policy that allows it nothing but its own files and its own server.
 //
 // # What it does not do
 //
@@ -57,7 +57,7 @@ func New(page bool) *Console {
 	}
 	if page {
 		c.files["/"] = load("page/index.html", "text/html; charset=utf-8")
-		for _, name := range []string{"apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "room.js", "seat.js", "server.js", "session.js"} {
+		for _, name := range []string{"access.js", "apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "room.js", "seat.js", "server.js", "session.js"} {
 			c.files["/console/"+name] = load("page/"+name, "text/javascript; charset=utf-8")
 		}
 		c.files["/console/console.css"] = load("page/console.css", "text/css; charset=utf-8")

@@ -1,5 +1,6 @@
 // Code to paste: what a seat does, in other languages.
 
+import { credential } from "./access.js";
 import { addressOf, apps, audience, server } from "./apps.js";
 import { copy } from "./copy.js";
 
@@ -11,66 +12,95 @@ const hint = (seat) => {
 const first = (seat) => apps[seat.app].first?.(seat) ?? [];
 const all = (seat) => [...first(seat), hint(seat)];
 const js = (value) => JSON.stringify(value).replaceAll("<", "\\u003c"); // it may stand in a page
-const header = ' -H "Authorization: Bearer $KEY"';
-let key = /^(localhost$|127\.|\[::1\]$)/.test(server.hostname) ? "" : header; // who manages from elsewhere needs one
+
+// Whoever manages from elsewhere needs the admin key.
+let managed = !/^(localhost$|127\.|\[::1\]$)/.test(server.hostname);
+
+// The code never has the key or token itself: it would end up in files, and on screens.
+const shown = () => credential() !== undefined;
+const header = (name) => ` -H "Authorization: Bearer $${name}"`;
+const key = () => (shown() || managed ? header("KEY") : "");
+const adminKey = () => (managed ? header(shown() ? "ADMIN_KEY" : "KEY") : "");
+
+// about says what stands for it.
+const inShell = "In the shell, export KEY=… comes first.";
+const about = { wscat: inShell, curl: inShell, Browser: "The page asks for it.", Go: "The program takes it from the environment, as KEY." };
 
 // options are what crier.js is given for a seat of live.
-const options = ({ topics, name }) => js({ app: "live", topic: topics.length > 1 ? topics : topics[0], user: name, last: 20 });
+const options = ({ topics, name }) => ({ app: "live", topic: topics.length > 1 ? topics : topics[0], user: name, last: 20 });
 
 function liveCurl(seat) {
   const topic = encodeURIComponent(seat.topics[0]);
   const at = (path) => quote(new URL(path, server).href);
-  return `# say it from a script\ncurl${key} -d ${quote(hint(seat))} ${at("live?topic=" + topic)}
+  return `# say it from a script\ncurl${key()} -d ${quote(hint(seat))} ${at("live?topic=" + topic)}
 
 # set a key, and read the state
-curl${key} -X PUT -d 21.5 ${at(`topics/${topic}/state/temperature?app=live`)}
-curl${key} ${at(`topics/${topic}/state?app=live`)}
+curl${key()} -X PUT -d 21.5 ${at(`topics/${topic}/state/temperature?app=live`)}
+curl${key()} ${at(`topics/${topic}/state?app=live`)}
 
 # what was said last
-curl${key} ${at(`topics/${topic}/messages?app=live&last=20`)}`;
+curl${key()} ${at(`topics/${topic}/messages?app=live&last=20`)}`;
 }
 
 function curl(seat) {
   if (seat.app === "live") return liveCurl(seat);
   if (seat.app === "broadcast") {
     const url = new URL("publish" + new URL(addressOf(seat)).search, server);
-    return `# say it from a script\ncurl${key} -d ${quote(hint(seat))} ${quote(url.href)}\n\n# who is there\ncurl${key} ${quote(new URL("@connections?app=broadcast", server).href)}`;
+    return `# say it from a script\ncurl${key()} -d ${quote(hint(seat))} ${quote(url.href)}\n\n# who is there\ncurl${adminKey()} ${quote(new URL("@connections?app=broadcast", server).href)}`;
   }
-  return `# who is there\ncurl${key} ${quote(new URL("@connections?app=" + seat.app, server).href)}\n\n# tell one of them something\ncurl${key} -d 'psst' ${quote(new URL("@connections/", server).href + "CONNECTION-ID")}`;
+  return `# who is there\ncurl${adminKey()} ${quote(new URL("@connections?app=" + seat.app, server).href)}\n\n# tell one of them something\ncurl${adminKey()} -d 'psst' ${quote(new URL("@connections/", server).href + "CONNECTION-ID")}`;
 }
 
-const languages = {
-  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}\n\n${all(seat).map((text) => `> ${text}`).join("\n")}`,
-  curl,
-  Browser: (seat) => `<script type="module">
+// given is what crier.js is given besides the address.
+function given(seat) {
+  const list = Object.entries(seat.app === "live" ? options(seat) : {}).map(([name, value]) => `${name}: ${js(value)}`);
+  if (first(seat).length) list.push(`first: [${first(seat).map(js).join(", ")}]`);
+  if (shown()) list.push("token: key");
+  return list.length ? `{\n${list.map((line) => `  ${line},\n`).join("")}}` : "";
+}
+
+function Browser(seat) {
+  const asks = 'prompt("Key or token")';
+  const shows = `, ["crier", "crier.token." + base64url(${asks})]`;
+  const base64url = `const base64url = (text) =>
+  btoa(String.fromCharCode(...new TextEncoder().encode(text))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+`;
+  const where = seat.app === "live" ? "" : js(addressOf(seat));
+  return `<script type="module">
 import { connect } from ${js(new URL("crier.js", server).href)};
 
-const crier = connect(${seat.app === "live" ? options(seat) : js(addressOf(seat))}${first(seat).length ? `, {\n  first: [${first(seat).map(js).join(", ")}],\n}` : ""});
+${shown() ? `const key = ${asks};\n` : ""}const crier = connect(${[where, given(seat)].filter(Boolean).join(", ")});
 crier.addEventListener("message", (event) => console.log(event.json ?? event.data));
 crier.send(${js(hint(seat))});
 </script>
 
 <!-- crier.js comes back after a lost connection. Without it, this does: -->
 <script>
-const socket = new WebSocket(${js(addressOf(seat))});
+${shown() ? base64url : ""}const socket = new WebSocket(${js(addressOf(seat))}${shown() ? shows : ""});
 socket.onmessage = (event) => console.log(event.data);
 socket.onopen = () => {
 ${all(seat).map((text) => `  socket.send(${js(text)});`).join("\n")}
 };
-</script>`,
+</script>`;
+}
+
+const languages = {
+  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}${shown() ? header("KEY") : ""}\n\n${all(seat).map((text) => `> ${text}`).join("\n")}`,
+  curl,
+  Browser,
   Go: (seat) => `package main
 
 import (
 	"context"
 	"fmt"
 	"log"
-
+${shown() ? '\t"net/http"\n\t"os"\n' : ""}
 	"github.com/coder/websocket"
 )
 
 func main() {
 	ctx := context.Background()
-	conn, _, err := websocket.Dial(ctx, ${JSON.stringify(addressOf(seat))}, nil)
+${shown() ? '\theader := http.Header{"Authorization": {"Bearer " + os.Getenv("KEY")}}\n' : ""}	conn, _, err := websocket.Dial(ctx, ${JSON.stringify(addressOf(seat))}, ${shown() ? "&websocket.DialOptions{HTTPHeader: header}" : "nil"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -108,6 +138,9 @@ export function showCode(tell) {
     document.getElementById("code-section").hidden = !seat;
     if (!seat) return;
     place.textContent = languages[language](seat);
+    const note = document.getElementById("code-key");
+    note.hidden = !shown();
+    note.textContent = `This code does not contain your key or token, so you can give it to others. ${about[language]}`;
     document.getElementById("code-seat").textContent = `${seat.name}’s seat (${seat.app}, ${audience(seat)})`;
   };
   const choose = (name) => {
@@ -138,8 +171,8 @@ export function showCode(tell) {
     show();
   };
   const showKey = () => {
-    if (key === header) return;
-    key = header;
+    if (managed) return;
+    managed = true;
     show();
   };
   return { showSeat, showKey };

@@ -1,5 +1,6 @@
 // The page: seats to talk in, code to paste, and the server as it is now.
 
+import { showAccess, userOfToken } from "./access.js";
 import { addressOf, apps, topicsFor } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
@@ -24,10 +25,13 @@ function tell(text) {
 }
 
 const { showSeat, showKey } = showCode(tell);
+const locked = showAccess(() => {
+  for (const seat of seats) seat.rejoin(userOfToken());
+});
 
 function sit(what) {
-  const name = names.find((name) => !seats.some((seat) => seat.name === name)) ?? "Somebody";
-  const seat = new Seat({ ...what, name }, { changed: showSeat, left: leave, tell });
+  const name = userOfToken() ?? names.find((name) => !seats.some((seat) => seat.name === name)) ?? "Somebody";
+  const seat = new Seat({ ...what, name }, { changed: showSeat, left: leave, locked, tell });
   seats.push(seat);
   place.append(seat.element);
   document.getElementById("nobody").hidden = true;

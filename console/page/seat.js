@@ -1,6 +1,7 @@
 // A seat: one connection, what it says and what it hears.
 
 import { connect } from "../crier.js";
+import { credential, noKey, refuses, whyNot } from "./access.js";
 import { addressOf, apps, audience, topicsOf } from "./apps.js";
 import { copy } from "./copy.js";
 import { Frames } from "./frames.js";
@@ -23,13 +24,14 @@ export class Seat {
   #recall = 0;
   #countdown;
   #open; // undefined before there was a connection
+  #reached = false; // by this try
+  #refusal = null; // what the server says, if the connection cannot tell
 
-  // what is { app, topics, name }; changed is called when that changes or the seat is looked at, left when it is given up.
-  constructor(what, { changed, left, tell }) {
+  // what is { app, topics, name }; changed is called when that changes or the seat is looked at, left when it is given up,
+  // locked when the server refuses its key.
+  constructor(what, { changed, left, locked, tell }) {
     Object.assign(this, what);
-    this.changed = changed;
-    this.left = left;
-    this.tell = tell;
+    Object.assign(this, { changed, left, locked, tell });
     this.element = document.getElementById("seat").content.firstElementChild.cloneNode(true);
     this.#frames = new Frames(this.#find(".listening"), (shown, all) => {
       const text = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")}`;
@@ -45,6 +47,14 @@ export class Seat {
   // id is that of the seat's connection, as far as the app tells it.
   get id() {
     return this.#session?.id;
+  }
+
+  // rejoin connects anew, under a name if there is one.
+  rejoin(name = this.name) {
+    this.name = name;
+    this.#ask(false);
+    this.#describe();
+    this.#join();
   }
 
   focus() {
@@ -112,7 +122,8 @@ export class Seat {
     const first = apps[this.app].first?.(this) ?? [];
     this.#remember();
     const session = this.#session;
-    const crier = connect(addressOf(this), session ? { app: this.app, WebSocket: session.Socket } : { first });
+    this.#refusal = null;
+    const crier = connect(addressOf(this), { token: credential, ...(session ? { app: this.app, WebSocket: session.Socket } : { first }) });
     this.#crier = crier;
     const mine = (then) => (event) => crier === this.#crier && then(event);
     if (!session) crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
@@ -136,16 +147,37 @@ export class Seat {
     this.#room.follow(session);
   }
 
+  // inquire finds out whether the server refuses what it does not answer.
+  async #inquire() {
+    const crier = this.#crier;
+    const any = "any-" + Math.random().toString(36).slice(2); // live has no topic of everyone
+    const refusal = await whyNot(this.topics[0] ?? any);
+    if (!refusal || crier !== this.#crier || crier.status === "open") return;
+    this.#refuse(refusal.reason.includes(any) ? { ...refusal, reason: "the key or token is for some topics only" } : refusal);
+  }
+
+  // refuse ends the tries of a seat that the server does not let in, which crier.js cannot know.
+  #refuse(refusal) {
+    this.#refusal = refusal;
+    this.#crier.close();
+  }
+
   // state shows how the connection is, and keeps a note of it among the frames.
   #state(first) {
-    const { status: state, ended, retryAt } = this.#crier;
+    const { status: state, retryAt } = this.#crier;
+    const ended = this.#refusal ?? this.#crier.ended;
     const sentence = ended?.reason.replace(/^[a-z-]+: /, ""); // without its name
     const why = ended && [ended.code === 1006 ? "" : ended.code, sentence].filter(Boolean).join(" ");
     clearInterval(this.#countdown);
+    if (state === "waiting" && /^expired\b/.test(ended.reason) && credential()) {
+      return this.#refuse({ code: noKey, reason: ended.reason }); // until there is another token
+    }
     const place = this.#find(".state");
     this.element.dataset.state = state;
     place.textContent = { connecting: "connecting…", open: "", waiting: "", closed: "left" }[state];
+    if (state === "connecting") this.#reached = false;
     if (state === "open") {
+      this.#reached = true;
       if (this.#open === false) this.tell(`${this.name} is connected again.`);
       this.#open = true;
       if (!this.#session) this.#frames.add("note", "connected"); // a session says how
@@ -158,12 +190,14 @@ export class Seat {
       const count = () => (place.textContent = `lost; again in ${Math.max(0, (retryAt - Date.now()) / 1000).toFixed(1)} s`);
       this.#countdown = setInterval(count, 100);
       count();
+      if (!this.#reached) this.#inquire();
     }
     if (state === "closed") {
-      this.#frames.add("note", `closed: ${why}`);
+      const refused = refuses(ended);
+      this.#frames.add("note", refused ? `refused: ${sentence}` : `closed: ${why}`);
       if (ended.code === tooLarge) return this.#join();
-      const refused = ended.code >= 4400 && ended.code < 4500;
       place.textContent = ended.code === 1000 ? "closed by the server" : refused ? "refused" : "closed";
+      if (ended.code === noKey) return this.locked(sentence);
       this.#ask(true);
       this.#find(".refused").textContent = refused ? `The server says: ${sentence}.` : "";
     }

@@ -143,7 +143,7 @@ export function showServer(tell, wantsKey, seatOf) {
     if (document.hidden || !visible) return;
     try {
       const answer = await ask("stats");
-      if (answer.status === 401) return locked(answer.headers.get("X-Amzn-ErrorType") === "NoAdminKeyException");
+      if (answer.status === 401 || (answer.status === 403 && headers().Authorization)) return locked(answer.headers.get("X-Amzn-ErrorType") === "NoAdminKeyException");
       if (!answer.ok) throw new Error(`the server says ${answer.status}`);
       const now = await answer.json();
       keyForm.hidden = true;
@@ -206,6 +206,7 @@ export function showServer(tell, wantsKey, seatOf) {
     const rows = await list(`@connections?limit=${mostConnections}${query}`);
     fill(connections, rows, (row) => row.connectionId, connectionRow, (tr, row) => {
       const [who, where, age, quiet, unread] = tr.cells;
+      who.querySelector(".slowed").hidden = !row.throttled;
       const seat = seatOf(row.connectionId);
       const pill = who.querySelector(".pill");
       pill.hidden = !seat;
@@ -227,7 +228,7 @@ export function showServer(tell, wantsKey, seatOf) {
     const kick = make("button", { textContent: "Kick", ariaLabel: `Kick ${user || id}` });
     post.addEventListener("click", () => postTo(id));
     kick.addEventListener("click", () => sure(kick, () => remove(id)));
-    const who = make("td", {}, user || make("code", { textContent: id }), " ", make("span", { className: "pill", hidden: true }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
+    const who = make("td", {}, user || make("code", { textContent: id }), " ", make("span", { className: "pill", hidden: true }), make("span", { className: "pill slowed", hidden: true, textContent: "throttled", title: "It sends more than --rate allows, so the server reads it more slowly." }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
     const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
     return make("tr", {}, who, make("td", { className: "whither" }, "", make("small")), ...cells, make("td", { className: "doing" }, post, " ", kick));
   }

@@ -53,8 +53,8 @@ export class Session {
   get Socket() {
     const session = this;
     return class extends WebSocket {
-      constructor(address) {
-        super(session.#since(address));
+      constructor(address, protocols) {
+        super(session.#since(address), protocols);
         session.#socket = this;
         session.#greeted = false;
         this.addEventListener("message", ({ data }) => session.#socket === this && session.#read(data));

@@ -1,22 +1,11 @@
 // crier.js with keys and tokens, against the real server.
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { test as nodeTest } from "node:test";
 import WebSocket from "ws";
 import { connect } from "../../console/client/crier.js";
-import { Home, becomes, happens, join, patience } from "./home.mjs";
+import { Home, becomes, happens, join, patience, secret, token } from "./home.mjs";
 
 const test = (name, run) => nodeTest(name, { timeout: 2 * patience }, run);
-
-const secret = "a secret that nobody can guess, of more than 32 bytes";
-
-// token returns a token for Ada.
-function token(seconds, claims) {
-  const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const exp = Math.floor(Date.now() / 1000) + seconds;
-  const text = `${base64url({ alg: "HS256" })}.${base64url({ sub: "ada", exp, ...claims })}`;
-  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
-}
 
 // page is the WebSocket of a page: the server tells pages why it refuses them, where the app allows that.
 const page = (home) =>
@@ -45,7 +34,7 @@ for (const [app, options] of Object.entries(apps)) {
   test(`${app}: when a token has expired, it asks for another one`, async (t) => {
     const home = await Home.open(t, "--token-secret", secret);
     let asked = 0;
-    const ada = join(t, url(home), { ...options, token: () => token(++asked === 1 ? 1 : 3600) });
+    const ada = join(t, url(home), { ...options, token: () => token(++asked === 1 ? 2 : 3600) });
     const ends = [];
     ada.addEventListener("state", () => ada.status === "waiting" && ends.push(ada.ended));
     await becomes(ada, "open");
@@ -57,7 +46,7 @@ for (const [app, options] of Object.entries(apps)) {
 
   test(`${app}: without another one it does not come back`, async (t) => {
     const home = await Home.open(t, "--token-secret", secret);
-    const ada = join(t, url(home), { ...options, token: token(1) });
+    const ada = join(t, url(home), { ...options, token: token(2) });
     await becomes(ada, "open");
     await becomes(ada, "closed");
     assert.deepEqual(ada.ended, { code: 1008, reason: "expired: the token has expired" });

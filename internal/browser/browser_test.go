@@ -51,6 +51,9 @@ func TestTypes(t *testing.T) {
 // TestPage uses the page as people do.
 func TestPage(t *testing.T) { run(t, "page.test.mjs") }
 
+// TestPageAccess uses the page with keys and tokens.
+func TestPageAccess(t *testing.T) { run(t, "pageaccess.test.mjs") }
+
 // TestPageLive uses the page's seats of live.
 func TestPageLive(t *testing.T) { run(t, "pagelive.test.mjs") }
 

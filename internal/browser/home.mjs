@@ -1,5 +1,6 @@
 // What the tests need around a client: crier itself, started and stopped at will, and a bad network.
 import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import net from "node:net";
 import WebSocket from "ws";
@@ -7,6 +8,17 @@ import { Crier } from "../../console/client/crier.js";
 
 // patience is how long a test waits for what must happen; it matters only when it does not.
 export const patience = 20_000;
+
+// secret is that of --token-secret.
+export const secret = "a secret that nobody can guess, of more than 32 bytes";
+
+// token returns a token for Ada that expires.
+export function token(seconds, claims) {
+  const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(Date.now() / 1000) + seconds;
+  const text = `${base64url({ alg: "HS256" })}.${base64url({ sub: "ada", exp, ...claims })}`;
+  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+}
 
 // A Home is a crier serve that keeps its address over restarts.
 export class Home {

@@ -164,7 +164,7 @@ test("the code to paste knows live", async (t) => {
   };
   assert.match(await code("wscat"), /\/live\?topic=lobby&user=Ada&last=20'/);
   assert.match(await code("Go"), /\/live\?topic=lobby&user=Ada&last=20"/);
-  assert.match(await code("Browser"), /connect\(\{"app":"live","topic":"lobby","user":"Ada","last":20\}\)/);
+  assert.match(await code("Browser"), /connect\(\{\n {2}app: "live",\n {2}topic: "lobby",\n {2}user: "Ada",\n {2}last: 20,\n\}\)/);
   const out = execFileSync("sh", ["-ec", await code("curl")], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   assert.match(out, /"heard":2\}\n[^]*"_key":"temperature"[^]*"data":"hi there"/);
   await becomes(() => keys(seat(page, 0)), [["temperature", "21.5"]]);
