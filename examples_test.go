@@ -235,7 +235,7 @@ func TestClusterUnit(t *testing.T) {
 }
 
 // TestFlagsOfExamples: each flag and each variable in the examples for several
-// servers, and in the document about them, is one of crier serve.
+// servers, and in the documents about them and about keys, is one of crier serve.
 func TestFlagsOfExamples(t *testing.T) {
 	help, err := exec.Command("go", "run", "./cmd/crier", "serve", "--help").Output()
 	if err != nil {
@@ -256,8 +256,10 @@ func TestFlagsOfExamples(t *testing.T) {
 			checkFlags(t, name, line, flags)
 		}
 	}
-	for _, line := range regexp.MustCompile(`(?m)crier serve( +\S+|\\\n)+|`+"`--[a-z-]+").FindAllString(read(t, "docs/cluster.md"), -1) {
-		checkFlags(t, "docs/cluster.md", line, flags)
+	for _, name := range []string{"docs/cluster.md", "docs/access.md"} {
+		for _, line := range regexp.MustCompile(`(?m)crier serve( +\S+|\\\n)+|`+"`--[a-z-]+").FindAllString(read(t, name), -1) {
+			checkFlags(t, name, line, flags)
+		}
 	}
 }
 
