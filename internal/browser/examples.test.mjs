@@ -276,6 +276,15 @@ test("dashboard: a shell script feeds it, and what it fed is there at once", asy
   assert.equal(await late.locator("figure").count(), 0);
 });
 
+test("each page takes the server's key", async (t) => {
+  const home = await Home.open(t, "--key", "apple-tree-7");
+  for (const [example, topic] of Object.entries({ cursors: "cursors", chat: "chat", game: "game-1", dashboard: "dashboard", poll: "poll-1" })) {
+    await visit(t, home, example);
+    await visit(t, home, example, "#key=apple-tree-7");
+    await connections(home, topic, 1);
+  }
+});
+
 test("poll: each pupil has one vote, changes it, and keeps it", async (t) => {
   const home = await Home.open(t, ...short);
   const teacher = await visit(t, home, "poll", "&teacher");
