@@ -233,9 +233,10 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 // banner tells the user what is served and what to do next.
 func banner(url string, config serve.Config) string {
 	var b strings.Builder
-	try := url
-	if closed := config.Guard != nil && config.Guard.Closed(); closed {
-		try = `"` + url + `/?token=KEY"`
+	try, link := url, "http"+strings.TrimPrefix(url, "ws")
+	closed := config.Guard != nil && config.Guard.Closed()
+	if closed {
+		try, link = `"`+url+`/?token=KEY"`, link+"/#key=KEY"
 	}
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
@@ -243,12 +244,12 @@ func banner(url string, config serve.Config) string {
 		fmt.Fprintf(table, "  %s\t%s\n", url+strings.TrimSuffix(m.Path, "/")+m.Try, m.Help)
 	}
 	table.Flush()
-	if try != url {
+	if closed {
 		b.WriteString("\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
 	}
 	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
 	if config.Console {
-		fmt.Fprintf(&b, "or in a browser:\n\n  http%s\n\n", strings.TrimPrefix(url, "ws"))
+		fmt.Fprintf(&b, "or in a browser:\n\n  %s\n\n", link)
 	}
 	return b.String()
 }

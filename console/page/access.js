@@ -6,6 +6,13 @@ import { server } from "./apps.js";
 const place = "crier-key";
 const minute = 60_000;
 
+// An address can bring the key along: #key=…. Browsers send that to nobody, and it does not stay there.
+const brought = new URLSearchParams(location.hash.slice(1)).get("key");
+if (brought) {
+  sessionStorage.setItem(place, brought);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 // credential returns the key or token, if there is one.
 export const credential = () => sessionStorage.getItem(place) ?? undefined;
 

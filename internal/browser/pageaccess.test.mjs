@@ -53,6 +53,19 @@ for (const app of ["broadcast", "live", "rooms"]) {
   });
 }
 
+test("an address brings the key along, and does not keep it", async (t) => {
+  const home = await Home.open(t, "--key", key);
+  const page = await visit(t, home, { address: `${home.http}/?app=live#key=${encodeURIComponent(key)}` });
+  const addresses = [];
+  page.on("websocket", (socket) => addresses.push(socket.url()));
+  await seated(page, 2);
+  assert.equal(await form(page).isVisible(), false);
+  assert.equal(page.url(), home.http + "/?app=live");
+  await page.reload();
+  await seated(page, 2);
+  for (const address of addresses) assert.doesNotMatch(decodeURIComponent(address), /schlüssel|token|key/);
+});
+
 test("what a token says is shown, and what the server says about it", async (t) => {
   const home = await Home.open(t, "--token-secret", secret);
   const page = await visit(t, home, { seats: 0, address: home.http + "/?app=live&topic=game-1" });
