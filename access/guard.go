@@ -112,13 +112,16 @@ func Credential(r *http.Request) (credential string, shown bool) {
 	return "", false
 }
 
+// OwnProtocol is the subprotocol that crier.js offers.
+const OwnProtocol = "crier"
+
 // Protocol returns the subprotocol to choose of those that a handshake offers:
-// crier, or else the one that is a credential, because a browser that offers some
+// OwnProtocol, or else the one that is a credential, because a browser that offers some
 // closes the connection if none is chosen. It is empty if neither is offered.
 func Protocol(r *http.Request) string {
 	chosen := ""
 	for name := range protocols(r) {
-		if name == "crier" {
+		if name == OwnProtocol {
 			return name
 		}
 		if chosen == "" && strings.HasPrefix(name, tokenProtocol) {

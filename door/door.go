@@ -47,7 +47,8 @@ type Mount struct {
 	Try  string // a query with which a first connection works; may be empty
 
 	// Explains says that a page whose handshake is refused is told why, by a
-	// close frame: browsers show pages neither the status nor the sentence.
+	// close frame: browsers show pages neither the status nor the sentence. A
+	// client that offers the subprotocol crier is told in any case.
 	Explains bool
 }
 

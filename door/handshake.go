@@ -36,7 +36,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 	// Handlers may decide about it, and may take longer than a request may.
 	http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	socket, no := d.connect(r, m)
-	if no != nil && m.Explains && r.Header.Get("Origin") != "" && no.final() {
+	if no != nil && no.final() && understands(r, m) && no.Name != HandlerRefused.Name {
 		d.explain(hijacker, r, *no)
 		return
 	}
@@ -94,6 +94,12 @@ func (d *Door) turnAway(w http.ResponseWriter, r *http.Request, no Refusal) {
 		w.Header().Set("Retry-After", "1")
 	}
 	d.refuse(w, r, no)
+}
+
+// understands reports whether a client is told by a close frame why it is refused:
+// a page, which cannot see the answer, or crier's own client.
+func understands(r *http.Request, m Mount) bool {
+	return m.Explains && r.Header.Get("Origin") != "" || access.Protocol(r) == access.OwnProtocol
 }
 
 // explained is the code of the close frame for a refusal with that status.

@@ -142,14 +142,14 @@ func TestGoodbyeOfThrottled(t *testing.T) {
 func TestPerAddress(t *testing.T) {
 	s := open(t, func(c *Config) { c.Limits.PerAddress = 3; thisMachine(c) })
 	const from = "203.0.113.7"
-	a, status := come(t, s, "/", from)
+	a, _ := come(t, s, "/", from)
 	for _, path := range []string{"/live?topic=a", "/rooms"} {
 		if _, status := come(t, s, path, from); status != 101 {
 			t.Fatalf("%s: %d", path, status)
 		}
 	}
 	for range 3 {
-		if _, status = come(t, s, "/", from); status != 429 {
+		if _, status := come(t, s, "/", from); status != 429 {
 			t.Errorf("one more: %d", status)
 		}
 	}

@@ -70,7 +70,7 @@ var ways = map[string]way{
 		r.URL.RawQuery = q.Encode()
 	},
 	"subprotocol": func(r *http.Request, c string) {
-		r.Header.Set("Sec-WebSocket-Protocol", "crier.token."+base64.RawURLEncoding.EncodeToString([]byte(c))+", crier")
+		r.Header.Set("Sec-WebSocket-Protocol", "crier.token."+base64.RawURLEncoding.EncodeToString([]byte(c))) // with crier, too, it would get the 101, and a close frame
 	},
 }
 
@@ -359,5 +359,29 @@ func testResumeWithLess(t *testing.T, s *Server) {
 	ada := dialAs(t, s, "/live?topic=a&topic=b&resume="+resume, token(t, access.Wish{User: "ada"}))
 	if again := read(t, ada); !strings.Contains(again, resume) {
 		t.Errorf("it does not go on: %s", again)
+	}
+}
+
+// TestToldWhy: a client that offers crier as a subprotocol is told why it is
+// refused, and one that may come later is refused as others are.
+func TestToldWhy(t *testing.T) {
+	s := open(t, func(c *Config) { c.Guard, c.MaxConnections = guard(t, c), 1 })
+	none := base64.RawURLEncoding.EncodeToString([]byte("guess"))
+	for _, path := range []string{"/", "/rooms", "/live?topic=a"} {
+		c, resp, err := websocket.Dial(t.Context(), s.URL()+path, &websocket.DialOptions{Subprotocols: []string{"crier.token." + none, "crier"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closed websocket.CloseError
+		if _, _, err := c.Read(t.Context()); !errors.As(err, &closed) || closed.Code != 4401 || closed.Reason != "wrong-key: this is no key of the server" {
+			t.Errorf("%s: %v", path, err)
+		}
+		if got := resp.Header.Get("Sec-WebSocket-Protocol"); got != "crier" {
+			t.Errorf("%s: the subprotocol is %q", path, got)
+		}
+	}
+	dialAs(t, s, "/", "key")
+	if _, resp, err := websocket.Dial(t.Context(), s.URL()+"/?token=key", &websocket.DialOptions{Subprotocols: []string{"crier"}}); err == nil || resp.StatusCode != 503 {
+		t.Errorf("there is no place: %v", err)
 	}
 }

@@ -53,6 +53,15 @@ for (const [app, options] of Object.entries(apps)) {
   });
 }
 
+for (const [app, options] of Object.entries(apps)) {
+  test(`${app}: who is refused is told why, and does not try again`, async (t) => {
+    const home = await Home.open(t, "--token-secret", secret);
+    const ada = join(t, app === "rooms" ? home.url + "/rooms" : home.url, { ...options, token: "guess", timeout: patience });
+    await becomes(ada, "closed");
+    assert.deepEqual(ada.ended, { code: 4401, reason: "wrong-key: this is no key of the server" });
+  });
+}
+
 test("a page of live is told why it may not come in, and does not try again", async (t) => {
   const home = await Home.open(t, "--token-secret", secret);
   for (const [shown, code, reason] of [
