@@ -147,13 +147,12 @@ export class Seat {
     this.#room.follow(session);
   }
 
-  // inquire finds out whether the server refuses what it does not answer.
+  // inquire finds out whether the server wants a key. A client that shows one is told why it is refused.
   async #inquire() {
+    if (credential()) return;
     const crier = this.#crier;
-    const any = "any-" + Math.random().toString(36).slice(2); // live has no topic of everyone
-    const refusal = await whyNot(this.topics[0] ?? any);
-    if (!refusal || crier !== this.#crier || crier.status === "open") return;
-    this.#refuse(refusal.reason.includes(any) ? { ...refusal, reason: "the key or token is for some topics only" } : refusal);
+    const refusal = await whyNot();
+    if (refusal && crier === this.#crier && crier.status !== "open") this.#refuse(refusal);
   }
 
   // refuse ends the tries of a seat that the server does not let in, which crier.js cannot know.

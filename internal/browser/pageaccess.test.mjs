@@ -83,7 +83,7 @@ test("what a token says is shown, and what the server says about it", async (t) 
   for (const [app, topic, sentence] of [
     ["live", "lobby", 'The server says: you may not hear the topic "lobby".'],
     ["broadcast", "lobby", 'The server says: you may not hear the topic "lobby".'],
-    ["broadcast", "", "The server says: the key or token is for some topics only."],
+    ["broadcast", "", "The server says: you may not hear what everyone does; name a topic."],
   ]) {
     if (!(await one.locator(".join").isVisible())) await one.locator(".where").click();
     await one.getByLabel("App").selectOption(app);
@@ -225,7 +225,7 @@ for (const [colorScheme, width, forcedColors] of [
     await look("refused");
     const topics = ["game-*", "a-topic-with-a-name-that-goes-on-and-on-without-an-end-or-a-blank-in-it-until-nobody-reads-it"];
     await enter(page, token(3600, { sub: "somebody with quite a long name", topics }));
-    await seat(page, 0).getByText("The server says: the key or token is for some topics only.").waitFor();
+    await seat(page, 0).getByText("The server says: you may not hear what everyone does; name a topic.").waitFor();
     for (const i of [0, 1]) {
       await seat(page, i).getByLabel("Topic").fill("game-1");
       await seat(page, i).getByRole("button", { name: "Join", exact: true }).click();
