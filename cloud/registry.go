@@ -271,6 +271,7 @@ func (s *memberStream) fill(ctx context.Context) error {
 	for len(s.rows) == 0 && !s.ended {
 		query := &dynamodb.QueryInput{
 			TableName:                 &s.registry.table,
+			ConsistentRead:            aws.Bool(true), // whoever is told that it is in a topic is in it
 			KeyConditionExpression:    aws.String("pk = :topic AND sk > :after"),
 			ExpressionAttributeValues: item{":topic": text(topicKey(s.topic)), ":after": text(s.after + least)},
 			ProjectionExpression:      aws.String("sk, exp, ends"),

@@ -128,3 +128,25 @@ func TestTime(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestJustSubscribed: whoever has just come is reached, although a table's eventually consistent answers do not know of it yet.
+func TestJustSubscribed(t *testing.T) {
+	h := newTestHome(t, "rooms")
+	h.front(func(w http.ResponseWriter, verb string, _ int, body []byte, _ func()) (answered bool) {
+		var request struct{ ConsistentRead bool }
+		json.Unmarshal(body, &request)
+		if verb != "Query" || request.ConsistentRead {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		io.WriteString(w, `{"Count":0,"ScannedCount":0,"Items":[]}`)
+		return true
+	})
+	for _, id := range []string{ann, bob} {
+		h.must("CONNECT", id, "", "")
+		h.must("MESSAGE", id, "", `{"action":"subscribe","topic":"t"}`)
+		h.hears(id, `{"action":"subscribe","topic":"t","ok":true}`)
+	}
+	h.must("MESSAGE", ann, "", `{"action":"broadcast","topic":"t","payload":{"x":1}}`)
+	h.hears(bob, `{"x":1,"_topic":"t","_now":<NOW>,"_me":false}`)
+}
