@@ -3,29 +3,18 @@ package cloud
 import (
 	"cmp"
 	"context"
-	crand "crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// firstWait and maxWait bound the pauses before something is tried again; each is up to twice as long as the last.
-	firstWait = 50 * time.Millisecond
-	maxWait   = 2 * time.Second
-	// maxTries is how often a post is tried.
-	maxTries = 8
-	// newcomer is the age up to which 410 may mean that a handshake is not finished.
-	newcomer = 15 * time.Second
-	// maxSlow is how many recipients of a message may be taken for slow readers.
-	maxSlow = 10
+	// grace is how long the rest of an event waits for posts that are not answered. Usually they are within 20 ms.
+	grace = 200 * time.Millisecond
 	// reserve is what is left of an invocation's time when it stops trying: to remove who is gone, and to log.
 	reserve = 2 * time.Second
 
@@ -65,34 +54,14 @@ type rest struct {
 // counts says what became of posts.
 type counts struct {
 	delivered atomic.Int64
-	retried   atomic.Int64 // posts that were tried again
+	retried   atomic.Int64 // posts that were sent again
 	gone      atomic.Int64 // connections that are no more
 	refused   atomic.Int64 // 400, 403 and 413: trying again would not help
+	unsure    atomic.Int64 // those of them whose first answer did not come: the client may get the message twice
 	lost      atomic.Int64 // tried as long as there was time
+	slow      atomic.Int64 // clients that read too slowly
+	hanging   atomic.Int64 // clients that do not answer, or did not just now and were left out
 	rests     atomic.Int64 // invocations that go on
-}
-
-// goOn continues a publication.
-func (h *handler) goOn(ctx context.Context, r *rest) error {
-	start := time.Now()
-	if first, err := h.registry.claim(ctx, r.Request+"#"+r.After, crand.Text()); err != nil || !first {
-		h.reportClaim(r, err)
-		return err
-	}
-	var count counts
-	err := h.deliver(ctx, start, &publication{
-		endpoint: r.Endpoint, request: r.Request, topics: r.Topics, after: r.After, rests: r.Rests, data: r.Data, sender: r.Sender,
-	}, &count)
-	h.reportMessage(r.Request, r.Sender, start, len(r.Data), &count, err)
-	return err
-}
-
-// A recipient is somebody to post to.
-type recipient struct {
-	member
-	body      *body
-	tries     int
-	throttled bool // the last time
 }
 
 // A delivery posts a publication to its audience.
@@ -100,40 +69,52 @@ type delivery struct {
 	*publication
 	handler *handler
 	counts  *counts
-	ctx     context.Context
-	to      *url.URL // the endpoint
-
-	expired []member // may not hear it any more
+	ctx     context.Context // ends when it is time to stop posting
+	cancel  context.CancelFunc
+	start   time.Time
+	to      *url.URL       // the endpoint
+	posting sync.WaitGroup // to everybody once
+	expired []member       // may not hear it any more
 
 	mu    sync.Mutex
 	again []recipient // to be tried again
 	gone  []member
+	hung  []member
 	wrong error // the first answer that trying again would not help
 }
 
-// deliver posts a publication to its audience and returns when all that can be done has been. It began at start.
-func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) error {
+// deliver posts a publication to everybody in its audience once. It began at start. It does not wait for those that do not
+// answer: finish does, which must be called, also after an error.
+func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) (*delivery, error) {
 	to, err := url.Parse(p.endpoint)
 	if err != nil {
-		return fmt.Errorf("post: %w", err)
+		return nil, fmt.Errorf("post: %w", err)
 	}
-	posting, cancel := context.WithDeadline(ctx, postingTime(ctx, start, p))
-	defer cancel()
-	d := &delivery{publication: p, handler: h, counts: count, ctx: posting, to: to}
-	last, err := d.first(start)
+	d := &delivery{publication: p, handler: h, counts: count, start: start, to: to}
+	d.ctx, d.cancel = context.WithDeadline(ctx, postingTime(ctx, start, p))
+	last, err := d.first()
 	if err == nil && last != "" {
 		err = d.handOver(last)
 	}
+	return d, err
+}
+
+// finish tries again where that may help, and removes who is gone. It returns when all that can be done has been.
+func (d *delivery) finish(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
+	defer d.cancel()
+	d.posting.Wait()
 	d.retry()
+	h := d.handler
 	removing := each(d.gone, func(m member) error { return h.registry.remove(ctx, m.id, []string{m.topic}) })
-	ending := each(d.expired, func(m member) error { return h.expire(ctx, start, p.endpoint, p.request, m) })
-	if err == nil {
-		err = cmp.Or(removing, ending)
+	ending := each(d.expired, func(m member) error { return h.expire(ctx, d.start, d.endpoint, d.request, m) })
+	noting := each(d.hung, func(m member) error { return h.registry.noteHanging(ctx, m, time.Now().Add(h.poster.hanging.pause)) })
+	if d.wrong != nil {
+		h.log.Error("posts are refused", "requestId", d.request, "error", d.wrong)
 	}
-	if err == nil && d.wrong != nil {
-		h.log.Error("posts are refused", "requestId", p.request, "error", d.wrong)
-	}
-	return err
+	return cmp.Or(removing, ending, noting)
 }
 
 // postingTime returns until when to post: somewhat before ctx ends, and before API Gateway gives up waiting, if it waits.
@@ -148,14 +129,18 @@ func postingTime(ctx context.Context, start time.Time, p *publication) time.Time
 	return end
 }
 
-// first posts to everybody once. If there is no time for all, it returns the last id that was seen to.
-func (d *delivery) first(start time.Time) (last string, err error) {
+// first posts to everybody once, and waits for the answers, but not for long. If there is no time for all, it returns the
+// last id that was seen to.
+func (d *delivery) first() (last string, err error) {
 	line := make(chan recipient)
-	var posting sync.WaitGroup
-	for range maxPosts {
-		posting.Go(func() { d.work(line) })
+	workers := maxPosts
+	if len(d.topics) == 0 {
+		workers = 1
 	}
-	defer posting.Wait()
+	for range workers {
+		d.posting.Go(func() { d.work(line) })
+	}
+	defer d.answered()
 	defer close(line)
 	if len(d.mine) > 0 {
 		line <- recipient{member: member{id: d.sender}, body: newBody(d.mine)} // no newcomer: it has sent something
@@ -168,15 +153,18 @@ func (d *delivery) first(start time.Time) (last string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if n == d.handler.audience || d.late(start) {
+		if n == d.handler.audience || d.late() {
 			return last, nil
 		}
 		last = m.id
-		if m.id == d.sender {
+		switch {
+		case m.id == d.sender:
 			continue
-		}
-		if m.over(start) {
+		case m.over(d.start):
 			d.expired = append(d.expired, m)
+			continue
+		case d.handler.poster.hanging.skip(m, time.Now()):
+			d.counts.hanging.Add(1)
 			continue
 		}
 		line <- recipient{member: m, body: b}
@@ -185,116 +173,31 @@ func (d *delivery) first(start time.Time) (last string, err error) {
 	return "", nil
 }
 
+// answered waits until all posts are answered, or only those are not that hang.
+func (d *delivery) answered() {
+	all := make(chan struct{})
+	go func() { // finish waits for it
+		d.posting.Wait()
+		close(all)
+	}()
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-all:
+	case <-timer.C:
+	}
+}
+
 // late reports whether somebody else should go on: API Gateway waits for the first invocation of a publication.
-func (d *delivery) late(start time.Time) bool {
+func (d *delivery) late() bool {
 	if d.ctx.Err() != nil {
 		return true
 	}
 	deadline, ok := d.ctx.Deadline()
-	return d.rests == 0 && time.Since(start) > maxAnswer || ok && time.Until(deadline) < reserve
+	return d.rests == 0 && time.Since(d.start) > maxAnswer || ok && time.Until(deadline) < reserve
 }
 
-// work posts to who is in the line. Throttling slows it down.
-func (d *delivery) work(line <-chan recipient) {
-	wait := time.Duration(0)
-	for r := range line {
-		if wait > 0 {
-			pause(d.ctx, rand.N(wait))
-		}
-		if d.post(r) == http.StatusTooManyRequests {
-			wait = min(max(2*wait, firstWait), maxWait)
-		} else {
-			wait = 0
-		}
-	}
-}
-
-// post posts to one recipient and notes what becomes of it.
-func (d *delivery) post(r recipient) (status int) {
-	poster, timeout := d.handler.poster, postTimeout
-	suspect := poster.suspects.has(r.id)
-	if suspect {
-		timeout = suspectTimeout
-	}
-	status, err := poster.post(d.ctx, timeout, d.to, r.id, r.body)
-	if err != nil {
-		d.handler.log.Debug("post", "connectionId", r.id, "error", err)
-	}
-	hangs := errors.Is(err, os.ErrDeadlineExceeded) && d.ctx.Err() == nil
-	switch {
-	case hangs && !suspect:
-		poster.suspects.add(r.id)
-	case status == http.StatusOK && suspect:
-		poster.suspects.remove(r.id)
-	}
-	switch {
-	case hangs && suspect: // whoever waits for the others should not wait for it
-		d.counts.lost.Add(1)
-	case status == http.StatusOK:
-		d.counts.delivered.Add(1)
-		return status
-	case status == http.StatusGone && time.Until(r.expires) < lifetime-newcomer:
-		d.counts.gone.Add(1)
-		d.note(func() { d.gone = append(d.gone, r.member) })
-	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusRequestEntityTooLarge:
-		d.counts.refused.Add(1)
-		d.note(func() {
-			if d.wrong == nil {
-				d.wrong = fmt.Errorf("post to %s: status %d", r.id, status)
-			}
-		})
-	default: // throttled, a mistake of theirs, the network, or a handshake that is not finished
-		r.tries++
-		r.throttled = status == http.StatusTooManyRequests
-		if suspect && r.tries == suspectTries {
-			d.counts.lost.Add(1)
-			return status
-		}
-		d.note(func() { d.again = append(d.again, r) })
-	}
-	return status
-}
-
-func (d *delivery) note(what func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	what()
-}
-
-// retry tries again what failed, in rounds, so that those who answer do not wait for those who do not.
-func (d *delivery) retry() {
-	wait := firstWait
-	for try := 2; try <= maxTries && len(d.again) > 0; try++ {
-		if pause(d.ctx, wait/2+rand.N(wait/2)) != nil {
-			break
-		}
-		wait = min(2*wait, maxWait)
-		round := d.again
-		d.again = nil
-		d.counts.retried.Add(int64(len(round)))
-		line := make(chan recipient)
-		var posting sync.WaitGroup
-		for range min(maxPosts, len(round)) {
-			posting.Go(func() { d.work(line) })
-		}
-		for _, r := range round {
-			line <- r
-		}
-		close(line)
-		posting.Wait()
-	}
-	d.counts.lost.Add(int64(len(d.again)))
-	// Where most hear and few are throttled, it is these that read too slowly, and not API Gateway that has too much to do.
-	if few := len(d.again) <= maxSlow && d.counts.delivered.Load() > int64(len(d.again)); few {
-		for _, r := range d.again {
-			if r.throttled {
-				d.handler.poster.suspects.add(r.id)
-			}
-		}
-	}
-}
-
-// handOver has another invocation go on behind an id.
+// handOver lets another invocation go on after an id.
 func (d *delivery) handOver(last string) error {
 	if d.rests == maxRests {
 		return fmt.Errorf("the audience is too large: nobody behind %s is reached", last)
@@ -310,6 +213,14 @@ func (d *delivery) handOver(last string) error {
 	}
 	d.counts.rests.Add(1)
 	return nil
+}
+
+// status of a post that got none.
+const noAnswer = 0
+
+// isFinal reports whether trying again would not help.
+func isFinal(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusForbidden || status == http.StatusRequestEntityTooLarge
 }
 
 // each does something about all of a list, for a few at a time. It returns an

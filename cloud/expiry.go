@@ -24,7 +24,7 @@ func (h *handler) expire(ctx context.Context, start time.Time, endpoint, request
 	ctx, cancel := context.WithDeadline(ctx, postingTime(ctx, start, &publication{}))
 	defer cancel()
 	farewell := app.AppendErrorFrame(nil, door.Expired.Close().Reason, m.id, request)
-	if _, err := h.poster.post(ctx, suspectTimeout, to, m.id, newBody(farewell)); err != nil {
+	if _, _, err := h.poster.post(ctx, probeTimeout, to, m.id, newBody(farewell)); err != nil {
 		h.log.Debug("post", "connectionId", m.id, "error", err) // it is told as well as it can be
 	}
 	status, err := h.poster.hangUp(ctx, to, m.id)

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // TestFaults: what is throttled or fails is tried again, only 410 removes, and all is counted.
@@ -46,8 +49,7 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	line := h.logged()
-	// What was reset may have met a line that had been idle for too long, so it is tried on a new one first.
-	for name, want := range map[string]float64{"Deliveries": 197, "gone": 1, "refused": 2, "Lost": 0, "Retries": 3 + 2 + 1 + 1} {
+	for name, want := range map[string]float64{"Deliveries": 197, "gone": 1, "refused": 2, "Lost": 0, "Retries": 3 + 2 + 2 + 1, "unsure": 2 + 1} {
 		if line[name] != want {
 			t.Errorf("%s: %v, want %v", name, line[name], want)
 		}
@@ -69,44 +71,64 @@ func TestStaleLines(t *testing.T) {
 	h.crowd(200)
 	for range 3 {
 		h.must("MESSAGE", ann, "", "x")
-		if line := h.logged(); line["Deliveries"] != 200.0 || line["Retries"] != 0.0 {
+		if line := h.logged(); line["Deliveries"] != 200.0 || line["Retries"] != 0.0 || line["unsure"] != 0.0 {
 			t.Errorf("logged %v", line)
 		}
 		h.gateway.CloseClientConnections()
 	}
 }
 
-// TestSuspect: who does not answer is tried twice, and from then on only once, for a short time, until it answers.
-func TestSuspect(t *testing.T) {
+// TestVanished: three of twenty do not answer. The others are told at once, and so is the sender. From then on those who do
+// not answer are left out for a while, by new environments, too, and tried again after it.
+func TestVanished(t *testing.T) {
 	t.Parallel() // it waits
-	h := newTestHome(t, "broadcast")
-	h.crowd(3)
-	hangs := true
+	h := newTestHome(t, "rooms")
+	h.poster.hanging.pause = 3 * time.Second
+	for i := range 20 {
+		h.must("CONNECT", idOf(i+1), "", "")
+		h.must("MESSAGE", idOf(i+1), "", `{"action":"subscribe","topic":"t"}`)
+		h.gateway.take(idOf(i + 1))
+	}
+	var mu sync.Mutex
+	hang, start, last := true, time.Time{}, time.Time{}
 	h.gateway.answer = func(id string, try int) int {
-		if id == cat && hangs {
+		mu.Lock()
+		defer mu.Unlock()
+		if hang && id > idOf(17) {
 			return 0
 		}
+		last = time.Now()
 		return 200
 	}
-	for i, c := range []struct {
-		tries int
-		most  time.Duration
-	}{{2, postTimeout + 2*suspectTimeout}, {3, 2 * suspectTimeout}} {
-		start := time.Now()
-		h.must("MESSAGE", ann, "", "x")
-		h.gateway.mu.Lock()
-		tries := h.gateway.tries[cat]
-		hangs = hangs && i == 0
-		h.gateway.mu.Unlock()
-		if line := h.logged(); line["Deliveries"] != 2.0 || line["Lost"] != 1.0 || tries != c.tries || time.Since(start) > c.most {
-			t.Errorf("message %d: %v, %d tries, %v", i, time.Since(start), tries, line)
+	say := func(what string, hanging float64, most time.Duration) {
+		t.Helper()
+		start = time.Now()
+		h.must("MESSAGE", ann, "", `{"action":"broadcast","topic":"t","payload":{}}`)
+		took, told := time.Since(start), last.Sub(start)
+		line := h.logged()
+		if line["hanging"] != hanging || line["Deliveries"] != 21-hanging || line["Lost"] != 0.0 || took > most || told > grace+300*time.Millisecond {
+			t.Errorf("%s: it took %v, and the last to be told waited for %v; %v", what, took, told, line)
+		}
+		if got := h.gateway.take(ann); len(got) != 2 {
+			t.Errorf("%s: the sender got %q", what, got)
 		}
 	}
-	h.must("MESSAGE", ann, "", "x")
-	if line := h.logged(); line["Deliveries"] != 3.0 || line["Lost"] != 0.0 || h.poster.suspects.has(cat) {
-		t.Errorf("when it answers: %v", line)
-	}
-	if got := h.rows(); got != 2*3 {
+	begun := time.Now()
+	say("the first message", 3, postTimeout+probeTimeout+500*time.Millisecond)
+	say("the second", 3, 300*time.Millisecond)
+	h.poster = newPoster(credentials.NewStaticCredentialsProvider("AKID", "secret", ""), "us-east-1")
+	h.poster.hanging.pause = 3 * time.Second
+	say("in a new environment", 3, 300*time.Millisecond)
+	time.Sleep(time.Until(begun.Add(6 * time.Second))) // what is tested is that time passes
+	say("after a while", 3, probeTimeout+300*time.Millisecond)
+	say("and then", 3, 300*time.Millisecond)
+	mu.Lock()
+	hang = false
+	mu.Unlock()
+	time.Sleep(4 * time.Second)
+	say("when they answer", 0, 300*time.Millisecond)
+	say("and then", 0, 300*time.Millisecond)
+	if got := h.rows(); got != 40 {
 		t.Errorf("%d rows", got)
 	}
 }
@@ -123,7 +145,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		return 200
 	}
-	for i, tries := range []int{maxTries, maxTries + suspectTries} {
+	for i, tries := range []int{maxTries, maxTries + slowTries} {
 		h.must("MESSAGE", ann, "", "x")
 		if line := h.logged(); line["Deliveries"] != 2.0 || line["Lost"] != 1.0 || h.gateway.tries[cat] != tries {
 			t.Errorf("message %d: %d tries, %v", i, h.gateway.tries[cat], line)
@@ -131,7 +153,7 @@ func TestSlowReader(t *testing.T) {
 	}
 	slow = false
 	h.must("MESSAGE", ann, "", "x")
-	if line := h.logged(); line["Deliveries"] != 3.0 || h.poster.suspects.has(cat) {
+	if line := h.logged(); line["Deliveries"] != 3.0 || h.poster.slow.has(cat) {
 		t.Errorf("when it reads again: %v", line)
 	}
 }

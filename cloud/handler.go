@@ -149,25 +149,40 @@ func (h *handler) ask(conn *connection, ev app.Event) []app.Effect {
 // errUnknown says that the registry does not know who sends a message.
 var errUnknown = errors.New("the connection is not registered")
 
-// message has the app answer a message, and carries its effects out.
+// An errand is what a message causes.
+type errand struct {
+	*handler
+	ev         *event
+	start      time.Time
+	conn       *connection // the sender
+	count      counts
+	deliveries []*delivery // to be finished
+}
+
+// message answers a message as the app wants it.
 func (h *handler) message(ctx context.Context, ev *event) error {
-	start := time.Now()
-	var count counts
-	err := h.answer(ctx, ev, start, &count)
-	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, start, len(ev.Body), &count, err)
+	e := &errand{handler: h, ev: ev, start: time.Now()}
+	err := e.answer(ctx)
+	for _, d := range e.deliveries {
+		if ending := d.finish(ctx); err == nil {
+			err = ending
+		}
+	}
+	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, e.start, len(ev.Body), &e.count, err)
 	return err
 }
 
-func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count *counts) error {
-	conn, err := h.registry.get(ctx, ev.Context.ConnectionID)
-	if err == nil && conn == nil {
+func (e *errand) answer(ctx context.Context) (err error) {
+	ev := e.ev
+	e.conn, err = e.registry.get(ctx, ev.Context.ConnectionID)
+	if err == nil && e.conn == nil {
 		err = errUnknown
 	}
 	if err != nil {
 		return err
 	}
-	if conn.over(start) {
-		return h.expire(ctx, start, h.endpointOf(ev), ev.Context.RequestID, member{id: conn.ID})
+	if e.conn.over(e.start) {
+		return e.expire(ctx, e.start, e.endpointOf(ev), ev.Context.RequestID, member{id: e.conn.ID})
 	}
 	data, binary := []byte(ev.Body), false
 	if ev.IsBase64Encoded { // never from API Gateway, which takes text only
@@ -176,9 +191,9 @@ func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count 
 		}
 		binary = true
 	}
-	effects := h.ask(conn, app.Event{Kind: app.Message, Now: start.UnixMilli(), Data: data, Binary: binary})
+	effects := e.ask(e.conn, app.Event{Kind: app.Message, Now: e.start.UnixMilli(), Data: data, Binary: binary})
 	for i := range effects {
-		if err := h.do(ctx, ev, start, conn, &effects[i], count); err != nil {
+		if err := e.do(ctx, &effects[i]); err != nil {
 			return err
 		}
 	}
@@ -186,41 +201,59 @@ func (h *handler) answer(ctx context.Context, ev *event, start time.Time, count 
 }
 
 // do carries one effect out.
-func (h *handler) do(ctx context.Context, ev *event, start time.Time, conn *connection, e *app.Effect, count *counts) error {
-	post := func(data []byte) error {
-		return h.deliver(ctx, start, &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, sender: conn.ID, mine: data}, count)
-	}
-	switch e.Do {
+func (e *errand) do(ctx context.Context, effect *app.Effect) error {
+	switch effect.Do {
 	case app.Publish:
-		topics := e.Topics
-		if topics == nil {
-			topics = conn.Topics
-		}
-		p := &publication{endpoint: h.endpointOf(ev), request: ev.Context.RequestID, topics: topics, data: e.Data, sender: conn.ID}
-		if shareTopic(conn.Topics, topics) {
-			p.mine = echo(e)
-		}
-		if longest := max(len(p.data), len(p.mine)); longest > maxPost {
-			return post(app.AppendErrorFrame(nil, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost),
-				conn.ID, ev.Context.RequestID))
-		}
-		return h.deliver(ctx, start, p, count)
+		return e.publish(ctx, effect)
 	case app.Subscribe:
-		return h.registry.subscribe(ctx, conn, e.Topic)
+		return e.registry.subscribe(ctx, e.conn, effect.Topic)
 	case app.Unsubscribe:
-		return h.registry.unsubscribe(ctx, conn, e.Topic)
+		return e.registry.unsubscribe(ctx, e.conn, effect.Topic)
 	case app.Post:
-		return post(e.Data)
+		return e.post(ctx, effect.Data)
 	case app.PostMembers:
-		list, err := h.list(ctx, e.Topic)
+		list, err := e.list(ctx, effect.Topic)
 		if err != nil {
 			return err
 		}
-		return post(list)
+		return e.post(ctx, list)
 	case app.Reject, app.Forbid:
-		return post(app.AppendErrorFrame(nil, string(e.Data), conn.ID, ev.Context.RequestID))
+		return e.refuse(ctx, string(effect.Data))
 	}
 	return nil
+}
+
+func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
+	topics := effect.Topics
+	if topics == nil {
+		topics = e.conn.Topics
+	}
+	p := &publication{endpoint: e.endpointOf(e.ev), request: e.ev.Context.RequestID, topics: topics, data: effect.Data, sender: e.conn.ID}
+	if shareTopic(e.conn.Topics, topics) {
+		p.mine = echo(effect)
+	}
+	if longest := max(len(p.data), len(p.mine)); longest > maxPost {
+		return e.refuse(ctx, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost))
+	}
+	return e.deliver(ctx, p)
+}
+
+// post posts something to the sender.
+func (e *errand) post(ctx context.Context, data []byte) error {
+	return e.deliver(ctx, &publication{endpoint: e.endpointOf(e.ev), request: e.ev.Context.RequestID, sender: e.conn.ID, mine: data})
+}
+
+// refuse tells the sender why something is not done.
+func (e *errand) refuse(ctx context.Context, sentence string) error {
+	return e.post(ctx, app.AppendErrorFrame(nil, sentence, e.conn.ID, e.ev.Context.RequestID))
+}
+
+func (e *errand) deliver(ctx context.Context, p *publication) error {
+	d, err := e.handler.deliver(ctx, e.start, p, &e.count)
+	if d != nil {
+		e.deliveries = append(e.deliveries, d)
+	}
+	return err
 }
 
 // echo returns what the sender of a publish gets, if it is in one of the topics;

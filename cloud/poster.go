@@ -14,8 +14,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,13 +26,11 @@ const (
 	// by default. https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 	maxPosts = 128
 	// postTimeout is how long a post may take. Posts to clients that vanished have been seen to hang.
-	postTimeout = 3 * time.Second
-	// Connections that could not be posted to the last time are not waited for as long as others, or else each message to
-	// their topics would take seconds: if they hang they have one try of suspectTimeout, if they fail suspectTries.
-	suspectTimeout = time.Second
-	suspectTries   = 3
-	// maxSuspects is how many of them are remembered.
-	maxSuspects = 1000
+	postTimeout = time.Second
+	// probeTimeout is how long one may take to a client that hung the last time.
+	probeTimeout = 500 * time.Millisecond
+	// dialTimeout is how long it may take to connect.
+	dialTimeout = 3 * time.Second
 )
 
 // A poster posts to connections, through API Gateway's management API.
@@ -44,7 +42,8 @@ type poster struct {
 	region      string
 	idle        chan *line // has room for maxPosts
 	key         atomic.Pointer[signingKey]
-	suspects    suspects
+	hanging     hanging
+	slow        slow
 }
 
 func newPoster(credentials aws.CredentialsProvider, region string) *poster {
@@ -52,35 +51,8 @@ func newPoster(credentials aws.CredentialsProvider, region string) *poster {
 		credentials: aws.NewCredentialsCache(credentials), // asked once per post; they change once in hours
 		region:      region,
 		idle:        make(chan *line, maxPosts),
+		hanging:     hanging{pause: hangingPause},
 	}
-}
-
-// suspects are connections that hung or were throttled to the end when they were last posted to.
-type suspects struct {
-	mu  sync.Mutex
-	ids map[string]struct{}
-}
-
-func (s *suspects) has(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.ids[id]
-	return ok
-}
-
-func (s *suspects) add(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ids == nil || len(s.ids) == maxSuspects {
-		s.ids = make(map[string]struct{})
-	}
-	s.ids[id] = struct{}{}
-}
-
-func (s *suspects) remove(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.ids, id)
 }
 
 // A body is what is posted, with its hash, which is the same for all who get it.
@@ -95,20 +67,21 @@ func newBody(data []byte) *body {
 }
 
 // post posts to one connection and returns the answer's status. An error is one of the network; os.ErrDeadlineExceeded if there
-// was no answer in time.
-func (p *poster) post(ctx context.Context, timeout time.Duration, to *url.URL, id string, b *body) (status int, err error) {
+// was no answer in time. If again is true it was sent twice, because the first answer did not come.
+func (p *poster) post(ctx context.Context, timeout time.Duration, to *url.URL, id string, b *body) (status int, again bool, err error) {
 	return p.send(ctx, timeout, http.MethodPost, to, id, b)
 }
 
 // hangUp closes a connection.
 func (p *poster) hangUp(ctx context.Context, to *url.URL, id string) (status int, err error) {
-	return p.send(ctx, postTimeout, http.MethodDelete, to, id, newBody(nil))
+	status, _, err = p.send(ctx, postTimeout, http.MethodDelete, to, id, newBody(nil))
+	return status, err
 }
 
-func (p *poster) send(ctx context.Context, timeout time.Duration, method string, to *url.URL, id string, b *body) (status int, err error) {
+func (p *poster) send(ctx context.Context, timeout time.Duration, method string, to *url.URL, id string, b *body) (status int, again bool, err error) {
 	credentials, err := p.credentials.Retrieve(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("find credentials: %w", err)
+		return 0, false, fmt.Errorf("%w: find credentials: %w", errUnsent, err)
 	}
 	exchange := func(l *line) (status int, err error) {
 		l.out = p.appendRequest(l.out[:0], credentials, method, to, id, b, time.Now())
@@ -121,14 +94,16 @@ func (p *poster) send(ctx context.Context, timeout time.Duration, method string,
 	}
 	if l := p.idleLine(to); l != nil {
 		if status, err = exchange(l); !errors.Is(err, errStale) {
-			return status, err
+			return status, false, err
 		}
+		again = true
 	}
 	l, err := dial(ctx, to)
 	if err != nil {
-		return 0, err
+		return 0, again, fmt.Errorf("%w: %w", errUnsent, err)
 	}
-	return exchange(l)
+	status, err = exchange(l)
+	return status, again, err
 }
 
 // idleLine returns an idle line to a place, or nil.
@@ -137,7 +112,7 @@ func (p *poster) idleLine(to *url.URL) *line {
 		select {
 		case l := <-p.idle:
 			// By the clock on the wall: the other one may stand still while the function is frozen.
-			if l.to == to.Scheme+to.Host && time.Now().Round(0).Sub(l.used) < maxIdle {
+			if l.to == to.Scheme+to.Host && l.isOpen(time.Now().Round(0).Sub(l.used)) {
 				return l
 			}
 			l.conn.Close()
@@ -164,6 +139,7 @@ func (p *poster) keep(l *line) {
 type line struct {
 	to      string
 	conn    net.Conn
+	raw     syscall.RawConn // of the socket
 	in      *bufio.Reader
 	out     []byte
 	used    time.Time
@@ -173,8 +149,14 @@ type line struct {
 // maxIdle is how long a line may have been idle. An invocation may find those of one long ago, which nobody answers.
 const maxIdle = 20 * time.Second
 
+// isOpen reports whether a line that was idle for so long can be used. If the other end has closed it meanwhile, that is seen
+// here: after a post it would be unknown whether the post has arrived.
+func (l *line) isOpen(idle time.Duration) bool {
+	return idle < time.Millisecond || idle < maxIdle && isQuiet(l.raw)
+}
+
 func dial(ctx context.Context, to *url.URL) (*line, error) {
-	ctx, cancel := context.WithTimeout(ctx, postTimeout)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	port := to.Port()
 	var dialer interface {
@@ -188,11 +170,23 @@ func dial(ctx context.Context, to *url.URL) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &line{to: to.Scheme + to.Host, conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}, nil
+	socket := conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		socket = secure.NetConn()
+	}
+	raw, err := socket.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &line{to: to.Scheme + to.Host, conn: conn, raw: raw, in: bufio.NewReaderSize(conn, 1<<10)}, nil
 }
 
+// errUnsent says that a post was not sent.
+var errUnsent = errors.New("not sent")
+
 // errStale says that a line ended before a byte of an answer came. Whoever answers closes lines that were idle for a while, and
-// may do so just when a post is sent: then it has not seen it.
+// may do so just when a post is sent: then it has not seen it. If the answer was lost, it has, and the client gets it twice.
 var errStale = errors.New("the connection ended without an answer")
 
 // exchange sends the request in l.out and returns the answer's status.

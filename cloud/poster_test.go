@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,4 +57,38 @@ func TestSignatures(t *testing.T) {
 	if n != 60 {
 		t.Errorf("%d signatures were compared, want 60", n)
 	}
+}
+
+// TestLinesAreKept: a line that was idle for longer than a post may take is used again, and one that was closed is not.
+func TestLinesAreKept(t *testing.T) {
+	var lines atomic.Int64
+	api := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	api.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			lines.Add(1)
+		}
+	}
+	api.Start()
+	defer api.Close()
+	to, err := url.Parse(api.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPoster(credentials.NewStaticCredentialsProvider("AKID", "secret", ""), "us-east-1")
+	const timeout = 500 * time.Millisecond
+	post := func(want int64) {
+		t.Helper()
+		if status, again, err := p.post(t.Context(), timeout, to, "id", newBody(nil)); status != 200 || again || err != nil {
+			t.Fatalf("%d, %v, %v", status, again, err)
+		}
+		if got := lines.Load(); got != want {
+			t.Errorf("%d lines, want %d", got, want)
+		}
+	}
+	post(1)
+	time.Sleep(timeout + 50*time.Millisecond)
+	post(1)
+	api.CloseClientConnections()
+	time.Sleep(50 * time.Millisecond) // so that it is known here
+	post(2)
 }

@@ -19,13 +19,13 @@ import (
 // A registry knows who is connected and who is in which topic. It is one table:
 //
 //	item         pk             sk              attributes
-//	membership   t#<topic>#0    connection id   exp, ends
+//	membership   t#<topic>#0    connection id   exp, ends, hangs
 //	connection   c#<id>         c               exp, user, silent, topics and mute (sets), may
 //	claim        r#<id>         r               exp, claimant: who goes on with a publication
 //
 // exp is when DynamoDB may delete the row, in seconds since 1970. The 0 is a shard: there is one, for API Gateway's
 // quotas are reached before a partition's. may is what the client may do, in JSON, and ends is when that ends, in
-// seconds since 1970; there is neither without a token.
+// seconds since 1970; there is neither without a token. hangs is until when a client is left out that did not answer.
 //
 // A connection's row is written before its memberships and deleted before them, so that a membership without it is an
 // orphan: posts to it get 410, and it is removed; or it expires.
@@ -149,6 +149,24 @@ func (r *registry) change(ctx context.Context, id, verb, topic string) error {
 	return err
 }
 
+// noteHanging notes that a member is to be left out until then.
+func (r *registry) noteHanging(ctx context.Context, m member, until time.Time) error {
+	_, err := r.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                 &r.table,
+		Key:                       membershipKey(m.topic, m.id),
+		UpdateExpression:          aws.String("SET hangs = :until"),
+		ConditionExpression:       aws.String("attribute_exists(pk)"),
+		ExpressionAttributeValues: item{":until": seconds(until)},
+	})
+	if _, missing := errors.AsType[*types.ConditionalCheckFailedException](err); missing {
+		return nil // it has left
+	}
+	if err != nil {
+		return fmt.Errorf("note that a client does not answer: %w", err)
+	}
+	return nil
+}
+
 // remove forgets a connection, and its membership in topics that its row may not know of.
 func (r *registry) remove(ctx context.Context, id string, topics []string) error {
 	out, err := r.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.table, Key: connectionKey(id), ReturnValues: types.ReturnValueAllOld})
@@ -212,6 +230,7 @@ type member struct {
 	id      string
 	expires time.Time
 	until   time.Time // when what it may hear ends; zero: never
+	hangs   time.Time // until when it is left out, because it did not answer; zero: it did
 	topic   string
 }
 
@@ -274,7 +293,7 @@ func (s *memberStream) fill(ctx context.Context) error {
 			ConsistentRead:            aws.Bool(true), // whoever is told that it is in a topic is in it
 			KeyConditionExpression:    aws.String("pk = :topic AND sk > :after"),
 			ExpressionAttributeValues: item{":topic": text(topicKey(s.topic)), ":after": text(s.after + least)},
-			ProjectionExpression:      aws.String("sk, exp, ends"),
+			ProjectionExpression:      aws.String("sk, exp, ends, hangs"),
 			ExclusiveStartKey:         s.next,
 		}
 		if s.registry.page > 0 {

@@ -98,7 +98,7 @@ func readTopics(row item, attribute string) (topics []string) {
 }
 
 func readMember(row item, topic string) member {
-	m := member{topic: topic, expires: readExpiry(row), until: readTime(row, "ends")}
+	m := member{topic: topic, expires: readExpiry(row), until: readTime(row, "ends"), hangs: readTime(row, "hangs")}
 	if id, ok := row["sk"].(*types.AttributeValueMemberS); ok {
 		m.id = id.Value
 	}
