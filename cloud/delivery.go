@@ -34,6 +34,7 @@ type publication struct {
 	request  string   // id of the request that caused it
 	topics   []string // whose members get data
 	after    string   // those with ids up to this one have been seen to
+	most     int      // members to post to
 	rests    int      // invocations before this one
 	data     []byte
 	sender   string
@@ -69,8 +70,9 @@ type delivery struct {
 	*publication
 	handler *handler
 	counts  *counts
-	ctx     context.Context // ends when it is time to stop posting
+	ctx     context.Context // ends at end
 	cancel  context.CancelFunc
+	end     time.Time // when to stop posting
 	start   time.Time
 	to      *url.URL       // the endpoint
 	posting sync.WaitGroup // to everybody once
@@ -83,20 +85,18 @@ type delivery struct {
 	wrong error // the first answer that trying again would not help
 }
 
-// deliver posts a publication to everybody in its audience once. It began at start. It does not wait for those that do not
-// answer: finish does, which must be called, also after an error.
-func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) (*delivery, error) {
+// deliver posts a publication to everybody in its audience once. It began at start. If there are too many for that, or no
+// time, last is the id after which somebody must go on. It does not wait for those that do not answer: finish does, which
+// must be called, also after an error.
+func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) (d *delivery, last string, err error) {
 	to, err := url.Parse(p.endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("post: %w", err)
+		return nil, "", fmt.Errorf("post: %w", err)
 	}
-	d := &delivery{publication: p, handler: h, counts: count, start: start, to: to}
-	d.ctx, d.cancel = context.WithDeadline(ctx, postingTime(ctx, start, p))
-	last, err := d.first()
-	if err == nil && last != "" {
-		err = d.handOver(last)
-	}
-	return d, err
+	d = &delivery{publication: p, handler: h, counts: count, start: start, end: postingTime(ctx, start, p), to: to}
+	d.ctx, d.cancel = context.WithDeadline(ctx, d.end)
+	last, err = d.first()
+	return d, last, err
 }
 
 // finish tries again where that may help, and removes who is gone. It returns when all that can be done has been.
@@ -153,7 +153,7 @@ func (d *delivery) first() (last string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if n == d.handler.audience || d.late() {
+		if n == d.most || d.late() {
 			return last, nil
 		}
 		last = m.id
@@ -190,28 +190,24 @@ func (d *delivery) answered() {
 
 // late reports whether somebody else should go on: API Gateway waits for the first invocation of a publication.
 func (d *delivery) late() bool {
-	if d.ctx.Err() != nil {
-		return true
-	}
-	deadline, ok := d.ctx.Deadline()
-	return d.rests == 0 && time.Since(d.start) > maxAnswer || ok && time.Until(deadline) < reserve
+	return d.rests == 0 && time.Since(d.start) > maxAnswer || time.Until(d.end) < reserve
 }
 
 // handOver lets another invocation go on after an id.
-func (d *delivery) handOver(last string) error {
-	if d.rests == maxRests {
-		return fmt.Errorf("the audience is too large: nobody behind %s is reached", last)
+func (h *handler) handOver(ctx context.Context, p *publication, last string, count *counts) error {
+	if p.rests == maxRests {
+		return fmt.Errorf("the audience is too large: nobody after %s is reached", last)
 	}
 	payload, err := json.Marshal(event{Rest: &rest{
-		Endpoint: d.endpoint, Request: d.request, Topics: d.topics, After: last, Rests: d.rests + 1, Data: d.data, Sender: d.sender,
+		Endpoint: p.endpoint, Request: p.request, Topics: p.topics, After: last, Rests: p.rests + 1, Data: p.data, Sender: p.sender,
 	}})
 	if err == nil {
-		err = d.handler.again.start(d.ctx, payload)
+		err = h.again.start(ctx, payload)
 	}
 	if err != nil {
-		return fmt.Errorf("go on behind %s in another invocation: %w", last, err)
+		return fmt.Errorf("go on after %s in another invocation: %w", last, err)
 	}
-	d.counts.rests.Add(1)
+	count.rests.Add(1)
 	return nil
 }
 

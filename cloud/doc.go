@@ -11,8 +11,8 @@
 // A publish reads the topics' members, in the order of their ids, page by page, and posts to them with a bounded number
 // of requests at a time. Only 410 removes a connection. What is throttled or fails is tried again, as long as there is time, and what
 // could not be delivered is counted and logged. Clients that do not answer are left out for some seconds, so that nobody
-// waits for them. An audience that is too large for one invocation goes on in an
-// asynchronous one, which begins after the last id. Everything is awaited before the function answers.
+// waits for them. An audience that is too large for one invocation goes on in an asynchronous one, which begins after the
+// last id, and notes in the table how far it is (task.go). Everything is awaited before the function answers.
 //
 // # What it does not do
 //

@@ -45,7 +45,11 @@ func TestFaults(t *testing.T) {
 		case gone, forbidden, big:
 			h.hears(id)
 		default:
-			h.hears(id, fmt.Sprintf(`{"data":"x","_now":<NOW>,"_me":%v}`, id == ann))
+			if id == ann {
+				h.hears(id, `{"data":"x","_now":<NOW>,"_me":true}`, missed("2 of 199 clients were not reached"))
+				continue
+			}
+			h.hears(id, `{"data":"x","_now":<NOW>,"_me":false}`)
 		}
 	}
 	line := h.logged()
@@ -63,6 +67,11 @@ func TestFaults(t *testing.T) {
 	if got := h.rows(); got != 2*199 {
 		t.Errorf("%d rows, want those of the connection that is gone removed", got)
 	}
+}
+
+// missed is what ann is told about a message of hers.
+func missed(sentence string) string {
+	return `{"message": "` + sentence + `", "connectionId":"` + ann + `", "requestId":"request"}`
 }
 
 // TestStaleLines: connections to the management API that it has closed meanwhile cost no try.
@@ -173,7 +182,13 @@ func TestNothingIsEvicted(t *testing.T) {
 	t.Parallel() // it waits
 	h := newTestHome(t, "broadcast")
 	h.crowd(50)
-	h.gateway.answer = func(string, int) int { return 429 }
+	gaveUp := false
+	h.gateway.answer = func(id string, try int) int {
+		if gaveUp = gaveUp || id == ann && try > maxTries; gaveUp {
+			return 200
+		}
+		return 429
+	}
 	start := time.Now()
 	if _, err := h.invoke("MESSAGE", ann, "", "x"); err != nil {
 		t.Fatal(err)
@@ -184,6 +199,7 @@ func TestNothingIsEvicted(t *testing.T) {
 	if line := h.logged(); line["Lost"] != 50.0 || line["Deliveries"] != 0.0 || line["level"] != "WARN" {
 		t.Errorf("logged %v", line)
 	}
+	h.hears(ann, missed("50 of 50 clients were not reached"))
 	t.Logf("gave up after %v", time.Since(start))
 }
 

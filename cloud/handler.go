@@ -1,7 +1,9 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -24,12 +26,14 @@ const lifetime = 2*time.Hour + 10*time.Minute
 type handler struct {
 	app      app.App
 	name     string // of the app
+	stack    string // the dimension of metrics
 	endpoint string // of the management API, for events from other domains; may be empty
 	registry *registry
 	gate     gate
 	poster   *poster
 	again    continuer
 	audience int // members that one invocation posts to at most
+	stride   int // of them between two notes of how far it is
 	log      *slog.Logger
 }
 
@@ -63,7 +67,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, h.reportStrange(fmt.Errorf("read the event: %w", err))
 	}
 	if ev.Rest != nil {
-		return accepted, h.goOn(ctx, ev.Rest)
+		return accepted, h.goOn(ctx, ev.Rest, rand.Text())
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxEvent)
 	defer cancel()
@@ -168,8 +172,25 @@ func (h *handler) message(ctx context.Context, ev *event) error {
 			err = ending
 		}
 	}
+	h.tellMissed(ctx, e.start, e.endpointOf(ev), ev.Context.RequestID, ev.Context.ConnectionID, &e.count)
 	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, e.start, len(ev.Body), &e.count, err)
 	return err
+}
+
+// tellMissed tells the sender of a message how many of those who should get it did not. Clients that do not answer, or read
+// too slowly, do not count: that is for them to know.
+func (h *handler) tellMissed(ctx context.Context, start time.Time, endpoint, request, sender string, c *counts) {
+	missed, reached := c.lost.Load()+c.refused.Load(), c.delivered.Load()
+	if missed == 0 || missed == 1 && reached == 0 { // that one is the sender itself, or as good as alone
+		return
+	}
+	sentence := fmt.Sprintf("%d of %d clients were not reached", missed, missed+reached)
+	d, _, err := h.deliver(ctx, start, &publication{
+		endpoint: endpoint, request: request, sender: sender, mine: app.AppendErrorFrame(nil, sentence, sender, request),
+	}, new(counts))
+	if ending := d.finish(ctx); err != nil || ending != nil {
+		h.log.Error("tell the sender", "requestId", request, "error", cmp.Or(err, ending))
+	}
 }
 
 func (e *errand) answer(ctx context.Context) (err error) {
@@ -249,9 +270,13 @@ func (e *errand) refuse(ctx context.Context, sentence string) error {
 }
 
 func (e *errand) deliver(ctx context.Context, p *publication) error {
-	d, err := e.handler.deliver(ctx, e.start, p, &e.count)
+	p.most = e.audience
+	d, last, err := e.handler.deliver(ctx, e.start, p, &e.count)
 	if d != nil {
 		e.deliveries = append(e.deliveries, d)
+	}
+	if err == nil && last != "" {
+		err = e.handOver(ctx, p, last, &e.count)
 	}
 	return err
 }

@@ -111,6 +111,7 @@ func newTestHome(t *testing.T, name string) *testHome {
 		poster:   newPoster(credentials.NewStaticCredentialsProvider("AKID", "secret", ""), "us-east-1"),
 		again:    h,
 		audience: maxAudience,
+		stride:   stride,
 		log:      slog.New(slog.NewJSONHandler(h.log, nil)),
 	}
 	return h

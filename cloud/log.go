@@ -1,6 +1,9 @@
 package cloud
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // report logs a connect or a disconnect: one line.
 func (h *handler) report(ev *event, start time.Time, what string, err error, more ...any) {
@@ -20,21 +23,27 @@ func (h *handler) reportStrange(err error) error {
 	return err
 }
 
-// reportClaim logs that a publication is not gone on with, and why: one line.
-func (h *handler) reportClaim(r *rest, err error) {
+// reportTask logs that the rest of a publication is not gone on with, and why: one line. It returns the error that Lambda gets,
+// which hands the event out again if there is one.
+func (h *handler) reportTask(r *rest, err error) error {
 	attributes := []any{"requestId", r.Request, "connectionId", r.Sender, "after", r.After}
-	if err != nil {
+	switch {
+	case errors.Is(err, errFinished):
+		h.log.Info("the rest is finished already", attributes...)
+		return nil
+	case errors.Is(err, errTaken): // its invocation may have died just now
+		h.log.Warn("another invocation goes on", attributes...)
+	default:
 		h.log.Error("continue", append(attributes, "error", err)...)
-		return
 	}
-	h.log.Info("another invocation goes on", attributes...)
+	return err
 }
 
 // reportMessage logs a message: one line, however many hear it. It carries the counts as metrics, too.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 func (h *handler) reportMessage(request, connection string, start time.Time, size int, c *counts, err error) {
 	attributes := []any{
-		"requestId", request, "connectionId", connection, "ms", time.Since(start).Milliseconds(), "bytes", size, "App", h.name,
+		"requestId", request, "connectionId", connection, "ms", time.Since(start).Milliseconds(), "bytes", size, "App", h.name, "Stack", h.stack,
 		"Deliveries", c.delivered.Load(), "Retries", c.retried.Load(), "Lost", c.lost.Load() + c.slow.Load(),
 		"unsure", c.unsure.Load(), "slow", c.slow.Load(), "hanging", c.hanging.Load(),
 		"gone", c.gone.Load(), "refused", c.refused.Load(), "continued", c.rests.Load(), "_aws", metrics(start),
@@ -57,7 +66,7 @@ func metrics(at time.Time) any {
 		Dimensions [][]string
 		Metrics    []metric
 	}
-	d := directive{Namespace: "crier", Dimensions: [][]string{{"App"}}}
+	d := directive{Namespace: "crier", Dimensions: [][]string{{"Stack"}}}
 	for _, name := range []string{"Deliveries", "Retries", "Lost"} { // each costs something every month
 		d.Metrics = append(d.Metrics, metric{name, "Count"})
 	}

@@ -1,8 +1,6 @@
 package cloud
 
 import (
-	"context"
-	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -224,22 +222,4 @@ func (s *slow) remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.ids, id)
-}
-
-// goOn continues a publication.
-func (h *handler) goOn(ctx context.Context, r *rest) error {
-	start := time.Now()
-	if first, err := h.registry.claim(ctx, r.Request+"#"+r.After, crand.Text()); err != nil || !first {
-		h.reportClaim(r, err)
-		return err
-	}
-	var count counts
-	d, err := h.deliver(ctx, start, &publication{
-		endpoint: r.Endpoint, request: r.Request, topics: r.Topics, after: r.After, rests: r.Rests, data: r.Data, sender: r.Sender,
-	}, &count)
-	if ending := d.finish(ctx); err == nil {
-		err = ending
-	}
-	h.reportMessage(r.Request, r.Sender, start, len(r.Data), &count, err)
-	return err
 }

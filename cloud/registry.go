@@ -21,7 +21,7 @@ import (
 //	item         pk             sk              attributes
 //	membership   t#<topic>#0    connection id   exp, ends, hangs
 //	connection   c#<id>         c               exp, user, silent, topics and mute (sets), may
-//	claim        r#<id>         r               exp, claimant: who goes on with a publication
+//	task         r#<id>         r               exp, claimant, reached, lease, finished: how far the rest of a publication is
 //
 // exp is when DynamoDB may delete the row, in seconds since 1970. The 0 is a shard: there is one, for API Gateway's
 // quotas are reached before a partition's. may is what the client may do, in JSON, and ends is when that ends, in
@@ -82,17 +82,6 @@ func (r *registry) putNew(ctx context.Context, row item, attribute string) (writ
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// claim reports whether the claimant is the first who wants to do something: Lambda may hand an event out more than once.
-func (r *registry) claim(ctx context.Context, what, claimant string) (bool, error) {
-	first, err := r.putNew(ctx, item{
-		"pk": text("r#" + what), "sk": text("r"), "claimant": text(claimant), "exp": seconds(time.Now().Add(time.Hour)),
-	}, "claimant")
-	if err != nil {
-		return false, fmt.Errorf("claim what is left: %w", err)
-	}
-	return first, nil
 }
 
 // get returns what is remembered of a connection; nil if it is not registered.

@@ -68,11 +68,13 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 	return &handler{
 		app:      served,
 		name:     name,
+		stack:    os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), // it has the stack's name
 		endpoint: os.Getenv("CRIER_ENDPOINT"),
 		gate:     gate,
 		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, persistent)},
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
+		stride:   stride,
 		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
 		log:      log,
 	}, nil

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"crier/app"
 	"crier/internal/dynalite"
@@ -107,7 +111,7 @@ func TestHandOver(t *testing.T) {
 	if got := strings.Count(h.log.String(), `"msg":"message"`); got != 3 {
 		t.Errorf("%d invocations, want 3:\n%s", got, h.log)
 	}
-	if got := strings.Count(h.log.String(), `"msg":"another invocation goes on"`); got != 2 {
+	if got := strings.Count(h.log.String(), `"msg":"the rest is finished already"`); got != 2 {
 		t.Errorf("%d were passed over, want 2:\n%s", got, h.log)
 	}
 }
@@ -119,13 +123,93 @@ func TestTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), reserve/2) // less than what is reserved
 	defer cancel()
 	rested := &rest{Endpoint: h.endpoint, Topics: []string{app.Everyone}, Data: []byte("x"), Rests: 3}
-	if err := h.goOn(ctx, rested); err == nil && len(h.rests) == 0 {
+	if err := h.goOn(ctx, rested, "one"); err == nil && len(h.rests) == 0 {
 		t.Error("nobody goes on")
 	}
 	rested.Rests, rested.Request = maxRests, "another"
 	h.audience = 5
-	if err := h.goOn(context.Background(), rested); err == nil || !strings.Contains(err.Error(), "the audience is too large: nobody behind ") {
+	if err := h.goOn(context.Background(), rested, "two"); err == nil || !strings.Contains(err.Error(), "the audience is too large: nobody after ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestCrash: an invocation for the rest of a large audience dies. When its event comes again, too soon, it is put off; a
+// minute later it goes on where the other one had got to. At most a stride gets the message twice.
+func TestCrash(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.registry.page, h.stride = 10, 10
+	h.crowd(60)
+	var ids []string // in their order
+	for i := range 60 {
+		ids = append(ids, idOf(i+1))
+	}
+	slices.Sort(ids)
+	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, After: ids[4], Data: []byte("x"), Rests: 1}
+	h.front(func(w http.ResponseWriter, verb string, n int, body []byte, _ func()) bool {
+		if verb == "UpdateItem" && n == 1+3 { // the third note of how far it is never arrives
+			w.WriteHeader(400)
+			return true
+		}
+		return false
+	})
+	if err := h.goOn(t.Context(), rested, "one"); err == nil {
+		t.Fatal("it has not died")
+	}
+	if err := h.goOn(t.Context(), rested, "two"); !errors.Is(err, errTaken) {
+		t.Errorf("too soon: %v", err)
+	}
+	expire := &dynamodb.UpdateItemInput{ // as if a minute had passed
+		TableName: &h.registry.table, Key: item{"pk": text("r#request#" + ids[4]), "sk": text("r")},
+		UpdateExpression: aws.String("SET lease = :past"), ExpressionAttributeValues: item{":past": seconds(time.Now().Add(-time.Second))},
+	}
+	if _, err := h.registry.db.UpdateItem(t.Context(), expire); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and then once more, which does no harm
+		if err := h.goOn(t.Context(), rested, "three"); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
+	}
+	for i, id := range ids {
+		n := len(h.gateway.take(id))
+		if n < min(1, i/5) || n > 1 && (i < 5+20 || i >= 5+30) {
+			t.Errorf("connection %d got it %d times", i, n)
+		}
+	}
+}
+
+// TestHandedTwice: an invocation dies when it has just handed over. Its second run hands over the same again, and nobody gets
+// the message twice.
+func TestHandedTwice(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.stride, h.audience = 10, 20
+	h.crowd(50)
+	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, Data: []byte("x"), Rests: 1}
+	h.front(func(w http.ResponseWriter, verb string, _ int, body []byte, _ func()) bool {
+		if verb == "UpdateItem" && strings.Contains(string(body), "SET finished") && len(h.rests) == 1 {
+			w.WriteHeader(400) // as if it had died
+			return true
+		}
+		return false
+	})
+	if err := h.goOn(t.Context(), rested, "one"); err == nil {
+		t.Fatal("it has not died")
+	}
+	if err := h.goOn(t.Context(), rested, "one"); err != nil { // whose lease it is
+		t.Fatal(err)
+	}
+	if len(h.rests) != 2 || string(h.rests[0]) != string(h.rests[1]) {
+		t.Fatalf("handed over: %s", h.rests)
+	}
+	for len(h.rests) > 0 {
+		next := h.rests[0]
+		h.rests = h.rests[1:]
+		if _, err := h.Invoke(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 50 {
+		h.hears(idOf(i+1), "x")
 	}
 }
 

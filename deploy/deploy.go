@@ -79,7 +79,7 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 }
 
 // kept are the parameters of the template that crier deploy does not set. Somebody may have, in the console.
-var kept = []string{"MemorySize", "LogRetention", "StageName"}
+var kept = []string{"MemorySize", "LogRetention", "StageName", "AlarmTopic"}
 
 // parameters returns what the template's parameters become, by their names. What a stack is to keep is nil: its values
 // may be secrets, which CloudFormation does not tell.

@@ -64,6 +64,12 @@ func Policy(name, region string) (string, error) {
 			"lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:DeleteFunction", "lambda:AddPermission", "lambda:RemovePermission", "lambda:GetPolicy",
 			"lambda:PutFunctionEventInvokeConfig", "lambda:GetFunctionEventInvokeConfig", "lambda:UpdateFunctionEventInvokeConfig",
 			"lambda:DeleteFunctionEventInvokeConfig", "lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
+		allow("Failed", []string{arn("sqs", local, name+"-failed")},
+			"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes",
+			"sqs:ListQueueTags", "sqs:TagQueue", "sqs:UntagQueue"),
+		allow("Alarms", []string{arn("cloudwatch", local, "alarm:"+name+"-*")},
+			"cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms",
+			"cloudwatch:ListTagsForResource", "cloudwatch:TagResource", "cloudwatch:UntagResource"),
 		// API Gateway's ids are its own, so its APIs cannot be told by their names.
 		allow("Api", []string{arn("apigateway", region+":", "/apis"), arn("apigateway", region+":", "/apis/*"), arn("apigateway", region+":", "/tags/*")},
 			"apigateway:POST", "apigateway:GET", "apigateway:PATCH", "apigateway:PUT", "apigateway:DELETE",

@@ -24,6 +24,7 @@ type Stack struct {
 	Function string
 	Table    string
 	LogGroup string
+	Failed   string // the address of the queue of what could not be finished
 	CodeKey  string
 	Origins  string // of pages that may connect, with commas between them, besides those of visitors' own machines
 
@@ -93,7 +94,7 @@ func newStack(s types.Stack) *Stack {
 		stack.parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
 	stack.App, stack.CodeKey, stack.Origins = stack.parameters[paramApp], stack.parameters[paramCodeKey], stack.parameters[paramOrigins]
-	outputs := map[string]*string{outputURL: &stack.URL, outputFunction: &stack.Function, outputTable: &stack.Table, outputLogGroup: &stack.LogGroup}
+	outputs := map[string]*string{outputURL: &stack.URL, outputFunction: &stack.Function, outputTable: &stack.Table, outputLogGroup: &stack.LogGroup, outputFailed: &stack.Failed}
 	for _, o := range s.Outputs {
 		if field := outputs[aws.ToString(o.OutputKey)]; field != nil {
 			*field = aws.ToString(o.OutputValue)

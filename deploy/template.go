@@ -30,6 +30,7 @@ const (
 	outputFunction = "Function"
 	outputTable    = "Table"
 	outputLogGroup = "LogGroup"
+	outputFailed   = "Failed"
 )
 
 var goodName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)

@@ -49,12 +49,16 @@ func TestPlantedMistakes(t *testing.T) {
 		{"DependsOn: [Connect, ", "DependsOn: [Connected, ", "Stage: depends on Connected, which is not there"},
 		{"Default: 14", "Default: 15", "LogRetention: the default 15 is not allowed"},
 		{"MemorySize: !Ref MemorySize", "MemorySize: 512", "the parameter MemorySize is not used"},
-		{"CRIER_TABLE: !Ref Table", "CRIER_TABLE: !Ref Stage", "Stage go in a circle"},
-		{"function:${AWS::StackName}", "function:${Function}", "Role, Stage go in a circle"},
+		{"CRIER_TABLE: !Ref Table", "CRIER_TABLE: !Ref Stage", "Stage, ThrottleAlarm go in a circle"},
+		{"function:${AWS::StackName}", "function:${Function}", "Role, Stage, ThrottleAlarm go in a circle"},
 		{"Resource: !GetAtt Table.Arn", `Resource: "*"`, "the role may do dynamodb:Query to *"},
 		{"execute-api:ManageConnections", "execute-api:*", "the role may do execute-api:*"},
 		{"/POST/@connections", "/*/@connections", "the role may do execute-api:ManageConnections"},
 		{"    Value: !Ref Logs", "    Value: !Ref Log", "LogGroup.Value: !Ref Log"},
+		{"If [HasAlarmTopic,", "If [HasAlarm,", "there is no condition HasAlarm"},
+		{"!Equals [!Ref AlarmTopic", "!Equals [!Ref AlarmTopics", "there is no such parameter"},
+		{"Statistic: Sum", "Statistic: Total", `"Total" is none of`},
+		{"GreaterThanThreshold", "MoreThanThreshold", `"MoreThanThreshold" is none of`},
 		{"Parameters:", "Parameter:", "CloudFormation knows no section Parameter"},
 	} {
 		if !strings.Contains(template, mistake.old) {
@@ -78,7 +82,7 @@ func TestParameters(t *testing.T) {
 	if got := c.Parameters[paramApp].AllowedValues; !slices.Equal(got, Apps) {
 		t.Errorf("the template allows the apps %q, the program %q", got, Apps)
 	}
-	if got, want := slices.Sorted(maps.Keys(c.Outputs)), []string{outputFunction, outputLogGroup, outputTable, outputURL}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(c.Outputs)), []string{outputFailed, outputFunction, outputLogGroup, outputTable, outputURL}; !slices.Equal(got, want) {
 		t.Errorf("the template has the outputs %q, the program reads %q", got, want)
 	}
 }
@@ -103,12 +107,13 @@ type property struct {
 // A checker looks at a template and collects what is wrong with it.
 type checker struct {
 	Parameters map[string]parameter
+	Conditions map[string]yaml.Node
 	Resources  map[string]resource
 	Outputs    map[string]yaml.Node
 
 	spec       specification
 	complaints []string
-	used       map[string]bool     // parameters
+	used       map[string]bool     // parameters and conditions
 	needs      map[string][]string // which resources a resource refers to
 }
 
@@ -140,6 +145,8 @@ func (c *checker) read(text string) error {
 					c.Parameters[name] = readParameter(p)
 				}
 			}
+		case "Conditions":
+			err = section.Decode(&c.Conditions)
 		case "Resources":
 			err = c.readResources(section)
 		case "Outputs":
@@ -208,6 +215,12 @@ func check(t *testing.T, text string) []string {
 	for name, r := range c.Resources {
 		c.resource(name, r)
 	}
+	for name, condition := range c.Conditions {
+		c.functions("condition "+name, name, &condition)
+		if !c.used[name] {
+			c.complain("the condition %s is not used", name)
+		}
+	}
 	for name, value := range c.Outputs {
 		c.value("output "+name, name+".Value", &value, property{Type: "string"})
 	}
@@ -270,6 +283,12 @@ func (c *checker) object(of, path string, node *yaml.Node, properties map[string
 
 // value checks what stands at a path of a resource.
 func (c *checker) value(of, path string, node *yaml.Node, p property) {
+	if node.Tag == "!If" && len(node.Content) == 3 {
+		c.condition(path, node.Content[0].Value)
+		c.value(of, path, node.Content[1], p)
+		c.value(of, path, node.Content[2], p)
+		return
+	}
 	if strings.HasPrefix(node.Tag, "!") && !strings.HasPrefix(node.Tag, "!!") {
 		c.function(of, path, node)
 		return
@@ -346,6 +365,10 @@ var values = map[string][]string{
 	"LogFormat":       {"Text", "JSON"},
 	"SystemLogLevel":  {"DEBUG", "INFO", "WARN"},
 	"Principal":       {"apigateway.amazonaws.com"},
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+	"Statistic":          {"SampleCount", "Average", "Sum", "Minimum", "Maximum"},
+	"ComparisonOperator": {"GreaterThanOrEqualToThreshold", "GreaterThanThreshold", "LessThanThreshold", "LessThanOrEqualToThreshold"},
+	"TreatMissingData":   {"breaching", "notBreaching", "ignore", "missing"},
 }
 
 func (c *checker) allowed(path, value string, p property) {
@@ -364,6 +387,7 @@ func (c *checker) function(of, path string, node *yaml.Node) {
 	switch node.Tag {
 	case "!Ref":
 		c.reference(of, path+": !Ref "+node.Value, node.Value)
+	case "!Not", "!Equals": // what they compare is looked at by functions
 	case "!GetAtt":
 		c.attribute(of, path+": !GetAtt "+node.Value, node.Value)
 	case "!Sub":
@@ -390,6 +414,13 @@ func (c *checker) reference(of, where, name string) {
 	c.needs[of] = append(c.needs[of], name)
 	if !isParameter && !isResource && !slices.Contains(pseudo, name) {
 		c.complain("%s: there is no such parameter or resource", where)
+	}
+}
+
+func (c *checker) condition(path, name string) {
+	c.used[name] = true
+	if _, ok := c.Conditions[name]; !ok {
+		c.complain("%s: there is no condition %s", path, name)
 	}
 }
 

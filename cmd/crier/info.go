@@ -89,6 +89,7 @@ func writeStack(out io.Writer, s deploy.Stack) error {
 	row("function", s.Function)
 	row("table", s.Table)
 	row("logs", s.LogGroup)
+	row("failed", s.Failed)
 	row("code", strings.TrimSuffix(path.Base(s.CodeKey), ".zip"))
 	if s.URL != "" {
 		row("try", try(s.URL, s.App))

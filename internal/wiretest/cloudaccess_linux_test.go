@@ -43,13 +43,32 @@ func (s stack) dial(query string, header http.Header, protocols ...string) (c *l
 		return nil, resp.StatusCode, ""
 	}
 	s.t.Cleanup(func() { conn.CloseNow() })
-	return &listener{s.t, conn}, resp.StatusCode, conn.Subprotocol()
+	return &listener{t: s.t, conn: conn}, resp.StatusCode, conn.Subprotocol()
 }
 
 // A listener is a client of a stack.
 type listener struct {
 	t    *testing.T
 	conn *websocket.Conn
+	in   chan string // what comes, once somebody reads it by inbox
+}
+
+// inbox returns what comes. Then nothing else may read.
+func (c *listener) inbox() <-chan string {
+	if c.in == nil {
+		c.in = make(chan string, 1000)
+		go func() { // until the test closes the connection
+			defer close(c.in)
+			for {
+				_, data, err := c.conn.Read(context.Background())
+				if err != nil {
+					return
+				}
+				c.in <- string(data)
+			}
+		}()
+	}
+	return c.in
 }
 
 func (c *listener) say(text string) {

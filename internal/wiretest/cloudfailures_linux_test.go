@@ -1,0 +1,212 @@
+package wiretest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	reconnecting "crier/client"
+)
+
+// An endpoint is between a stack's function and the management API, and decides what becomes of posts.
+type endpoint struct {
+	t *testing.T
+	*httptest.Server
+	mu    sync.Mutex
+	n     int                           // posts
+	fate  func(n int, id string) string // of the nth post; nil: passed
+	stack *url.URL
+}
+
+// What becomes of a post.
+const (
+	passed  = "passed on"
+	unheard = "never answered"
+	refused = "refused with 429"
+	lost    = "passed on, and its answer is lost"
+)
+
+func startEndpoint(t *testing.T) *endpoint {
+	e := &endpoint{t: t}
+	e.Server = httptest.NewServer(e)
+	t.Cleanup(e.Close)
+	return e
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	e.n++
+	fate := passed
+	if e.fate != nil {
+		fate = e.fate(e.n, path.Base(r.URL.Path))
+	}
+	e.mu.Unlock()
+	forward := httputil.NewSingleHostReverseProxy(e.stack)
+	switch fate {
+	case unheard:
+		io.Copy(io.Discard, r.Body) // only then it is noticed that the other end has had enough
+		<-r.Context().Done()
+	case refused:
+		w.WriteHeader(http.StatusTooManyRequests)
+	case lost:
+		forward.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler)
+	default:
+		forward.ServeHTTP(w, r)
+	}
+}
+
+// from decides about posts from now on.
+func (e *endpoint) from(fate func(n int, id string) string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.n, e.fate = 0, fate
+}
+
+// startBehind starts the broadcast app, whose function posts through an endpoint.
+func startBehind(t *testing.T) (stack, *endpoint) {
+	e := startEndpoint(t)
+	s := startApp(t, "broadcast", "CRIER_ENDPOINT: "+e.URL+"/prod")
+	var err error
+	if e.stack, err = url.Parse("http" + strings.TrimSuffix(strings.TrimPrefix(s.url, "ws"), "/prod")); err != nil {
+		t.Fatal(err)
+	}
+	return s, e
+}
+
+// crowd connects n clients.
+func (s stack) crowd(n int) (clients []*listener) {
+	s.t.Helper()
+	for range n {
+		c, status, _ := s.dial("", nil)
+		if c == nil {
+			s.t.Fatalf("status %d", status)
+		}
+		clients = append(clients, c)
+	}
+	return clients
+}
+
+// TestCloudVanished: three of twenty do not answer; nobody else waits for them.
+func TestCloudVanished(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	clients := s.crowd(20)
+	clients[0].say("who is there?") // so that the function runs
+	ids := make(map[string]bool)
+	e.from(func(n int, id string) string {
+		if n > 1 && len(ids) < 3 { // the first is for the sender
+			ids[id] = true
+		}
+		return passed
+	})
+	clients[0].say("so that three are chosen")
+	for _, c := range clients {
+		c.hears("who is there?")
+		c.hears("so that three are chosen")
+	}
+	e.from(func(_ int, id string) string {
+		if ids[id] {
+			return unheard
+		}
+		return passed
+	})
+	for i, most := range []time.Duration{time.Second, time.Second, time.Second} {
+		start := time.Now()
+		text := fmt.Sprintf("message %d", i)
+		clients[0].say(text)
+		heard := 0
+		for _, c := range clients {
+			if c.hearsWithin(text, most-time.Since(start)) {
+				heard++
+			}
+		}
+		if heard != 17 {
+			t.Errorf("message %d: %d got it within %v", i, heard, most)
+		}
+	}
+}
+
+// hearsWithin reports whether a message with a part comes in time.
+func (c *listener) hearsWithin(part string, wait time.Duration) bool {
+	select {
+	case data, ok := <-c.inbox():
+		return ok && strings.Contains(data, part)
+	case <-time.After(max(wait, time.Millisecond)):
+		return false
+	}
+}
+
+// TestCloudRefused: if nobody can be posted to, the sender is told, as soon as it can be.
+func TestCloudRefused(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	clients := s.crowd(5)
+	tries := make(map[string]int)
+	e.from(func(n int, id string) string {
+		if tries[id]++; n <= 5*8 {
+			return refused
+		}
+		return passed
+	})
+	clients[0].say("x")
+	clients[0].hears(`{"message": "5 of 5 clients were not reached"`)
+}
+
+// TestCloudDoubles: answers that are lost double messages, and clients with Once get each of them once.
+func TestCloudDoubles(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	got := make(map[string]int)
+	plain := s.crowd(1)[0]
+	var mu sync.Mutex
+	all := make(chan struct{})
+	const messages = 30
+	once, err := reconnecting.Connect(t.Context(), s.url, reconnecting.Options{Once: true, Message: func(_ *reconnecting.Client, m reconnecting.Message) {
+		mu.Lock()
+		defer mu.Unlock()
+		if got[string(m.Data)]++; len(got) == messages {
+			close(all)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer once.Close()
+	e.from(func(n int, _ string) string {
+		if n%10 == 3 {
+			return lost
+		}
+		return passed
+	})
+	for i := range messages {
+		once.Send(fmt.Sprintf(`{"i":%d}`, i))
+	}
+	select {
+	case <-all:
+	case <-time.After(patience):
+		t.Fatalf("got %v", got)
+	}
+	heard := 0
+	for plain.hearsWithin("", time.Second) {
+		heard++
+	}
+	if heard <= messages {
+		t.Errorf("a plain client got %d messages: nothing was doubled", heard)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for text, n := range got {
+		if n != 1 {
+			t.Errorf("%s came %d times", text, n)
+		}
+	}
+}
