@@ -55,6 +55,7 @@ type rest struct {
 // counts says what became of posts.
 type counts struct {
 	delivered atomic.Int64
+	units     atomic.Int64 // as which they are billed
 	retried   atomic.Int64 // posts that were sent again
 	gone      atomic.Int64 // connections that are no more
 	refused   atomic.Int64 // 400, 403 and 413: trying again would not help

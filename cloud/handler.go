@@ -33,6 +33,8 @@ type handler struct {
 	poster   *poster
 	again    continuer
 	audience int // members that one invocation posts to at most
+	budget   *budget
+	now      func() time.Time
 	stride   int // of them between two notes of how far it is
 	log      *slog.Logger
 }
@@ -172,6 +174,9 @@ func (h *handler) message(ctx context.Context, ev *event) error {
 			err = ending
 		}
 	}
+	if spending := h.budget.spend(ctx, h.now(), e.count.units.Load()); err == nil {
+		err = spending
+	}
 	h.tellMissed(ctx, e.start, e.endpointOf(ev), ev.Context.RequestID, ev.Context.ConnectionID, &e.count)
 	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, e.start, len(ev.Body), &e.count, err)
 	return err
@@ -252,6 +257,9 @@ func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
 	p := &publication{endpoint: e.endpointOf(e.ev), request: e.ev.Context.RequestID, topics: topics, data: effect.Data, sender: e.conn.ID}
 	if shareTopic(e.conn.Topics, topics) {
 		p.mine = echo(effect)
+	}
+	if e.budget.overdrawn(e.now()) {
+		return e.refuse(ctx, fmt.Sprintf("this stack sends no more messages in this minute: %d a second are its limit, on average", e.budget.rate))
 	}
 	if longest := max(len(p.data), len(p.mine)); longest > maxPost {
 		return e.refuse(ctx, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost))

@@ -114,6 +114,7 @@ func newTestHome(t *testing.T, name string) *testHome {
 		stride:   stride,
 		log:      slog.New(slog.NewJSONHandler(h.log, nil)),
 	}
+	h.budget, h.now = &budget{registry: h.registry}, time.Now
 	return h
 }
 

@@ -71,6 +71,7 @@ func (d *delivery) post(r recipient) (status int) {
 	switch {
 	case status == http.StatusOK:
 		d.counts.delivered.Add(1)
+		d.counts.units.Add(units(len(r.body.data)))
 		poster.hanging.forget(r.id)
 		poster.slow.remove(r.id)
 	case status == http.StatusGone && time.Until(r.expires) < lifetime-newcomer:

@@ -31,6 +31,8 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //	CRIER_TABLE      the name of the DynamoDB table
 //	CRIER_ENDPOINT   of the management API, for events whose domainName is not API Gateway's own; it may be empty
 //
+//	CRIER_DELIVERIES how many messages clients get in a second at most, on average over a minute; 0 or empty: as many as there are
+//
 // and those of gate.go, which say who may connect; without them, everybody may.
 //
 // It returns only if it cannot begin, or cannot go on.
@@ -57,6 +59,13 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 	if table == "" {
 		return nil, errors.New("CRIER_TABLE is not set: it names the DynamoDB table")
 	}
+	var deliveries int64
+	if rate := os.Getenv("CRIER_DELIVERIES"); rate != "" {
+		var err error
+		if deliveries, err = strconv.ParseInt(rate, 10, 64); err != nil || deliveries < 0 {
+			return nil, fmt.Errorf("CRIER_DELIVERIES is %q: it is a number of messages a second", rate)
+		}
+	}
 	gate, err := openGate(log)
 	if err != nil {
 		return nil, fmt.Errorf("read who may connect: %w", err)
@@ -65,13 +74,16 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}
+	members := &registry{table: table, db: dynamodb.NewFromConfig(account, persistent)}
 	return &handler{
 		app:      served,
 		name:     name,
 		stack:    os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), // it has the stack's name
 		endpoint: os.Getenv("CRIER_ENDPOINT"),
 		gate:     gate,
-		registry: &registry{table: table, db: dynamodb.NewFromConfig(account, persistent)},
+		registry: members,
+		budget:   &budget{registry: members, rate: deliveries},
+		now:      time.Now,
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
 		stride:   stride,

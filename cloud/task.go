@@ -126,6 +126,9 @@ func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 	}
 	var count counts
 	err = h.seeTo(ctx, start, t, r, &count)
+	if spending := h.budget.spend(ctx, h.now(), count.units.Load()); err == nil {
+		err = spending
+	}
 	h.tellMissed(ctx, start, r.Endpoint, r.Request, r.Sender, &count)
 	h.reportMessage(r.Request, r.Sender, start, len(r.Data), &count, err)
 	return err

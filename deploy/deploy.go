@@ -24,9 +24,8 @@ type Request struct {
 	Name string
 	App  string // one of Apps; if empty, a stack that is there keeps its own, and a new one serves broadcast
 	Code Code
-	// Access are the template's AccessParameters. If it is nil, a stack that is there keeps what it has, and everybody
-	// may connect to a new one.
-	Access map[string]string
+	// Parameters are those of the template that should change, besides these. A stack that is there keeps the others.
+	Parameters map[string]string
 	// DryRun stops at the plan, and leaves nothing behind: no code, no bucket, no stack.
 	DryRun bool
 }
@@ -78,8 +77,9 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 	return c.carryOut(ctx, p)
 }
 
-// kept are the parameters of the template that crier deploy does not set. Somebody may have, in the console.
-var kept = []string{"MemorySize", "LogRetention", "StageName", "AlarmTopic"}
+// kept are the parameters of the template that stay as they are unless a request says otherwise. Somebody may have set them
+// in the console.
+var kept = []string{"MemorySize", "LogRetention", "StageName", "ThrottleRate", "ThrottleBurst", "DeliveryRate", "Concurrency", "AlarmTopic"}
 
 // parameters returns what the template's parameters become, by their names. What a stack is to keep is nil: its values
 // may be secrets, which CloudFormation does not tell.
@@ -95,7 +95,7 @@ func (r Request) parameters(old *Stack, bucket, key string) map[string]*string {
 	if r.App != "" {
 		set[paramApp] = &r.App
 	}
-	for name, value := range r.Access {
+	for name, value := range r.Parameters {
 		set[name] = &value
 	}
 	set[paramCodeBucket], set[paramCodeKey], set[paramArchitecture] = &bucket, &key, &r.Code.architecture

@@ -279,7 +279,7 @@ func TestAccess(t *testing.T) {
 		{nil, [3]string{"abc", "two\nlines", "https://a.example.com"}},
 		{map[string]string{"KeyHashes": "def", "TokenSecrets": "", "AllowOrigins": ""}, [3]string{"def", "", ""}},
 	} {
-		h.deploy(t, Request{Name: "game", Code: codeOf(t, "one"), Access: step.access})
+		h.deploy(t, Request{Name: "game", Code: codeOf(t, "one"), Parameters: step.access})
 		if got := access(); got != step.want {
 			t.Errorf("after %q: got %q, want %q", step.access, got, step.want)
 		}

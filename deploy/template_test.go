@@ -45,6 +45,7 @@ func TestPlantedMistakes(t *testing.T) {
 		{"LogFormat: JSON", "LogFormat: json", `Function.LoggingConfig.LogFormat: "json" is none of`},
 		{"ProtocolType: WEBSOCKET", "ProtocolType: WS", `Api.ProtocolType: "WS" is none of`},
 		{"RouteKey: $disconnect", "RouteKey: $connect", `the route $disconnect is missing`},
+		{"ThrottlingRateLimit: !Ref ThrottleRate", "ThrottlingRate: !Ref ThrottleRate", "Stage.DefaultRouteSettings: no property ThrottlingRate"},
 		{"AutoDeploy: true", "AutoDeploy: { on: true }", "Stage.AutoDeploy: want a boolean"},
 		{"DependsOn: [Connect, ", "DependsOn: [Connected, ", "Stage: depends on Connected, which is not there"},
 		{"Default: 14", "Default: 15", "LogRetention: the default 15 is not allowed"},

@@ -7,9 +7,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"crier/deploy"
 )
@@ -17,8 +19,12 @@ import (
 // deployment is a stack as a person asks for it.
 type deployment struct {
 	stack
+	set           *pflag.FlagSet
 	app           appName
 	entrance      entrance
+	throttle      int
+	deliveries    int
+	concurrency   int
 	lambdaZip     string
 	dryRun        bool
 	printTemplate bool
@@ -41,6 +47,9 @@ Pages may connect that a visitor's own machine serves, as http://localhost:8080;
 there are keys or tokens. An existing stack keeps its keys, tokens and origins. If
 one of these flags is given, they all hold anew.
 
+Your address is public: everybody can try it, and pays nothing. docs/aws.md says
+what that can cost. --throttle, --deliveries and --concurrency limit it.
+
 The command needs AWS credentials, as AWS's own tools do. docs/aws.md explains
 step by step how to get them, and what a stack costs.
 
@@ -61,6 +70,10 @@ ctrl-C stops watching; CloudFormation continues.`,
 	f := cmd.Flags()
 	f.Var(&d.app, "app", "the app: "+strings.Join(deploy.Apps, ", ")+"; an existing stack keeps its app (default "+deploy.Apps[0]+")")
 	d.entrance.flags(f)
+	f.IntVar(&d.throttle, "throttle", 0, "take at most `N` messages a second from clients, and twice as many at once (default 100)")
+	f.IntVar(&d.deliveries, "deliveries", 0, "send at most `N` messages a second to clients, all together, on average over a minute; 0 is no limit (default 2000)")
+	f.IntVar(&d.concurrency, "concurrency", 0, "run the function at most `N` times at once; they are taken from the account's runs (default: no limit of its own)")
+	d.set = f
 	f.StringVar(&d.lambdaZip, "lambda-zip", "", "the function's code, from `FILE`")
 	f.BoolVar(&d.dryRun, "dry-run", false, "show what would change, and leave nothing behind")
 	f.BoolVar(&d.printTemplate, "print-template", false, "print the CloudFormation template, and do nothing else")
@@ -108,7 +121,7 @@ func (d *deployment) deploy(ctx context.Context) error {
 	if err := deploy.CheckName(d.name); err != nil {
 		return err
 	}
-	access, err := d.entrance.parameters()
+	parameters, err := d.parameters()
 	if err != nil {
 		return err
 	}
@@ -125,11 +138,41 @@ func (d *deployment) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	result, err := client.Deploy(ctx, deploy.Request{Name: d.name, App: string(d.app), Code: code, Access: access, DryRun: d.dryRun})
+	result, err := client.Deploy(ctx, deploy.Request{Name: d.name, App: string(d.app), Code: code, Parameters: parameters, DryRun: d.dryRun})
 	if err != nil {
 		return err
 	}
 	return d.done(result)
+}
+
+// parameters returns those of the template that flags have set.
+func (d *deployment) parameters() (map[string]string, error) {
+	parameters, err := d.entrance.parameters()
+	if err != nil {
+		return nil, err
+	}
+	if parameters == nil {
+		parameters = make(map[string]string)
+	}
+	if d.set.Changed("throttle") {
+		if d.throttle < 1 {
+			return nil, errors.New("--throttle: at least one message a second")
+		}
+		parameters["ThrottleRate"], parameters["ThrottleBurst"] = strconv.Itoa(d.throttle), strconv.Itoa(2*d.throttle)
+	}
+	if d.set.Changed("deliveries") {
+		if d.deliveries < 0 {
+			return nil, errors.New("--deliveries: at least one message a second; 0 is no limit")
+		}
+		parameters["DeliveryRate"] = strconv.Itoa(d.deliveries)
+	}
+	if d.set.Changed("concurrency") {
+		if d.concurrency < 0 {
+			return nil, errors.New("--concurrency: at least one run; 0 is no limit")
+		}
+		parameters["Concurrency"] = strconv.Itoa(d.concurrency)
+	}
+	return parameters, nil
 }
 
 // code is what the function is to run: what was named, or this program, or one

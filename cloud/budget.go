@@ -1,0 +1,104 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// A budget bounds what a stack sends, because that is what it costs. All environments of the function add up in the table what
+// they have sent in a minute. What the last message of a minute takes too much is sent all the same.
+type budget struct {
+	registry *registry
+	rate     int64 // messages a second that clients get, on average over a minute, as they are billed; 0: as many as there are
+
+	mu       sync.Mutex
+	minute   int64
+	known    int64 // sent in this minute, according to the table
+	own      int64 // and by this environment since it has told the table
+	reported time.Time
+}
+
+const (
+	// billed is how many bytes are billed as one message.
+	// https://aws.amazon.com/api-gateway/pricing/
+	billed = 32 << 10
+	// reportEvery is how often an environment tells the table what it has sent, at most.
+	reportEvery = time.Second
+)
+
+// units returns as how many messages a post is billed.
+func units(size int) int64 { return max(1, int64(size+billed-1)/billed) }
+
+// overdrawn reports whether nothing may be published until the next minute.
+func (b *budget) overdrawn(now time.Time) bool {
+	if b.rate == 0 {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return now.Unix()/60 == b.minute && b.known+b.own >= 60*b.rate
+}
+
+// spend counts what was sent.
+func (b *budget) spend(ctx context.Context, now time.Time, n int64) error {
+	if b.rate == 0 || n == 0 {
+		return nil
+	}
+	report, minute := b.count(now, n)
+	if report == 0 {
+		return nil
+	}
+	total, err := b.registry.spend(ctx, minute, report)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.minute == minute {
+		b.known = max(b.known, total)
+	}
+	return nil
+}
+
+// count counts what was sent and returns what the table should be told now.
+func (b *budget) count(now time.Time, n int64) (report, minute int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if minute = now.Unix() / 60; minute != b.minute {
+		b.minute, b.known, b.own = minute, 0, 0
+	}
+	b.own += n
+	if now.Sub(b.reported) < reportEvery && b.own < b.rate {
+		return 0, minute
+	}
+	report, b.own, b.reported = b.own, 0, now
+	b.known += report
+	return report, minute
+}
+
+// spend adds to what was sent in a minute, and returns the sum.
+func (r *registry) spend(ctx context.Context, minute, n int64) (total int64, err error) {
+	out, err := r.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:        &r.table,
+		Key:              item{"pk": text("s#" + strconv.FormatInt(minute, 10)), "sk": text("s")},
+		UpdateExpression: aws.String("ADD sent :n SET exp = :exp"),
+		ExpressionAttributeValues: item{
+			":n": &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}, ":exp": seconds(time.Unix((minute+2)*60, 0)),
+		},
+		ReturnValues: types.ReturnValueUpdatedNew,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count what was sent: %w", err)
+	}
+	if sent, ok := out.Attributes["sent"].(*types.AttributeValueMemberN); ok {
+		total, err = strconv.ParseInt(sent.Value, 10, 64)
+	}
+	return total, err
+}
