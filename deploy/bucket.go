@@ -25,7 +25,7 @@ func (c *Client) bucket(account string) bucket {
 
 // upload puts code where CloudFormation can find it, unless it is there, and makes the bucket if there is none.
 func (b bucket) upload(ctx context.Context, code Code, key string) error {
-	done := Uploaded{Bucket: *b.name, Key: key, Bytes: len(code.zip)}
+	done := Uploaded{Bucket: *b.name, Key: key}
 	_, err := b.c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: b.name, Key: &key, ExpectedBucketOwner: b.account})
 	switch {
 	case err == nil:
@@ -38,9 +38,14 @@ func (b bucket) upload(ctx context.Context, code Code, key string) error {
 	if done.NewBucket, err = b.ensure(ctx); err != nil {
 		return err
 	}
-	if err := b.put(ctx, code, key); err != nil {
+	packed, err := code.packed()
+	if err != nil {
 		return err
 	}
+	if err := b.put(ctx, packed, key); err != nil {
+		return err
+	}
+	done.Bytes = len(packed)
 	b.c.tell(done)
 	return nil
 }
@@ -74,12 +79,12 @@ func (b bucket) ensure(ctx context.Context) (made bool, err error) {
 	}
 }
 
-func (b bucket) put(ctx context.Context, code Code, key string) error {
-	hash := sha256.Sum256(code.zip)
+func (b bucket) put(ctx context.Context, packed []byte, key string) error {
+	hash := sha256.Sum256(packed)
 	_, err := b.c.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:              b.name,
 		Key:                 &key,
-		Body:                bytes.NewReader(code.zip),
+		Body:                bytes.NewReader(packed),
 		ContentType:         aws.String("application/zip"),
 		ChecksumSHA256:      aws.String(base64.StdEncoding.EncodeToString(hash[:])),
 		ExpectedBucketOwner: b.account,

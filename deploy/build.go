@@ -29,5 +29,5 @@ func Build(ctx context.Context) (Code, error) {
 		}
 		return Code{}, fmt.Errorf("building the function: %w\n%s", err, strings.TrimSpace(says.String()))
 	}
-	return PackBinary(binary)
+	return CodeOf(binary)
 }

@@ -18,7 +18,8 @@ type plan struct {
 	name    string // of the change set
 	stack   string
 	stackID string
-	isNew   bool // the stack is not there yet
+	codeKey string // of the function's code
+	isNew   bool   // the stack is not there yet
 	changes []Change
 }
 
@@ -30,7 +31,7 @@ var errNoChange = errors.New("no change")
 
 // plan has CloudFormation work out what it would do. What it fails to plan is discarded.
 func (c *Client) plan(ctx context.Context, name string, isNew bool, parameters map[string]*string) (*plan, error) {
-	p := &plan{name: planPrefix + rand.Text(), stack: name, isNew: isNew}
+	p := &plan{name: planPrefix + rand.Text(), stack: name, isNew: isNew, codeKey: aws.ToString(parameters[paramCodeKey])}
 	kind := types.ChangeSetTypeUpdate
 	if isNew {
 		kind = types.ChangeSetTypeCreate
@@ -166,12 +167,16 @@ func (c *Client) discard(ctx context.Context, p *plan) error {
 	if !p.isNew {
 		return nil
 	}
-	stack, err := c.find(ctx, p.stack)
-	if err != nil || stack == nil || stack.Status != reviewing {
+	// The plans first: another one that is executed meanwhile is none any more, and the stack is not under review then.
+	others, err := c.plans(ctx, p.stack)
+	if gone(err) || slices.ContainsFunc(others, func(name string) bool { return name != p.name }) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	others, err := c.plans(ctx, p.stack)
-	if err != nil || slices.ContainsFunc(others, func(name string) bool { return name != p.name }) {
+	stack, err := c.find(ctx, p.stack)
+	if err != nil || stack == nil || stack.Status != reviewing {
 		return err
 	}
 	if _, err := c.stacks.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &p.stack}); err != nil && !gone(err) {

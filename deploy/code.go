@@ -3,9 +3,9 @@ package deploy
 import (
 	"archive/zip"
 	"bytes"
-	"compress/flate"
 	"crypto/sha256"
 	"debug/elf"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,9 +15,11 @@ import (
 	"strings"
 )
 
-// Code is what the function runs: a zip with an executable called bootstrap, which is what Lambda looks for.
+// Code is what the function runs: a zip with an executable called bootstrap, which is what Lambda looks for. An executable is
+// packed when it is needed, which takes seconds.
 type Code struct {
-	zip          []byte
+	zip          []byte // or nil
+	binary       []byte // to be packed
 	architecture string // as Lambda calls it: arm64 or x86_64
 }
 
@@ -26,25 +28,56 @@ const bootstrap = "bootstrap"
 // maxCode is what Lambda takes unpacked: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxCode = 250 << 20
 
-// PackBinary makes code of a Linux executable. The same executable makes the same bytes, so that the zip's hash tells
-// whether anything is new.
-func PackBinary(path string) (Code, error) {
-	binary, err := os.ReadFile(path)
+// CodeOf makes code of a Linux executable.
+func CodeOf(path string) (Code, error) {
+	program, err := os.ReadFile(path)
 	if err != nil {
 		return Code{}, fmt.Errorf("reading the program: %w", err)
 	}
-	architecture, err := runnable(binary)
+	architecture, err := runnable(program)
 	if err != nil {
 		return Code{}, fmt.Errorf("%s cannot run as a Lambda function: %w", path, err)
 	}
-	packed, err := pack(binary)
-	return Code{zip: packed, architecture: architecture}, err
+	return Code{binary: stripped(program), architecture: architecture}, nil
+}
+
+// stripped returns an ELF executable without what it needs only to be debugged: everything after the segments that are loaded,
+// and the list of its sections. This is half of what go build writes.
+func stripped(program []byte) []byte {
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil || f.Class != elf.ELFCLASS64 || f.ByteOrder != order {
+		return program
+	}
+	end := uint64(0)
+	for _, segment := range f.Progs {
+		end = max(end, segment.Off+segment.Filesz)
+	}
+	if end < headerSize || end > uint64(len(program)) {
+		return program
+	}
+	less := bytes.Clone(program[:end])
+	order.PutUint64(less[0x28:], 0) // where the sections' headers are, how many, and which of them has the names
+	order.PutUint16(less[0x3c:], 0)
+	order.PutUint16(less[0x3e:], 0)
+	return less
+}
+
+// https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+const headerSize = 64
+
+var order = binary.LittleEndian
+
+// packed returns the zip.
+func (c Code) packed() ([]byte, error) {
+	if c.zip != nil {
+		return c.zip, nil
+	}
+	return pack(c.binary)
 }
 
 func pack(binary []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	w.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return flate.NewWriter(out, flate.BestCompression) })
 	header := &zip.FileHeader{Name: bootstrap, Method: zip.Deflate} // no time: it would be another zip each time
 	header.SetMode(0o755)
 	entry, err := w.CreateHeader(header)
@@ -159,7 +192,11 @@ func dynamic(f *elf.File) error {
 // key is where the code of a stack is kept in the bucket. CloudFormation does not notice new content under an old key,
 // hence the hash. It is under the stack's name so that removing one stack cannot take another's code away.
 func (c Code) key(name string) string {
-	hash := sha256.Sum256(c.zip)
+	content := c.zip
+	if content == nil {
+		content = c.binary
+	}
+	hash := sha256.Sum256(content)
 	return codePrefix(name) + hex.EncodeToString(hash[:]) + ".zip"
 }
 

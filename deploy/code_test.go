@@ -29,16 +29,16 @@ func write(t *testing.T, content []byte) (path string) {
 	return path
 }
 
-func TestPackBinary(t *testing.T) {
+func TestCodeOf(t *testing.T) {
 	for machine, want := range map[elf.Machine]string{elf.EM_AARCH64: "arm64", elf.EM_X86_64: "x86_64"} {
-		code, err := PackBinary(write(t, program(machine)))
+		code, err := CodeOf(write(t, program(machine)))
 		if err != nil || code.architecture != want {
 			t.Errorf("%s: %q, %v; want %q", machine, code.architecture, err, want)
 		}
 	}
-	_, err := PackBinary(write(t, program(elf.EM_RISCV)))
+	_, err := CodeOf(write(t, program(elf.EM_RISCV)))
 	wantError(t, err, "EM_RISCV", "arm64 and x86_64")
-	_, err = PackBinary(write(t, []byte("MZ")))
+	_, err = CodeOf(write(t, []byte("MZ")))
 	wantError(t, err, "not a Linux program")
 }
 

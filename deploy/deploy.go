@@ -161,16 +161,35 @@ func (c *Client) carryOut(ctx context.Context, p *plan) (Result, error) {
 		return Result{}, errors.Join(err, c.discard(ctx, p))
 	}
 	stack, err := w.watch(ctx)
+	if err == nil && stack == nil {
+		w, stack, err = c.successor(ctx, p, w)
+	}
 	if err != nil {
 		return Result{}, c.interrupted(err, p.stack)
 	}
 	switch {
+	case stack != nil && stack.id != p.stackID && stack.CodeKey != p.codeKey:
+		return Result{}, fmt.Errorf("somebody else has deployed the stack %s meanwhile: try again", p.stack)
 	case stack == nil:
 		return Result{}, fmt.Errorf("the stack %s was removed by somebody else meanwhile", p.stack)
 	case stack.Status == created || stack.Status == updated:
 		return Result{Stack: *stack, Changed: true}, nil
 	}
 	return Result{}, fmt.Errorf("%s\n%s", w.why(stack), c.outcome(stack))
+}
+
+// successor watches the stack that has the name of one that is gone, if there is one: two people may have planned it at the
+// same time.
+func (c *Client) successor(ctx context.Context, p *plan, w *watcher) (*watcher, *Stack, error) {
+	stack, err := c.find(ctx, p.stack)
+	if err != nil || stack == nil {
+		return w, nil, err
+	}
+	if w, err = c.newWatcher(ctx, stack.id); err != nil {
+		return nil, nil, err
+	}
+	stack, err = w.watch(ctx)
+	return w, stack, err
 }
 
 // outcome says what a stack has come to that did not come to what was wanted.

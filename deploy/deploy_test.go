@@ -285,3 +285,36 @@ func TestAccess(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoAtOnce: a stack that two people planned at the same time may have another id than the one that was planned.
+func TestTwoAtOnce(t *testing.T) {
+	h := start(t)
+	h.aws.Renamed = true
+	result := h.deploy(t, Request{Name: "game", Code: codeOf(t, "one")})
+	if !result.Changed || result.Stack.Status != created {
+		t.Errorf("result %+v", result)
+	}
+	other := start(t)
+	other.aws.Renamed = true
+	other.aws.Look = func(action string) {
+		if action == "cloudformation:DescribeStacks" && other.aws.Count("cloudformation:ExecuteChangeSet") > 0 {
+			other.aws.Stack("game").Parameters["CodeKey"] = "code/game/another.zip" // theirs was executed
+		}
+	}
+	_, err := other.Deploy(t.Context(), Request{Name: "game", Code: codeOf(t, "one")})
+	wantError(t, err, "somebody else has deployed the stack game meanwhile: try again")
+}
+
+// TestPackedLate: code that is there already is not packed.
+func TestPackedLate(t *testing.T) {
+	h := start(t)
+	code := Code{binary: []byte("program"), architecture: "arm64"}
+	h.deploy(t, Request{Name: "game", Code: code})
+	if got, err := unpack(h.aws.Object(bucketName, code.key("game"))); err != nil || string(got) != "program" {
+		t.Errorf("uploaded %q, %v", got, err)
+	}
+	h.deploy(t, Request{Name: "game", Code: code})
+	if n := h.aws.Count("s3:PutObject"); n != 1 {
+		t.Errorf("uploaded %d times", n)
+	}
+}

@@ -2,8 +2,10 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +60,8 @@ type tail struct {
 	from int64
 	// seen has the ids of the lines from then on that were handed out, with their times.
 	seen map[string]int64
+	// same counts lines of one reading that have no id and are equal. AWS gives every line an id; programs that imitate it may not.
+	same map[string]int
 }
 
 // read hands out what is new.
@@ -66,6 +70,7 @@ func (t *tail) read(ctx context.Context, each func(Line) error) error {
 		LogGroupName: &t.group, StartTime: &t.from,
 	})
 	newest := t.from
+	t.same = make(map[string]int)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if isCode(err, "ResourceNotFoundException") {
@@ -87,6 +92,11 @@ func (t *tail) read(ctx context.Context, each func(Line) error) error {
 
 func (t *tail) hand(e types.FilteredLogEvent, each func(Line) error) error {
 	id, at := aws.ToString(e.EventId), aws.ToInt64(e.Timestamp)
+	if id == "" {
+		id = fmt.Sprintln(aws.ToString(e.LogStreamName), at, aws.ToString(e.Message))
+		t.same[id]++
+		id += strconv.Itoa(t.same[id])
+	}
 	if _, ok := t.seen[id]; ok {
 		return nil
 	}

@@ -8,6 +8,33 @@ import (
 	"time"
 )
 
+// TestLinesWithoutIDs: programs that imitate AWS may give lines no ids. All of them are shown, each once.
+func TestLinesWithoutIDs(t *testing.T) {
+	h := start(t)
+	h.deploy(t, Request{Name: "game", Code: codeOf(t, "one")})
+	h.aws.NoIDs = true
+	for _, text := range []string{"one", "two", "two"} {
+		h.aws.Log(1000, text)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reads := 0
+	h.aws.Look = func(action string) {
+		if action == "logs:FilterLogEvents" {
+			if reads++; reads == 6 {
+				cancel()
+			}
+		}
+	}
+	var got []string
+	if err := h.Logs(ctx, "game", time.UnixMilli(0), true, func(l Line) error { got = append(got, l.Text); return nil }); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"one", "two", "two"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestLogs(t *testing.T) {
 	h := start(t)
 	h.deploy(t, Request{Name: "game", Code: codeOf(t, "one")})

@@ -2,15 +2,45 @@ package deploy
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 //go:embed stack.yaml
 var template string
 
-// Template is the CloudFormation template of a stack.
-func Template() string { return template }
+// Template returns the CloudFormation template of a stack, with these values of parameters as defaults. A secret cannot be one.
+func Template(parameters map[string]string) (string, error) {
+	text := template
+	for name, value := range parameters {
+		start := strings.Index(text, "\n  "+name+":\n")
+		if start < 0 {
+			return "", fmt.Errorf("the template has no parameter %s", name)
+		}
+		head, block := text[:start+1], text[start+1:]
+		old := defaultValue.FindStringSubmatchIndex(block)
+		next := nextParameter.FindStringIndex(block[1:])
+		switch own := block[:next[0]+1]; {
+		case value == "":
+		case strings.Contains(own, "NoEcho: true"):
+			return "", fmt.Errorf("a template is no place for secrets: give the stack the parameter %s when you deploy it", name)
+		default:
+			quoted, err := json.Marshal(value) // which is YAML, too
+			if err != nil {
+				return "", err
+			}
+			text = head + block[:old[2]] + string(quoted) + block[old[3]:]
+		}
+	}
+	return text, nil
+}
+
+var (
+	defaultValue  = regexp.MustCompile(`\n    Default: (.*)`)
+	nextParameter = regexp.MustCompile(`\n  (\S|\n)|\n\S`)
+)
 
 // Apps are what a stack can serve, as the template's parameter App has them.
 var Apps = []string{"broadcast", "bridge", "chat", "rooms", "directory"}

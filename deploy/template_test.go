@@ -506,3 +506,30 @@ func (c *checker) role() {
 		}
 	}
 }
+
+// TestDefaults: a template can be made for a stack; it has no secrets.
+func TestDefaults(t *testing.T) {
+	made := map[string]string{
+		"App": "rooms", "ThrottleRate": "300", "AllowOrigins": "https://a.example.com,*", "TokenKeys": "-----BEGIN PUBLIC KEY-----\nx'\"y\n-----END PUBLIC KEY-----", "TokenAudience": "",
+	}
+	text, err := Template(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, complaint := range check(t, text) {
+		t.Error(complaint)
+	}
+	c := newChecker(t, text)
+	for name, want := range made {
+		if got := c.Parameters[name].Default; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if text, err := Template(nil); err != nil || text != template {
+		t.Errorf("without any it is another one, %v", err)
+	}
+	_, err = Template(map[string]string{"TokenSecrets": "psst"})
+	wantError(t, err, "no place for secrets", "TokenSecrets")
+	_, err = Template(map[string]string{"Nothing": "x"})
+	wantError(t, err, "no parameter Nothing")
+}

@@ -102,8 +102,7 @@ func (a *appName) Set(value string) error {
 func (d *deployment) run(ctx context.Context) error {
 	switch {
 	case d.printTemplate:
-		_, err := fmt.Fprint(d.out, deploy.Template())
-		return err
+		return d.template()
 	case d.printPolicy:
 		policy, err := deploy.Policy(d.name, d.region)
 		if err == nil {
@@ -143,6 +142,22 @@ func (d *deployment) deploy(ctx context.Context) error {
 		return err
 	}
 	return d.done(result)
+}
+
+// template prints the template as the flags want the stack.
+func (d *deployment) template() error {
+	parameters, err := d.parameters()
+	if err == nil {
+		parameters["App"] = string(d.app)
+		var text string
+		if text, err = deploy.Template(parameters); err == nil {
+			_, err = fmt.Fprint(d.out, text)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("deploy: %w", err)
+	}
+	return nil
 }
 
 // parameters returns those of the template that flags have set.
@@ -187,7 +202,7 @@ func (d *deployment) code(ctx context.Context) (deploy.Code, error) {
 		if err != nil {
 			return deploy.Code{}, fmt.Errorf("looking for this program: %w", err)
 		}
-		code, err := deploy.PackBinary(path)
+		code, err := deploy.CodeOf(path)
 		if err == nil {
 			return code, nil
 		}

@@ -135,6 +135,19 @@ func TestDeployFails(t *testing.T) {
 	}
 }
 
+// TestPrintTemplate: the template is for the stack that the flags describe, and has no secrets.
+func TestPrintTemplate(t *testing.T) {
+	out, errOut, code := crier("deploy", "--app", "rooms", "--throttle", "300", "--allow-origin", "https://game.example.com", "--print-template")
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	wantText(t, "the template", out, "App:", `Default: "rooms"`, "ThrottleRate:", `Default: "300"`, "AllowOrigins:", `Default: "https://game.example.com"`)
+	_, errOut, code = crier("deploy", "--key", "psst", "--print-template")
+	if code != 1 || !strings.Contains(errOut, "a template is no place for secrets") || strings.Contains(errOut, "psst") {
+		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
+
 // TestEveryAppCanBeDeployed: what a server serves a stack can serve, and the
 // other way round, but live, which is refused with a sentence.
 func TestEveryAppCanBeDeployed(t *testing.T) {

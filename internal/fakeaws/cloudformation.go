@@ -281,6 +281,9 @@ func (a *AWS) executeChangeSet(w http.ResponseWriter, r *http.Request) *Fault {
 	if a.Broken == "" || s.plan.isNew {
 		s.Parameters, s.template = s.plan.parameters, s.plan.template
 	}
+	if a.Renamed && s.plan.isNew {
+		s.ID = a.stackID(s.Name)
+	}
 	result(w, r, "")
 	return nil
 }

@@ -34,6 +34,10 @@ type AWS struct {
 	Invalid bool
 	// Lag is how many looks at a stack show it as it was before the work that was started last.
 	Lag int
+	// NoIDs says that lines of logs have no ids.
+	NoIDs bool
+	// Renamed says that a stack has another id once it is made.
+	Renamed bool
 	// NoEcho are parameters whose values are not told.
 	NoEcho []string
 	// Steps are how many events happen between two looks at a stack.

@@ -28,7 +28,7 @@ func (a *AWS) filterLogEvents(w http.ResponseWriter, r *http.Request) *Fault {
 		return &Fault{http.StatusBadRequest, "InvalidParameterException", err.Error()}
 	}
 	type line struct {
-		EventID   string `json:"eventId"`
+		EventID   string `json:"eventId,omitempty"`
 		Timestamp int64  `json:"timestamp"`
 		Message   string `json:"message"`
 	}
@@ -44,7 +44,11 @@ func (a *AWS) filterLogEvents(w http.ResponseWriter, r *http.Request) *Fault {
 			break
 		}
 		if a.lines[i].at >= ask.StartTime {
-			answer.Events = append(answer.Events, line{strconv.Itoa(i), a.lines[i].at, a.lines[i].text})
+			id := strconv.Itoa(i)
+			if a.NoIDs {
+				id = ""
+			}
+			answer.Events = append(answer.Events, line{id, a.lines[i].at, a.lines[i].text})
 		}
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
