@@ -92,7 +92,7 @@ func TestDeployTheWholeWay(t *testing.T) {
 		"bucket crier-123456789012-eu-central-1 created\n", "code uploaded, 0.0 MB\n", "create the stack game:\n",
 		"  game ", " creating\n", "  Table ", " created\n", "  game ", " created\n")
 	wantText(t, "the result", out, "\ngame is there:\n\n  wss://abc123.execute-api.eu-central-1.amazonaws.com/live\n\n",
-		"  npx wscat -c 'wss://abc123.execute-api.eu-central-1.amazonaws.com/live?topicName=Something'\n",
+		"  crier connect 'wss://abc123.execute-api.eu-central-1.amazonaws.com/live?topicName=Something'\n",
 		"  crier deploy --name game --region eu-central-1 --allow-origin https://game.example.com\n")
 
 	out, errOut, code = crier("deploy", "--name", "game", "--lambda-zip", zip)

@@ -49,5 +49,5 @@ func try(url, app string) string {
 			url += m.Try
 		}
 	}
-	return "npx wscat -c '" + url + "'"
+	return "crier connect '" + url + "'"
 }
