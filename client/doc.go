@@ -37,7 +37,8 @@
 // delivered twice. Without Once, Confirmed says how many messages were
 // published, but not always which ones. There, set Options.Confirm to [Never]
 // for apps other than broadcast, because the address does not tell which app it
-// is.
+// is. A stack that was deployed with --coalesce sends several messages in one
+// frame. They are delivered one by one.
 //
 // # What it cannot promise
 //

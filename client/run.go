@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -221,17 +223,47 @@ func (c *Client) read(conn *Conn) error {
 		if err != nil {
 			return err
 		}
-		m := Message{Binary: binary}
-		var deliver bool
-		if !binary && c.o.Live != nil {
-			m, deliver = c.receive(data)
-		} else if deliver = binary || c.account(data, &m.Mine); deliver {
-			m.Data = append(m.Data, data...)
+		if binary {
+			c.deliver(Message{Binary: true, Data: bytes.Clone(data)})
+			continue
 		}
-		if deliver {
-			c.deliver(m)
+		if c.o.Live != nil || !bytes.Contains(data, []byte("}\n{")) {
+			c.take(data)
+			continue
+		}
+		for _, line := range lines(data) {
+			c.take(line)
 		}
 	}
+}
+
+// take takes a text message.
+func (c *Client) take(data []byte) {
+	var m Message
+	var deliver bool
+	if c.o.Live != nil {
+		m, deliver = c.receive(data)
+	} else if deliver = c.account(data, &m.Mine); deliver {
+		m.Data = bytes.Clone(data)
+	}
+	if deliver {
+		c.deliver(m)
+	}
+}
+
+// lines takes a frame apart that has several messages, each a JSON object on a line of its own: a stack on AWS that was deployed
+// with --coalesce sends such frames. Everything else is one message, also an object that is written on several lines.
+func lines(data []byte) [][]byte {
+	if json.Valid(data) {
+		return [][]byte{data}
+	}
+	several := bytes.Split(data, []byte("\n"))
+	for _, line := range several {
+		if len(line) == 0 || line[0] != '{' || !json.Valid(line) {
+			return [][]byte{data}
+		}
+	}
+	return several
 }
 
 func (c *Client) deliver(m Message) {

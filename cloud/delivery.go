@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -28,28 +29,33 @@ const (
 	maxRests = 12
 )
 
-// A publication is a message on its way to an audience.
+// A publication is messages on their way to an audience. Usually it is one.
 type publication struct {
 	endpoint string
 	request  string   // id of the request that caused it
-	topics   []string // whose members get data
+	topics   []string // whose members get them
 	after    string   // those with ids up to this one have been seen to
 	most     int      // members to post to
 	rests    int      // invocations before this one
-	data     []byte
-	sender   string
-	mine     []byte // what the sender gets instead; nothing if empty
+	messages []message
+}
+
+// A message is what one client says.
+type message struct {
+	Request string `json:"request"` // its id
+	Sender  string `json:"sender"`
+	Data    []byte `json:"data"`
+	Mine    []byte `json:"mine,omitempty"` // what the sender gets instead; nothing if empty
 }
 
 // A rest is what is left of a publication, for another invocation.
 type rest struct {
-	Endpoint string   `json:"endpoint"`
-	Request  string   `json:"request"`
-	Topics   []string `json:"topics"`
-	After    string   `json:"after"`
-	Rests    int      `json:"rests"`
-	Data     []byte   `json:"data"`
-	Sender   string   `json:"sender"`
+	Endpoint string    `json:"endpoint"`
+	Request  string    `json:"request"`
+	Topics   []string  `json:"topics"`
+	After    string    `json:"after"`
+	Rests    int       `json:"rests"`
+	Messages []message `json:"messages"`
 }
 
 // counts says what became of posts.
@@ -61,6 +67,7 @@ type counts struct {
 	refused   atomic.Int64 // 400, 403 and 413: trying again would not help
 	unsure    atomic.Int64 // those of them whose first answer did not come: the client may get the message twice
 	lost      atomic.Int64 // tried as long as there was time
+	strayed   sync.Map     // ids of senders whose own copies were lost or refused
 	slow      atomic.Int64 // clients that read too slowly
 	hanging   atomic.Int64 // clients that do not answer, or did not just now and were left out
 	rests     atomic.Int64 // invocations that go on
@@ -143,13 +150,18 @@ func (d *delivery) first() (last string, err error) {
 	}
 	defer d.answered()
 	defer close(line)
-	if len(d.mine) > 0 {
-		line <- recipient{member: member{id: d.sender}, body: newBody(d.mine)} // no newcomer: it has sent something
+	senders := d.senders()
+	if d.rests == 0 && d.after == "" {
+		for id, own := range senders {
+			if own != nil {
+				line <- recipient{member: member{id: id}, bodies: own} // no newcomer: it has sent something
+			}
+		}
 	}
 	if len(d.topics) == 0 {
 		return "", nil
 	}
-	b, n := newBody(d.data), 0
+	bodies, n := d.bodiesFor(""), 0
 	for m, err := range d.handler.registry.members(d.ctx, d.topics, d.after) {
 		if err != nil {
 			return "", err
@@ -158,8 +170,15 @@ func (d *delivery) first() (last string, err error) {
 			return last, nil
 		}
 		last = m.id
+		get := bodies
+		if own, ok := senders[m.id]; ok {
+			if own != nil {
+				continue
+			}
+			get = d.bodiesFor(m.id)
+		}
 		switch {
-		case m.id == d.sender:
+		case len(get) == 0:
 			continue
 		case m.over(d.start):
 			d.expired = append(d.expired, m)
@@ -168,10 +187,55 @@ func (d *delivery) first() (last string, err error) {
 			d.counts.hanging.Add(1)
 			continue
 		}
-		line <- recipient{member: m, body: b}
+		line <- recipient{member: m, bodies: get}
 		n++
 	}
 	return "", nil
+}
+
+// senders returns who the messages are from, and what each gets, if it gets a copy of its own.
+func (p *publication) senders() map[string][]*body {
+	senders := make(map[string][]*body, len(p.messages))
+	for _, m := range p.messages {
+		if _, ok := senders[m.Sender]; !ok || len(m.Mine) > 0 {
+			senders[m.Sender] = nil
+			if len(m.Mine) > 0 {
+				senders[m.Sender] = p.bodiesFor(m.Sender)
+			}
+		}
+	}
+	return senders
+}
+
+// bodiesFor returns what a client gets: the messages, each on a line of its own, in as few posts as are billed as one each.
+func (p *publication) bodiesFor(id string) (bodies []*body) {
+	var text []byte
+	alone := true // text is one message, which may have lines of its own
+	for _, m := range p.messages {
+		data := m.Data
+		if m.Sender == id {
+			data = m.Mine
+		}
+		if len(data) == 0 {
+			continue
+		}
+		if len(text) > 0 && (alone && !isLine(text) || !isLine(data) || len(text)+1+len(data) > billed) {
+			bodies, text, alone = append(bodies, newBody(text)), nil, true
+		}
+		if len(text) > 0 {
+			text, alone = append(text, '\n'), false
+		}
+		text = append(text, data...)
+	}
+	if len(text) > 0 {
+		bodies = append(bodies, newBody(text))
+	}
+	return bodies
+}
+
+// isLine reports whether a message can share a frame with others: an object without line breaks.
+func isLine(data []byte) bool {
+	return len(data) > 1 && data[0] == '{' && data[len(data)-1] == '}' && bytes.IndexByte(data, '\n') < 0
 }
 
 // answered waits until all posts are answered, or only those are not that hang.
@@ -200,7 +264,7 @@ func (h *handler) handOver(ctx context.Context, p *publication, last string, cou
 		return fmt.Errorf("the audience is too large: nobody after %s is reached", last)
 	}
 	payload, err := json.Marshal(event{Rest: &rest{
-		Endpoint: p.endpoint, Request: p.request, Topics: p.topics, After: last, Rests: p.rests + 1, Data: p.data, Sender: p.sender,
+		Endpoint: p.endpoint, Request: p.request, Topics: p.topics, After: last, Rests: p.rests + 1, Messages: p.messages,
 	}})
 	if err == nil {
 		err = h.again.start(ctx, payload)

@@ -44,7 +44,7 @@ const (
 
 // Variables are the names of the variables, without CRIER_, that Run reads.
 var Variables = []string{
-	"APP", "TABLE", "ENDPOINT", "DELIVERIES", "KEY_HASHES", "TOKEN_SECRETS", "TOKEN_KEYS", "TOKEN_JWKS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "ALLOW_ORIGIN",
+	"APP", "TABLE", "ENDPOINT", "DELIVERIES", "COALESCE", "KEY_HASHES", "TOKEN_SECRETS", "TOKEN_KEYS", "TOKEN_JWKS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "ALLOW_ORIGIN",
 }
 
 // maxAccess is what it all may have in bytes: "Lambda quotas: environment

@@ -32,7 +32,8 @@ type handler struct {
 	gate     gate
 	poster   *poster
 	again    continuer
-	audience int // members that one invocation posts to at most
+	audience int           // members that one invocation posts to at most
+	window   time.Duration // in which messages to the same topics are posted together; 0: each is posted on its own
 	budget   *budget
 	now      func() time.Time
 	stride   int // of them between two notes of how far it is
@@ -162,6 +163,7 @@ type errand struct {
 	start      time.Time
 	conn       *connection // the sender
 	count      counts
+	published  []message
 	deliveries []*delivery // to be finished
 }
 
@@ -177,24 +179,30 @@ func (h *handler) message(ctx context.Context, ev *event) error {
 	if spending := h.budget.spend(ctx, h.now(), e.count.units.Load()); err == nil {
 		err = spending
 	}
-	h.tellMissed(ctx, e.start, e.endpointOf(ev), ev.Context.RequestID, ev.Context.ConnectionID, &e.count)
+	for _, m := range e.published {
+		h.tellMissed(ctx, e.start, e.endpointOf(ev), m, &e.count)
+	}
 	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, e.start, len(ev.Body), &e.count, err)
 	return err
 }
 
 // tellMissed tells the sender of a message how many of those who should get it did not. Clients that do not answer, or read
-// too slowly, do not count: that is for them to know.
-func (h *handler) tellMissed(ctx context.Context, start time.Time, endpoint, request, sender string, c *counts) {
+// too slowly, do not count: that is for them to know. Clients of ours take an error frame with a request for what became of
+// the message whose copy has not come: so the request is named only if the sender's copy is among those that were missed.
+func (h *handler) tellMissed(ctx context.Context, start time.Time, endpoint string, m message, c *counts) {
 	missed, reached := c.lost.Load()+c.refused.Load(), c.delivered.Load()
 	if missed == 0 || missed == 1 && reached == 0 { // that one is the sender itself, or as good as alone
 		return
 	}
 	sentence := fmt.Sprintf("%d of %d clients were not reached", missed, missed+reached)
-	d, _, err := h.deliver(ctx, start, &publication{
-		endpoint: endpoint, request: request, sender: sender, mine: app.AppendErrorFrame(nil, sentence, sender, request),
-	}, new(counts))
+	if _, own := c.strayed.Load(m.Sender); own {
+		m.Mine = app.AppendErrorFrame(nil, sentence, m.Sender, m.Request)
+	} else {
+		m.Mine = fmt.Appendf(nil, `{"message": "%s", "connectionId":"%s"}`, sentence, m.Sender)
+	}
+	d, _, err := h.deliver(ctx, start, &publication{endpoint: endpoint, request: m.Request, messages: []message{m}}, new(counts))
 	if ending := d.finish(ctx); err != nil || ending != nil {
-		h.log.Error("tell the sender", "requestId", request, "error", cmp.Or(err, ending))
+		h.log.Error("tell the sender", "requestId", m.Request, "error", cmp.Or(err, ending))
 	}
 }
 
@@ -254,22 +262,34 @@ func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
 	if topics == nil {
 		topics = e.conn.Topics
 	}
-	p := &publication{endpoint: e.endpointOf(e.ev), request: e.ev.Context.RequestID, topics: topics, data: effect.Data, sender: e.conn.ID}
+	m := message{Request: e.ev.Context.RequestID, Sender: e.conn.ID, Data: effect.Data}
 	if shareTopic(e.conn.Topics, topics) {
-		p.mine = echo(effect)
+		m.Mine = echo(effect)
 	}
 	if e.budget.overdrawn(e.now()) {
 		return e.refuse(ctx, fmt.Sprintf("this stack sends no more messages in this minute: %d a second are its limit, on average", e.budget.rate))
 	}
-	if longest := max(len(p.data), len(p.mine)); longest > maxPost {
+	if longest := max(len(m.Data), len(m.Mine)); longest > maxPost {
 		return e.refuse(ctx, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost))
 	}
-	return e.deliver(ctx, p)
+	if e.window > 0 {
+		return e.hold(ctx, topics, m)
+	}
+	return e.tell(ctx, topics, []message{m})
+}
+
+// tell posts messages to the members of topics.
+func (e *errand) tell(ctx context.Context, topics []string, messages []message) error {
+	e.published = append(e.published, messages...)
+	return e.deliver(ctx, &publication{endpoint: e.endpointOf(e.ev), request: messages[0].Request, topics: topics, messages: messages})
 }
 
 // post posts something to the sender.
 func (e *errand) post(ctx context.Context, data []byte) error {
-	return e.deliver(ctx, &publication{endpoint: e.endpointOf(e.ev), request: e.ev.Context.RequestID, sender: e.conn.ID, mine: data})
+	request := e.ev.Context.RequestID
+	return e.deliver(ctx, &publication{
+		endpoint: e.endpointOf(e.ev), request: request, messages: []message{{Request: request, Sender: e.conn.ID, Mine: data}},
+	})
 }
 
 // refuse tells the sender why something is not done.

@@ -26,7 +26,7 @@ func (h *handler) reportStrange(err error) error {
 // reportTask logs that the rest of a publication is not gone on with, and why: one line. It returns the error that Lambda gets,
 // which hands the event out again if there is one.
 func (h *handler) reportTask(r *rest, err error) error {
-	attributes := []any{"requestId", r.Request, "connectionId", r.Sender, "after", r.After}
+	attributes := []any{"requestId", r.Request, "after", r.After}
 	switch {
 	case errors.Is(err, errFinished):
 		h.log.Info("the rest is finished already", attributes...)

@@ -27,7 +27,7 @@ const (
 // A recipient is somebody to post to.
 type recipient struct {
 	member
-	body      *body
+	bodies    []*body // to be posted one after the other
 	tries     int
 	throttled bool // the last time
 	hung      bool // it did not answer
@@ -56,7 +56,7 @@ func (d *delivery) post(r recipient) (status int) {
 	if known {
 		timeout = probeTimeout
 	}
-	status, again, err := poster.post(d.ctx, timeout, d.to, r.id, r.body)
+	status, again, err := poster.post(d.ctx, timeout, d.to, r.id, r.bodies[0])
 	if again {
 		d.counts.retried.Add(1)
 		d.counts.unsure.Add(1)
@@ -71,14 +71,18 @@ func (d *delivery) post(r recipient) (status int) {
 	switch {
 	case status == http.StatusOK:
 		d.counts.delivered.Add(1)
-		d.counts.units.Add(units(len(r.body.data)))
+		d.counts.units.Add(units(len(r.bodies[0].data)))
 		poster.hanging.forget(r.id)
 		poster.slow.remove(r.id)
+		if len(r.bodies) > 1 {
+			return d.post(recipient{member: r.member, bodies: r.bodies[1:]})
+		}
 	case status == http.StatusGone && time.Until(r.expires) < lifetime-newcomer:
 		d.counts.gone.Add(1)
 		d.note(func() { d.gone = append(d.gone, r.member) })
 	case isFinal(status):
 		d.counts.refused.Add(1)
+		d.stray(r)
 		d.note(func() {
 			if d.wrong == nil {
 				d.wrong = fmt.Errorf("post to %s: status %d", r.id, status)
@@ -108,6 +112,15 @@ func (d *delivery) hang(r recipient, known bool) {
 	d.counts.hanging.Add(1)
 	d.handler.poster.hanging.add(r.id, time.Now())
 	d.note(func() { d.hung = append(d.hung, r.member) })
+}
+
+// stray notes that a recipient got nothing, if it is a sender.
+func (d *delivery) stray(r recipient) {
+	for _, m := range d.messages {
+		if m.Sender == r.id {
+			d.counts.strayed.Store(r.id, true)
+		}
+	}
 }
 
 func (d *delivery) note(what func()) {
@@ -142,6 +155,9 @@ func (d *delivery) retry() {
 		posting.Wait()
 	}
 	d.counts.lost.Add(int64(len(d.again)))
+	for _, r := range d.again {
+		d.stray(r)
+	}
 	// Where most hear and few are throttled, it is these that read too slowly, and not API Gateway that has too much to do.
 	if few := len(d.again) <= maxSlow && d.counts.delivered.Load() > int64(len(d.again)); few {
 		for _, r := range d.again {

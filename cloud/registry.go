@@ -22,6 +22,7 @@ import (
 //	membership   t#<topic>#0    connection id   exp, ends, hangs
 //	connection   c#<id>         c               exp, user, silent, topics and mute (sets), may
 //	minute       s#<minute>     s               exp, sent: messages that clients got in it
+//	window       w#<hash>       w               exp, said: messages that are posted together; who has taken which last
 //	task         r#<id>         r               exp, claimant, reached, lease, finished: how far the rest of a publication is
 //
 // exp is when DynamoDB may delete the row, in seconds since 1970. The 0 is a shard: there is one, for API Gateway's

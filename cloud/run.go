@@ -32,6 +32,7 @@ func InLambda() bool { return os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" }
 //	CRIER_ENDPOINT   of the management API, for events whose domainName is not API Gateway's own; it may be empty
 //
 //	CRIER_DELIVERIES how many messages clients get in a second at most, on average over a minute; 0 or empty: as many as there are
+//	CRIER_COALESCE   for how many milliseconds messages to the same topics wait for each other; 0 or empty: not at all
 //
 // and those of gate.go, which say who may connect; without them, everybody may.
 //
@@ -59,12 +60,13 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 	if table == "" {
 		return nil, errors.New("CRIER_TABLE is not set: it names the DynamoDB table")
 	}
-	var deliveries int64
-	if rate := os.Getenv("CRIER_DELIVERIES"); rate != "" {
-		var err error
-		if deliveries, err = strconv.ParseInt(rate, 10, 64); err != nil || deliveries < 0 {
-			return nil, fmt.Errorf("CRIER_DELIVERIES is %q: it is a number of messages a second", rate)
-		}
+	deliveries, err := numberOf("CRIER_DELIVERIES")
+	if err != nil {
+		return nil, err
+	}
+	window, err := numberOf("CRIER_COALESCE")
+	if err != nil {
+		return nil, err
 	}
 	gate, err := openGate(log)
 	if err != nil {
@@ -84,12 +86,26 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 		registry: members,
 		budget:   &budget{registry: members, rate: deliveries},
 		now:      time.Now,
+		window:   time.Duration(window) * time.Millisecond,
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
 		stride:   stride,
 		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
 		log:      log,
 	}, nil
+}
+
+// numberOf returns a variable that is a number; 0 if it is not set.
+func numberOf(variable string) (int64, error) {
+	value := os.Getenv(variable)
+	if value == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%s is %q: want a number", variable, value)
+	}
+	return n, nil
 }
 
 // dynamoTimeout is how long one try of a request to DynamoDB may take. It answers within milliseconds.

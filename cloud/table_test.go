@@ -122,7 +122,7 @@ func TestTime(t *testing.T) {
 	h.crowd(20)
 	ctx, cancel := context.WithTimeout(context.Background(), reserve/2) // less than what is reserved
 	defer cancel()
-	rested := &rest{Endpoint: h.endpoint, Topics: []string{app.Everyone}, Data: []byte("x"), Rests: 3}
+	rested := &rest{Endpoint: h.endpoint, Topics: []string{app.Everyone}, Messages: []message{{Sender: "nobody", Data: []byte("x")}}, Rests: 3}
 	if err := h.goOn(ctx, rested, "one"); err == nil && len(h.rests) == 0 {
 		t.Error("nobody goes on")
 	}
@@ -144,7 +144,7 @@ func TestCrash(t *testing.T) {
 		ids = append(ids, idOf(i+1))
 	}
 	slices.Sort(ids)
-	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, After: ids[4], Data: []byte("x"), Rests: 1}
+	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, After: ids[4], Messages: []message{{Sender: "nobody", Data: []byte("x")}}, Rests: 1}
 	h.front(func(w http.ResponseWriter, verb string, n int, body []byte, _ func()) bool {
 		if verb == "UpdateItem" && n == 1+3 { // the third note of how far it is never arrives
 			w.WriteHeader(400)
@@ -184,7 +184,7 @@ func TestHandedTwice(t *testing.T) {
 	h := newTestHome(t, "broadcast")
 	h.stride, h.audience = 10, 20
 	h.crowd(50)
-	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, Data: []byte("x"), Rests: 1}
+	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, Messages: []message{{Sender: "nobody", Data: []byte("x")}}, Rests: 1}
 	h.front(func(w http.ResponseWriter, verb string, _ int, body []byte, _ func()) bool {
 		if verb == "UpdateItem" && strings.Contains(string(body), "SET finished") && len(h.rests) == 1 {
 			w.WriteHeader(400) // as if it had died

@@ -129,14 +129,16 @@ func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 	if spending := h.budget.spend(ctx, h.now(), count.units.Load()); err == nil {
 		err = spending
 	}
-	h.tellMissed(ctx, start, r.Endpoint, r.Request, r.Sender, &count)
-	h.reportMessage(r.Request, r.Sender, start, len(r.Data), &count, err)
+	for _, m := range r.Messages {
+		h.tellMissed(ctx, start, r.Endpoint, m, &count)
+	}
+	h.reportMessage(r.Request, r.Messages[0].Sender, start, len(r.Messages[0].Data), &count, err)
 	return err
 }
 
 // seeTo posts to what is left of an audience, or to as much of it as there is time for, stride by stride.
 func (h *handler) seeTo(ctx context.Context, start time.Time, t *task, r *rest, count *counts) error {
-	p := &publication{endpoint: r.Endpoint, request: r.Request, topics: r.Topics, rests: r.Rests, data: r.Data, sender: r.Sender}
+	p := &publication{endpoint: r.Endpoint, request: r.Request, topics: r.Topics, rests: r.Rests, messages: r.Messages}
 	for n := 0; !t.handed; n += h.stride {
 		p.after, p.most = t.reached, min(h.stride, h.audience-n)
 		d, last, err := h.deliver(ctx, start, p, count)

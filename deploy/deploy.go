@@ -79,7 +79,7 @@ func (c *Client) Deploy(ctx context.Context, r Request) (Result, error) {
 
 // kept are the parameters of the template that stay as they are unless a request says otherwise. Somebody may have set them
 // in the console.
-var kept = []string{"MemorySize", "LogRetention", "StageName", "ThrottleRate", "ThrottleBurst", "DeliveryRate", "Concurrency", "AlarmTopic"}
+var kept = []string{"MemorySize", "LogRetention", "StageName", "ThrottleRate", "ThrottleBurst", "DeliveryRate", "Coalesce", "Concurrency", "AlarmTopic"}
 
 // parameters returns what the template's parameters become, by their names. What a stack is to keep is nil: its values
 // may be secrets, which CloudFormation does not tell.

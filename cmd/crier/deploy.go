@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,6 +26,7 @@ type deployment struct {
 	throttle      int
 	deliveries    int
 	concurrency   int
+	coalesce      time.Duration
 	lambdaZip     string
 	dryRun        bool
 	printTemplate bool
@@ -73,6 +75,7 @@ ctrl-C stops watching; CloudFormation continues.`,
 	f.IntVar(&d.throttle, "throttle", 0, "take at most `N` messages a second from clients, and twice as many at once (default 100)")
 	f.IntVar(&d.deliveries, "deliveries", 0, "send at most `N` messages a second to clients, all together, on average over a minute; 0 is no limit (default 2000)")
 	f.IntVar(&d.concurrency, "concurrency", 0, "run the function at most `N` times at once; they are taken from the account's runs (default: no limit of its own)")
+	f.DurationVar(&d.coalesce, "coalesce", 0, "let messages to the same topics wait for each other for `DURATION`, and send them as one, each on a line of its own: clients must take them apart; 0 is off")
 	d.set = f
 	f.StringVar(&d.lambdaZip, "lambda-zip", "", "the function's code, from `FILE`")
 	f.BoolVar(&d.dryRun, "dry-run", false, "show what would change, and leave nothing behind")
@@ -180,6 +183,12 @@ func (d *deployment) parameters() (map[string]string, error) {
 			return nil, errors.New("--deliveries: at least one message a second; 0 is no limit")
 		}
 		parameters["DeliveryRate"] = strconv.Itoa(d.deliveries)
+	}
+	if d.set.Changed("coalesce") {
+		if d.coalesce < 0 || d.coalesce > time.Second || d.coalesce%time.Millisecond != 0 {
+			return nil, errors.New("--coalesce: whole milliseconds, at most 1s; 0 is off")
+		}
+		parameters["Coalesce"] = strconv.FormatInt(d.coalesce.Milliseconds(), 10)
 	}
 	if d.set.Changed("concurrency") {
 		if d.concurrency < 0 {

@@ -199,7 +199,7 @@ func TestDeployAccess(t *testing.T) {
 	if tokens := deployed("--token-secret", "a b", "--token-secret", "c,d", "--token-audience", "game"); tokens["TokenSecrets"] != "a b\nc,d" || tokens["TokenAudience"] != "game" || tokens["KeyHashes"]+tokens["AllowOrigins"] != "" {
 		t.Errorf("parameters %q, want those that were given, and no others", tokens)
 	}
-	if limits := deployed("--throttle", "300", "--deliveries", "0", "--concurrency", "20"); limits["DeliveryRate"] != "0" || limits["ThrottleRate"] != "300" || limits["ThrottleBurst"] != "600" || limits["Concurrency"] != "20" || limits["TokenAudience"] != "game" {
+	if limits := deployed("--throttle", "300", "--deliveries", "0", "--coalesce", "50ms", "--concurrency", "20"); limits["Coalesce"] != "50" || limits["DeliveryRate"] != "0" || limits["ThrottleRate"] != "300" || limits["ThrottleBurst"] != "600" || limits["Concurrency"] != "20" || limits["TokenAudience"] != "game" {
 		t.Errorf("parameters %q", limits)
 	}
 	if public := deployed("--public"); public["TokenSecrets"]+public["TokenAudience"] != "" {
@@ -212,6 +212,7 @@ func TestDeployAccess(t *testing.T) {
 		{[]string{"--key", ""}, "--key: it is empty"},
 		{[]string{"--throttle", "0"}, "at least one message a second"},
 		{[]string{"--deliveries", "-1"}, "at least one message a second"},
+		{[]string{"--coalesce", "2s"}, "at most 1s"},
 		{[]string{"--concurrency", "-1"}, "at least one run"},
 		{[]string{"--key", "a\x01"}, "--key: a key has characters that cannot be seen"},
 		{[]string{"--key", "a", "--key-file", file("k", "b")}, "there can be one of the two"},

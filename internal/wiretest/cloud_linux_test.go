@@ -29,16 +29,17 @@ func TestCloud(t *testing.T) {
 	p := proxy{}
 	for _, app := range []string{"broadcast", "bridge", "chat", "rooms", "directory"} {
 		dynalite.CreateTable(t, database, app)
-		p[app] = startStack(t, app, database)
+		p[app] = startStack(t, app, database, 1)
 	}
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
 	RunEverywhere(t, "ws"+strings.TrimPrefix(front.URL, "http"))
 }
 
-// startStack starts crier gateway with one app as its function and returns its address. The function has more variables, if
-// there are some, each as NAME: VALUE. Pages are let through to it.
-func startStack(t *testing.T, app, database string, variables ...string) *url.URL {
+// startStack starts crier gateway with one app as its function and returns its address. So many runs of the function are
+// possible at once; with one, messages keep their order, which AWS does not promise. The function has more variables, if there
+// are some, each as NAME: VALUE. Pages are let through to it.
+func startStack(t *testing.T, app, database string, concurrency int, variables ...string) *url.URL {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -53,9 +54,9 @@ integrations:
   crier:
     lambda:
       bootstrap: %s
-      concurrency: 1 # so that messages keep their order, which AWS does not promise
+      concurrency: %d
       environment: {%s}
-`, path, strings.Join(append(variables, "CRIER_APP: "+app, "CRIER_TABLE: "+app), ", ")), 0o666)
+`, path, concurrency, strings.Join(append(variables, "CRIER_APP: "+app, "CRIER_TABLE: "+app), ", ")), 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}

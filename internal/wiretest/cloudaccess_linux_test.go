@@ -23,11 +23,11 @@ type stack struct {
 	url string
 }
 
-func startApp(t *testing.T, app string, variables ...string) stack {
+func startApp(t *testing.T, app string, concurrency int, variables ...string) stack {
 	t.Helper()
 	database := dynalite.Start(t)
 	dynalite.CreateTable(t, database, app)
-	return stack{t, "ws" + strings.TrimPrefix(startStack(t, app, database, variables...).String(), "http") + "/prod"}
+	return stack{t, "ws" + strings.TrimPrefix(startStack(t, app, database, concurrency, variables...).String(), "http") + "/prod"}
 }
 
 // dial connects. status is that of the answer, and protocol the subprotocol that was chosen.
@@ -119,7 +119,7 @@ func quoted(t *testing.T, a cloud.Access) (variables []string) {
 // TestCloudKeys: with a key, the home on AWS is for its holders, and for pages that may connect.
 func TestCloudKeys(t *testing.T) {
 	t.Parallel()
-	s := startApp(t, "broadcast", quoted(t, cloud.Access{Keys: []string{"pss t"}, AllowOrigins: []string{"https://game.example.com"}})...)
+	s := startApp(t, "broadcast", 1, quoted(t, cloud.Access{Keys: []string{"pss t"}, AllowOrigins: []string{"https://game.example.com"}})...)
 	bearer := http.Header{"Authorization": {"Bearer pss t"}}
 	shown := "crier.token." + base64.RawURLEncoding.EncodeToString([]byte("pss t"))
 	for _, test := range []struct {
@@ -152,7 +152,7 @@ func TestCloudKeys(t *testing.T) {
 // TestCloudTokens: a client may do what its token says, until that expires.
 func TestCloudTokens(t *testing.T) {
 	t.Parallel()
-	s := startApp(t, "broadcast", quoted(t, cloud.Access{TokenSecrets: []string{"secret"}})...)
+	s := startApp(t, "broadcast", 1, quoted(t, cloud.Access{TokenSecrets: []string{"secret"}})...)
 	in := func(w access.Wish) string {
 		token, err := access.SecretSigner("secret").Sign(w, time.Now())
 		if err != nil {

@@ -74,12 +74,17 @@ func (e *endpoint) from(fate func(n int, id string) string) {
 // startBehind starts the broadcast app, whose function posts through an endpoint.
 func startBehind(t *testing.T) (stack, *endpoint) {
 	e := startEndpoint(t)
-	s := startApp(t, "broadcast", "CRIER_ENDPOINT: "+e.URL+"/prod")
+	s := startApp(t, "broadcast", 1, "CRIER_ENDPOINT: "+e.URL+"/prod")
+	e.lead(s)
+	return s, e
+}
+
+// lead makes the endpoint pass posts on to a stack.
+func (e *endpoint) lead(s stack) {
 	var err error
 	if e.stack, err = url.Parse("http" + strings.TrimSuffix(strings.TrimPrefix(s.url, "ws"), "/prod")); err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	return s, e
 }
 
 // crowd connects n clients.
