@@ -1,10 +1,7 @@
-// See README.md
-
 const inFlight = 1024;
 const mostIds = 8192;
 const mostBytes = 16 << 20;
 const mostUnread = 10_000;
-const mostSenders = 1000;
 const stable = 5000;
 const slept = 90_000;
 
@@ -316,7 +313,9 @@ export class Crier extends EventTarget {
     let json;
     try {
       json = JSON.parse(data);
-    } catch {}
+    } catch {
+      if (/^({.*}\n)+{.*}$/.test(data)) return data.split("\n").map((data) => this.#hear({ data }));
+    }
     const known = this.#rooms ? this.#follow(data, json) : this.#confirms && this.#account(json);
     if (!known && !json?._beat) this.#tell("message", { data, json });
     this.#flush();
@@ -368,12 +367,11 @@ export class Crier extends EventTarget {
 
   #account(json) {
     const { _me, _skipped, message, requestId } = json ?? {};
-    const word = _me === undefined;
-    if (word && _skipped) {
+    if (_me === undefined && _skipped) {
       this.#counts = false;
       if (!this.#o.once) this.#take(0, this.#sent, "unsure", "skipped");
     } else if (this.#o.once) return this.#again(json);
-    else if (word && message && requestId) this.#answer("unsure", "failed");
+    else if (_me === undefined && message && requestId) this.#answer("unsure", "failed");
     else if (_me === true) {
       if (this.#firsts) this.#firsts--;
       else this.#answer("confirmed");
@@ -394,7 +392,7 @@ export class Crier extends EventTarget {
     heard[count % mostIds] = count;
     this.#heard.delete(name);
     this.#heard.set(name, heard);
-    if (this.#heard.size > mostSenders) this.#heard.delete(this.#heard.keys().next().value);
+    if (this.#heard.size > 1000) this.#heard.delete(this.#heard.keys().next().value);
   }
 
   #tick = () => {
@@ -410,8 +408,7 @@ export class Crier extends EventTarget {
     const head = this.#sent && this.#queue[0];
     if (head && bufferedAmount) head.at = now;
     const waits = head || this.#beating || this.status !== "open";
-    const late = waits && now - this.#alive > timeout;
-    if (late || now - head.at > 4 * timeout || now - this.#leaving[0]?.at > timeout) return this.#lose("no answer");
+    if ((waits && now - this.#alive > timeout) || now - head.at > 4 * timeout || now - this.#leaving[0]?.at > timeout) return this.#lose("no answer");
     if (heartbeat && !this.#beating && this.#open() && now - this.#alive > heartbeat * (0.75 + Math.random() / 2)) {
       this.#alive = now;
       this.#beating = true;

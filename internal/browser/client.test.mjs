@@ -328,6 +328,20 @@ test("it waits longer each time, and never longer than it may", async (t) => {
   assert.ok(waits[7] > waits[0], `it waits ${waits}`);
 });
 
+test("a frame with several messages is taken apart, and another one is not", async (t) => {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => server.close());
+  await once(server, "listening");
+  const frames = ['{"a":1,"_me":false}\n{"data":1,"_me":true}\n{"b":2,"_me":false}', '{"c":{\n}}', "no {\n}\n{", '{"d":4}\n'];
+  server.on("connection", (socket) => socket.on("message", () => frames.forEach((frame) => socket.send(frame))));
+  const crier = join(t, `ws://127.0.0.1:${server.address().port}`);
+  const got = [];
+  const all = happens(crier, "message", ({ data }) => got.push(data) === 6);
+  assert.equal(await crier.send("1"), "confirmed");
+  await all;
+  assert.deepEqual(got, ['{"a":1,"_me":false}', '{"data":1,"_me":true}', '{"b":2,"_me":false}', '{"c":{\n}}', "no {\n}\n{", '{"d":4}\n']);
+});
+
 test("what it skipped leaves its own in doubt", async (t) => {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
   t.after(() => server.close());
