@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 // A budget bounds what a stack sends, because that is what it costs. All environments of the function add up in the table what
-// they have sent in a minute. What the last message of a minute takes too much is sent all the same.
+// they have sent in a minute. A message whose audience is larger than what is left reaches a part of it.
 type budget struct {
 	registry *registry
 	rate     int64 // messages a second that clients get, on average over a minute, as they are billed; 0: as many as there are
@@ -36,14 +37,44 @@ const (
 // units returns as how many messages a post is billed.
 func units(size int) int64 { return max(1, int64(size+billed-1)/billed) }
 
-// overdrawn reports whether nothing may be published until the next minute.
-func (b *budget) overdrawn(now time.Time) bool {
+// left returns how many messages clients may still get in this minute.
+func (b *budget) left(now time.Time) int64 {
 	if b.rate == 0 {
-		return false
+		return math.MaxInt64
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return now.Unix()/60 == b.minute && b.known+b.own >= 60*b.rate
+	if now.Unix()/60 != b.minute {
+		return 60 * b.rate
+	}
+	return max(0, 60*b.rate-b.known-b.own)
+}
+
+// audience returns how many clients may get a publication, of most.
+func (b *budget) audience(now time.Time, p *publication, most int) int {
+	size := int64(0)
+	for _, m := range p.messages {
+		size += units(len(m.Data))
+	}
+	return int(min(int64(most), b.left(now)/max(1, size)))
+}
+
+// learn asks the table what others have sent, if this environment has sent nothing in this minute yet.
+func (b *budget) learn(ctx context.Context, now time.Time) error {
+	b.mu.Lock()
+	known := b.rate == 0 || b.minute == now.Unix()/60
+	b.mu.Unlock()
+	if known {
+		return nil
+	}
+	total, err := b.registry.spend(ctx, now.Unix()/60, 0)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.minute, b.known, b.own = now.Unix()/60, total, 0
+	return nil
 }
 
 // spend counts what was sent.

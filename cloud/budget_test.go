@@ -30,10 +30,9 @@ func TestBudget(t *testing.T) {
 		t.Errorf("bob got %q", got)
 	}
 	h.poster = newPoster(credentials.NewStaticCredentialsProvider("AKID", "secret", ""), "us-east-1")
-	h.budget = &budget{registry: h.registry, rate: 2} // of another environment, which learns it with its first message
+	h.budget = &budget{registry: h.registry, rate: 2} // of another environment, which asks the table
 	h.must("MESSAGE", ann, "", "y")
-	h.must("MESSAGE", ann, "", "y")
-	if got := h.gateway.take(ann); len(got) != 2 || got[1] != told {
+	if got := h.gateway.take(ann); len(got) != 1 || got[0] != told {
 		t.Errorf("in another environment: %q", got)
 	}
 	now = now.Add(time.Minute)
@@ -48,5 +47,37 @@ func TestUnits(t *testing.T) {
 		if got := units(size); got != want {
 			t.Errorf("%d bytes: %d, want %d", size, got, want)
 		}
+	}
+}
+
+// TestBudgetOfCrowds: one message to a crowd does not take more than what is left, and neither does what is handed over.
+func TestBudgetOfCrowds(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(200)
+	h.budget.rate = 2 // 120 a minute
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	heard := func() (n int) {
+		for i := range 200 {
+			n += len(h.gateway.take(idOf(i + 1)))
+		}
+		return n
+	}
+	h.must("MESSAGE", ann, "", "x")
+	if n := heard(); n < 120 || n > 122 { // the sender's copy, and what it is told
+		t.Errorf("%d messages were sent", n)
+	}
+	now = now.Add(time.Minute)
+	h.audience, h.stride = 50, 50
+	h.must("MESSAGE", ann, "", "x")
+	for len(h.rests) > 0 {
+		next := h.rests[0]
+		h.rests = h.rests[1:]
+		if _, err := h.Invoke(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := heard(); n < 119 || n > 122 {
+		t.Errorf("%d messages were sent by several", n)
 	}
 }

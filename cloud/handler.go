@@ -266,7 +266,10 @@ func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
 	if shareTopic(e.conn.Topics, topics) {
 		m.Mine = echo(effect)
 	}
-	if e.budget.overdrawn(e.now()) {
+	if err := e.budget.learn(ctx, e.now()); err != nil {
+		return err
+	}
+	if e.budget.left(e.now()) == 0 {
 		return e.refuse(ctx, fmt.Sprintf("this stack sends no more messages in this minute: %d a second are its limit, on average", e.budget.rate))
 	}
 	if longest := max(len(m.Data), len(m.Mine)); longest > maxPost {
@@ -299,14 +302,20 @@ func (e *errand) refuse(ctx context.Context, sentence string) error {
 
 func (e *errand) deliver(ctx context.Context, p *publication) error {
 	p.most = e.audience
+	if len(p.topics) > 0 {
+		p.most = e.budget.audience(e.now(), p, e.audience)
+	}
 	d, last, err := e.handler.deliver(ctx, e.start, p, &e.count)
 	if d != nil {
 		e.deliveries = append(e.deliveries, d)
 	}
-	if err == nil && last != "" {
-		err = e.handOver(ctx, p, last, &e.count)
+	switch {
+	case err != nil || last == "":
+		return err
+	case p.most < e.audience:
+		return e.refuse(ctx, fmt.Sprintf("not all clients were reached: %d messages a second are this stack's limit, on average over a minute", e.budget.rate))
 	}
-	return err
+	return e.handOver(ctx, p, last, &e.count)
 }
 
 // echo returns what the sender of a publish gets, if it is in one of the topics;

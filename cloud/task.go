@@ -126,9 +126,6 @@ func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 	}
 	var count counts
 	err = h.seeTo(ctx, start, t, r, &count)
-	if spending := h.budget.spend(ctx, h.now(), count.units.Load()); err == nil {
-		err = spending
-	}
 	for _, m := range r.Messages {
 		h.tellMissed(ctx, start, r.Endpoint, m, &count)
 	}
@@ -140,10 +137,18 @@ func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 func (h *handler) seeTo(ctx context.Context, start time.Time, t *task, r *rest, count *counts) error {
 	p := &publication{endpoint: r.Endpoint, request: r.Request, topics: r.Topics, rests: r.Rests, messages: r.Messages}
 	for n := 0; !t.handed; n += h.stride {
-		p.after, p.most = t.reached, min(h.stride, h.audience-n)
+		p.after, p.most = t.reached, h.budget.audience(h.now(), p, min(h.stride, h.audience-n))
+		if p.most == 0 {
+			h.log.Warn("the minute's messages are used up", "requestId", r.Request, "after", t.reached)
+			return t.finish(ctx)
+		}
+		spent := count.units.Load()
 		d, last, err := h.deliver(ctx, start, p, count)
 		if ending := d.finish(ctx); err == nil {
 			err = ending
+		}
+		if spending := h.budget.spend(ctx, h.now(), count.units.Load()-spent); err == nil {
+			err = spending
 		}
 		if err != nil {
 			return err
