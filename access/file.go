@@ -25,6 +25,7 @@ type file[T any] struct {
 	value  T
 	looked time.Time // last
 	seen   stamp     // of what was read last, or could not be
+	told   string    // why it could not be, as it was logged; empty if it was read
 }
 
 // A stamp changes when a file does.
@@ -52,16 +53,28 @@ func (f *file[T]) get() T {
 	if info, err := os.Stat(f.path); err == nil && f.seen == stampOf(info) {
 		return f.value
 	}
-	switch err := f.read(); {
+	switch err := f.readAgain(); {
 	case err == nil:
+		f.told = ""
 		f.log.Info("a file of keys has changed", "file", f.path)
-	default:
+	case err.Error() != f.told:
+		f.told = err.Error()
 		f.log.Error("a file of keys has changed and cannot be used; what it said before holds", "file", f.path, "error", err)
 	}
 	return f.value
 }
 
 func stampOf(info os.FileInfo) stamp { return stamp{info.ModTime(), info.Size()} }
+
+// readAgain is called with mu locked. Everybody waits for it, so it opens nothing
+// that may make it wait: a pipe has no more to say until somebody writes to it.
+func (f *file[T]) readAgain() error {
+	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
+		f.seen = stampOf(info)
+		return fmt.Errorf("%s is no regular file any more", f.path)
+	}
+	return f.read()
+}
 
 // read is called with mu locked.
 func (f *file[T]) read() error {
