@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +24,7 @@ const (
 // not have. While its server is down, the last set holds.
 type keySet struct {
 	address string
+	name    string // the address as it is logged
 	log     *slog.Logger
 	client  *http.Client
 
@@ -41,11 +41,11 @@ type keySet struct {
 }
 
 func newKeySet(address string, log *slog.Logger) (*keySet, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	u, ok := parseAddress(address)
+	if !ok {
 		return nil, fmt.Errorf("%q is no address of a JSON Web Key Set: it begins with https:// or http://", address)
 	}
-	s := &keySet{address: address, log: log, client: &http.Client{
+	s := &keySet{address: address, name: named(u), log: log, client: &http.Client{
 		Timeout: fetchTimeout,
 		// A server must not be able to have keys fetched in the clear.
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
@@ -116,12 +116,12 @@ func (s *keySet) refresh() {
 	switch {
 	case err == nil:
 		if s.failed {
-			s.log.Info("the keys for tokens can be fetched again", "from", s.address)
+			s.log.Info("the keys for tokens can be fetched again", "from", s.name)
 		}
 		s.set, s.fetched, s.failed = set, time.Now(), false
 	case !s.failed && s.ctx.Err() == nil:
 		s.failed = true
-		s.log.Error("the keys for tokens cannot be fetched; those fetched before hold", "from", s.address, "error", err)
+		s.log.Error("the keys for tokens cannot be fetched; those fetched before hold", "from", s.name, "error", cause(err))
 	}
 }
 

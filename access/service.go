@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +37,7 @@ const (
 // A Service is one's own service, which is asked what a client may do.
 type Service struct {
 	config ServiceConfig
+	name   string // the address as it is logged
 	client *http.Client
 	asking chan struct{} // a semaphore
 	down   atomic.Int64  // until when it is not asked, in nanoseconds since 1970
@@ -89,12 +89,13 @@ var ErrServiceDown = errors.New("the service that decides about clients does not
 
 // NewService returns a service at an address.
 func NewService(c ServiceConfig) (*Service, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	u, ok := parseAddress(c.URL)
+	if !ok {
 		return nil, fmt.Errorf("%q is no address of a service: it begins with https:// or http://", c.URL)
 	}
 	return &Service{
 		config: c,
+		name:   named(u),
 		client: &http.Client{
 			Timeout:       serviceTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -134,7 +135,7 @@ func (s *Service) Ask(ctx context.Context, q Question) (*Grant, error) {
 		return nil, ErrServiceDown // nobody waits any more
 	case err != nil:
 		if s.down.Swap(time.Now().Add(servicePause).UnixNano()) < now.Add(-time.Minute).UnixNano() {
-			s.config.Log.Error("the service that decides about clients cannot be asked", "at", s.config.URL, "error", err)
+			s.config.Log.Error("the service that decides about clients cannot be asked", "at", s.name, "error", cause(err))
 		}
 		return s.without()
 	}
