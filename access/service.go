@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ServiceConfig says which service is asked.
@@ -41,6 +43,8 @@ type Service struct {
 	client *http.Client
 	asking chan struct{} // a semaphore
 	down   atomic.Int64  // until when it is not asked, in nanoseconds since 1970
+	told   atomic.Int64  // when a failure was last logged, in nanoseconds since 1970
+	heard  atomic.Int64  // when it last answered, in nanoseconds since 1970
 
 	mu     sync.Mutex
 	cached map[[sha256.Size]byte]cachedAnswer
@@ -87,6 +91,11 @@ func (e *RefusedError) Error() string { return e.Sentence }
 // ErrServiceDown says nothing about the client.
 var ErrServiceDown = errors.New("the service that decides about clients does not answer at the moment")
 
+// errOdd is why an answer says nothing about the client. The service is there; so
+// whoever can bring it to such an answer, with a question that it cannot read,
+// neither comes in nor keeps others out.
+var errOdd = errors.New("the answer cannot be used")
+
 // NewService returns a service at an address.
 func NewService(c ServiceConfig) (*Service, error) {
 	u, ok := parseAddress(c.URL)
@@ -117,14 +126,15 @@ func (s *Service) Ask(ctx context.Context, q Question) (*Grant, error) {
 	if grant, ok := s.find(key, now); ok {
 		return grant, nil
 	}
-	if now.UnixNano() < s.down.Load() {
-		return s.without()
-	}
 	select {
 	case s.asking <- struct{}{}:
 		defer func() { <-s.asking }()
 	case <-ctx.Done():
 		return nil, ErrServiceDown
+	}
+	asked := time.Now()
+	if asked.UnixNano() < s.down.Load() {
+		return s.without()
 	}
 	grant, keep, err := s.post(ctx, body)
 	var refused *RefusedError
@@ -134,8 +144,12 @@ func (s *Service) Ask(ctx context.Context, q Question) (*Grant, error) {
 	case err != nil && ctx.Err() != nil:
 		return nil, ErrServiceDown // nobody waits any more
 	case err != nil:
-		if s.down.Swap(time.Now().Add(servicePause).UnixNano()) < now.Add(-time.Minute).UnixNano() {
-			s.config.Log.Error("the service that decides about clients cannot be asked", "at", s.name, "error", cause(err))
+		s.complain(err)
+		if errors.Is(err, errOdd) {
+			return nil, ErrServiceDown
+		}
+		if s.heard.Load() < asked.UnixNano() { // otherwise only this question is too much for it
+			s.down.Store(time.Now().Add(servicePause).UnixNano())
 		}
 		return s.without()
 	}
@@ -143,6 +157,14 @@ func (s *Service) Ask(ctx context.Context, q Question) (*Grant, error) {
 		s.put(key, cachedAnswer{grant, now.Add(keep)})
 	}
 	return grant, nil
+}
+
+// complain logs a failure, from time to time.
+func (s *Service) complain(err error) {
+	now, last := time.Now().UnixNano(), s.told.Load()
+	if now-last > int64(time.Minute) && s.told.CompareAndSwap(last, now) {
+		s.config.Log.Error("the service that decides about clients cannot be asked", "at", s.name, "error", cause(err))
+	}
 }
 
 // without decides while the service is down.
@@ -197,18 +219,23 @@ func (s *Service) post(ctx context.Context, body []byte) (grant *Grant, keep tim
 	if err != nil {
 		return nil, 0, err
 	}
+	switch resp.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout: // says a proxy in its place
+		return nil, 0, errors.New("the answer is " + resp.Status)
+	}
+	s.heard.Store(time.Now().UnixNano())
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
 		return nil, 0, &RefusedError{resp.StatusCode == http.StatusUnauthorized, sentenceOf(text)}
 	case resp.StatusCode/100 != 2:
-		return nil, 0, errors.New("the answer is " + resp.Status)
+		return nil, 0, fmt.Errorf("%w: it is %s", errOdd, resp.Status)
 	case len(text) > maxAnswer:
-		return nil, 0, fmt.Errorf("the answer is too large: at most %d bytes are read", maxAnswer)
+		return nil, 0, fmt.Errorf("%w: at most %d bytes are read", errOdd, maxAnswer)
 	}
 	var c claims
 	if len(bytes.TrimSpace(text)) > 0 { // no words are no limits, as in a token
 		if err := json.Unmarshal(text, &c); err != nil {
-			return nil, 0, fmt.Errorf("read the answer: %w", err)
+			return nil, 0, fmt.Errorf("%w: %w", errOdd, err)
 		}
 	}
 	now := time.Now()
@@ -227,7 +254,8 @@ func (s *Service) post(ctx context.Context, body []byte) (grant *Grant, keep tim
 // short line of text.
 func sentenceOf(text []byte) string {
 	line := strings.TrimSpace(string(text))
-	if line == "" || len(line) > maxSentence || strings.ContainsAny(line, "\r\n{<") {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == '{' || r == '<' }
+	if line == "" || len(line) > maxSentence || !utf8.ValidString(line) || strings.ContainsFunc(line, odd) {
 		return "the service that decides about clients does not let this one in"
 	}
 	return line

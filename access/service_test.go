@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -96,6 +97,8 @@ func TestServiceAnswers(t *testing.T) {
 		{says(403, "not you"), nil, "not you"},
 		{says(401, `{"error":"x"}`), nil, "does not let this one in"},
 		{says(403, strings.Repeat("x", 200)), nil, "does not let this one in"},
+		{says(403, "a\x1b[31m"), nil, "does not let this one in"},
+		{says(403, "\xff"), nil, "does not let this one in"},
 		{says(200, "yes"), nil, "does not answer"},
 		{says(200, `[]`), nil, "does not answer"},
 		{says(200, `{"topics":1}`), nil, "does not answer"},
@@ -117,7 +120,7 @@ func TestServiceAnswers(t *testing.T) {
 // TestServiceIsDown: nobody comes in, or everybody; and it is not asked by each of
 // them.
 func TestServiceIsDown(t *testing.T) {
-	b := newBackend(t, says(500, ""))
+	b := newBackend(t, says(503, ""))
 	closed, open := b.service(t, false), b.service(t, true)
 	for range 10 {
 		if _, err := closed.Ask(context.Background(), question("/")); !errors.Is(err, ErrServiceDown) {
@@ -137,6 +140,84 @@ func TestServiceIsDown(t *testing.T) {
 	var refused *RefusedError
 	if _, err := open.Ask(context.Background(), question("/")); !errors.As(err, &refused) || refused.Unknown {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOddAnswers: whoever brings the service to an answer that says nothing stays
+// outside, whatever holds while it is down, and keeps nobody else out.
+func TestOddAnswers(t *testing.T) {
+	for name, odd := range map[string]http.HandlerFunc{
+		"400": says(400, ""), "413": says(413, ""), "500": says(500, ""), "302": says(302, ""), "text": says(200, "yes"),
+		"large": says(200, strings.Repeat(" ", maxAnswer+1)),
+	} {
+		b := newBackend(t, odd)
+		s := b.service(t, true)
+		if grant, err := s.Ask(context.Background(), question("/?topic=odd")); !errors.Is(err, ErrServiceDown) {
+			t.Errorf("%s: %v, %v", name, grant, err)
+		}
+		b.mu.Lock()
+		b.answer = says(200, `{"sub":"ada"}`)
+		b.mu.Unlock()
+		if grant, err := s.Ask(context.Background(), question("/")); err != nil || grant.Name() != "ada" {
+			t.Errorf("%s: the next client: %v, %v", name, grant, err)
+		}
+	}
+}
+
+// TestServiceIsOverwhelmed: when the service does not answer, those that wait to ask
+// do not find that out one after the other.
+func TestServiceIsOverwhelmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewService(ServiceConfig{URL: "http://service.test", Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asks atomic.Int32
+		s.client.Transport = tripper(func(r *http.Request) (*http.Response, error) {
+			asks.Add(1)
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		began := time.Now()
+		var clients sync.WaitGroup
+		for range 5 * maxAsking {
+			clients.Go(func() {
+				if _, err := s.Ask(context.Background(), question("/")); !errors.Is(err, ErrServiceDown) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		clients.Wait()
+		if n, d := asks.Load(), time.Since(began); n != maxAsking || d > serviceTimeout {
+			t.Errorf("%d questions in %v", n, d)
+		}
+	})
+}
+
+// A tripper is an http.RoundTripper.
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestSlowQuestion: one question that takes too long does not take the service down
+// for all, if it answers others meanwhile.
+func TestSlowQuestion(t *testing.T) {
+	b := newBackend(t, nil)
+	s := b.service(t, false)
+	b.answer = func(w http.ResponseWriter, r *http.Request) {
+		if b.asks.Load() > 1 {
+			return
+		}
+		if _, err := s.Ask(context.Background(), question("/?topic=other")); err != nil {
+			t.Errorf("another client: %v", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+	if _, err := s.Ask(context.Background(), question("/?topic=slow")); !errors.Is(err, ErrServiceDown) {
+		t.Errorf("%v", err)
+	}
+	if s.down.Load() != 0 {
+		t.Error("it is down for all")
 	}
 }
 
