@@ -46,8 +46,9 @@ var (
 )
 
 // Admit returns what the sender of a request may do with an app. A key or a token
-// says so; without one that is known, the service does.
-func (g *Guard) Admit(r *http.Request, app string) (Pass, error) {
+// says so; without one that is known, the service does. The service is asked about
+// the topics of the request's query, and about these, if they are not empty.
+func (g *Guard) Admit(r *http.Request, app string, topics ...string) (Pass, error) {
 	err := ErrNoCredential
 	if credential, _ := Credential(r); credential != "" {
 		var pass Pass
@@ -58,7 +59,7 @@ func (g *Guard) Admit(r *http.Request, app string) (Pass, error) {
 	if g.Service == nil || !errors.Is(err, ErrNoCredential) && !errors.Is(err, ErrWrongKey) {
 		return Pass{}, err
 	}
-	grant, err := g.Service.Ask(r.Context(), NewQuestion(r, app))
+	grant, err := g.Service.Ask(r.Context(), NewQuestion(r, app, topics...))
 	if err != nil {
 		return Pass{}, err
 	}

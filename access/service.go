@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,10 +69,16 @@ type Question struct {
 // told are the headers that the service is told.
 var told = []string{"Authorization", "Cookie", "Origin", "User-Agent", "Accept-Language", "X-Forwarded-For", "Sec-Websocket-Protocol"}
 
-// NewQuestion returns what the service is told of a request.
-func NewQuestion(r *http.Request, app string) Question {
+// NewQuestion returns what the service is told of a request. It is about the topics
+// of the query, and about these, if they are not empty.
+func NewQuestion(r *http.Request, app string, topics ...string) Question {
 	query := r.URL.Query()
-	q := Question{App: app, Topics: append(append([]string{}, query["topic"]...), query["topicName"]...), Address: r.RemoteAddr, Query: query, Headers: make(map[string]string)}
+	q := Question{App: app, Topics: []string{}, Address: r.RemoteAddr, Query: query, Headers: make(map[string]string)}
+	for _, topic := range slices.Concat(query["topic"], query["topicName"], topics) {
+		if topic != "" && !slices.Contains(q.Topics, topic) {
+			q.Topics = append(q.Topics, topic)
+		}
+	}
 	for _, name := range told {
 		if lines := r.Header[name]; len(lines) > 0 {
 			q.Headers[strings.ToLower(name)] = strings.Join(lines, ", ")

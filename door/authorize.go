@@ -33,15 +33,16 @@ func (d *Door) keptOut(may *access.Grant) bool {
 	return may.Name() != "" && d.config.Users.KeptOut(may.Name())
 }
 
-// authorize returns what the sender of a request may do, if that is enough: if
-// need says so, or without a need if it may manage.
+// authorize returns what the sender of a request may do, if that is enough: if the
+// method's need says so, or without a need if it may manage.
 //
 // Whoever has an admin key may do everything, and so do requests that are signed.
 // If there is no admin key, programs of this machine may manage, unless they must
 // sign. What clients do needs a key from everywhere, if there is one.
-func (d *Door) authorize(r *http.Request, need func(*access.Grant) bool) (*access.Grant, *Refusal) {
+func (d *Door) authorize(r *http.Request, m method) (*access.Grant, *Refusal) {
+	need := m.need
 	if _, shown := access.Credential(r); shown || need != nil && d.config.Guard.Service != nil {
-		pass, no := d.check(r, need)
+		pass, no := d.check(r, m)
 		switch {
 		case no == &WrongKey:
 			return nil, d.wants(need, no)
@@ -93,17 +94,17 @@ func (d *Door) wants(need func(*access.Grant) bool, client *Refusal) *Refusal {
 }
 
 // check returns what the sender of a request without a WebSocket may do.
-func (d *Door) check(r *http.Request, need func(*access.Grant) bool) (pass access.Pass, no *Refusal) {
+func (d *Door) check(r *http.Request, m method) (pass access.Pass, no *Refusal) {
 	guard := d.config.Guard
 	if guard.None() {
 		return pass, NoKey.because("it takes no key")
 	}
 	var err error
-	if need == nil { // nobody else decides about those that manage
+	if m.need == nil { // nobody else decides about those that manage
 		credential, _ := access.Credential(r)
 		pass, err = guard.Check(r.Context(), credential)
 	} else {
-		pass, err = guard.Admit(r, "")
+		pass, err = guard.Admit(r, "", m.topic)
 	}
 	return pass, d.explained(r, err)
 }

@@ -24,24 +24,25 @@ type methods map[string]method
 // A method is what a request does, and what right it needs.
 type method struct {
 	need   func(may *access.Grant) bool // nil: that of managing everything
+	topic  string                       // that it is about, if the path says so
 	handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)
 }
 
 // managing is a method for those that manage the server.
 func managing(handle http.HandlerFunc) method {
-	return method{nil, func(w http.ResponseWriter, r *http.Request, _ *access.Grant) { handle(w, r) }}
+	return method{handle: func(w http.ResponseWriter, r *http.Request, _ *access.Grant) { handle(w, r) }}
 }
 
 // hearing is a method for those that may hear a topic.
 func hearing(topic string, handle http.HandlerFunc) method {
 	m := managing(handle)
-	m.need = func(may *access.Grant) bool { return may.MayHear(topic) }
+	m.need, m.topic = func(may *access.Grant) bool { return may.MayHear(topic) }, topic
 	return m
 }
 
 // saying is a method for those that may say something in a topic.
 func saying(topic string, handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)) method {
-	return method{func(may *access.Grant) bool { return may.MaySay(topic) }, handle}
+	return method{func(may *access.Grant) bool { return may.MaySay(topic) }, topic, handle}
 }
 
 // anything is the need of a method that looks at the rights itself.
@@ -56,7 +57,7 @@ func (d *Door) manage(w http.ResponseWriter, r *http.Request, m methods, q query
 		d.refuse(w, r, MethodNotAllowed)
 		return
 	}
-	may, no := d.authorize(r, method.need)
+	may, no := d.authorize(r, method)
 	if no != nil {
 		d.challenge(w, *no)
 		d.refuse(w, r, *no)
