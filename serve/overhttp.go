@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -90,8 +91,10 @@ func order(topic, user string, data []byte, state *door.State) (*app.Order, *doo
 	o := new(app.Order)
 	from := &app.Conn{Topics: []string{topic}, Identity: app.Identity{User: user}}
 	ev := app.Event{Kind: app.Message, Conn: from, Now: time.Now().UnixMilli(), Data: data, Binary: !utf8.Valid(data)}
-	wrong := ""
+	// A token may name anybody, and a client of a WebSocket would be refused, too.
+	_, wrong := app.Live{}.Identify(url.Values{"user": {user}}, nil)
 	switch {
+	case wrong != "":
 	case len(topic) > app.MaxName || !utf8.ValidString(topic) || topic == "":
 		wrong = "a topic's name has 1 to 256 bytes of UTF-8"
 	case state != nil && ev.Binary:

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"crier/access"
+	"crier/app"
 )
 
 const tokenSecret = "a secret of at least thirty-two bytes"
@@ -280,6 +281,22 @@ func testTokenUser(t *testing.T, s *Server) {
 	}
 	if text := read(t, c); !strings.Contains(text, `"_user":"ada"`) {
 		t.Errorf("over HTTP: %s", text)
+	}
+}
+
+// TestTokenOfNobody: a token whose user has no name that live takes is refused, over
+// HTTP as well.
+func TestTokenOfNobody(t *testing.T) { inEachHome(t, testTokenOfNobody) }
+
+func testTokenOfNobody(t *testing.T, s *Server) {
+	for _, name := range []string{strings.Repeat("x", app.MaxUser+1), "a\x00b", "JC1dgf9yoAMCK-g="} {
+		credential := token(t, access.Wish{User: name})
+		for _, request := range []string{"WS /live?topic=a", "POST /live?topic=a", "PUT /topics/a/state/k", "DELETE /topics/a/state/k"} {
+			method, path, _ := strings.Cut(request, " ")
+			if got := status(t, s, method, path, credential, ways["header"]); got != http.StatusBadRequest {
+				t.Errorf("%q: %s: %d", name, request, got)
+			}
+		}
 	}
 }
 
