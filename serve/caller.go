@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"crier/access"
 	"crier/api"
+	"crier/app"
 	"crier/door"
 	"crier/hub"
 	"crier/transport"
@@ -37,8 +39,9 @@ type caller struct {
 	grace   *time.Timer // ends the wait for answers; nil if leaving is nil
 }
 
-// call asks the handlers about a handshake that has been admitted.
-func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
+// call asks the handlers about a handshake that has been admitted. Of what its client
+// may do, they decide; who it is and when that ends holds for it, too.
+func (h *home) call(r *http.Request, id string, may *access.Grant) (door.Socket, *door.Refusal) {
 	if no := h.calls.enter(id); no != nil {
 		h.connections.dismiss()
 		return nil, no
@@ -46,7 +49,11 @@ func (h *home) call(r *http.Request, id string) (door.Socket, *door.Refusal) {
 	defer h.calls.leave()
 	c := &caller{calls: h.calls}
 	s := &c.connection
-	s.open(r, &h.own, id, nil)
+	var client *who
+	if may != nil {
+		client = &who{Identity: app.Identity{User: may.User}, may: may}
+	}
+	s.open(r, &h.own, id, client)
 	c.about = &api.Connection{
 		ID:        id,
 		Domain:    strings.Clone(r.Host), // a clone, so that it does not keep the whole request in memory
@@ -98,6 +105,7 @@ func (c *caller) Message(data []byte, binary bool) error {
 		return errBinary
 	}
 	c.connection.mount.home.metrics.messages.Add(1)
+	c.connection.spend(1, len(data))
 	if !calls.take(c.about) {
 		c.connection.mount.home.config.Log.Debug("too many messages are with the handlers",
 			"connection", c.about.ID, "pending", c.about.Pending())

@@ -158,6 +158,9 @@ func (h *home) listen(w http.ResponseWriter, r *http.Request, may *access.Grant)
 		return &door.ShuttingDown
 	}
 	defer h.listeners.leave()
+	if h.keptOut(may.Name()) { // signed out just before it would have been cut off
+		return &door.KeptOut
+	}
 	if no := h.upToDate(r.Context()); no != nil {
 		return no
 	}

@@ -25,7 +25,7 @@ func (s sockets) Connect(r *http.Request, at door.Mount, id string, may *access.
 	case !h.connections.admit():
 		return nil, &door.TooManyConnections
 	case at.Name == ownMount:
-		return h.call(r, id)
+		return h.call(r, id, may)
 	case at.Name == liveName:
 		return h.visit(r, at, id, may)
 	default:
