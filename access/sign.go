@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -86,8 +87,8 @@ func TakeApart(token string) (header, body []byte, err error) {
 	if err != nil || len(signed.Signatures) != 1 {
 		return nil, nil, ErrNoToken
 	}
-	var all map[string]any
-	if err := json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &all); err != nil {
+	body, err = indented(signed.UnsafePayloadWithoutVerification())
+	if err != nil {
 		return nil, nil, ErrClaims
 	}
 	protected := signed.Signatures[0].Protected
@@ -101,13 +102,22 @@ func TakeApart(token string) (header, body []byte, err error) {
 	if header, err = json.MarshalIndent(names, "", "  "); err != nil {
 		return nil, nil, ErrClaims
 	}
-	if body, err = json.MarshalIndent(all, "", "  "); err != nil {
-		return nil, nil, ErrClaims
-	}
 	return header, body, nil
+}
+
+// indented returns an object as people can read it, with all that it has, also what
+// is there twice.
+func indented(text []byte) ([]byte, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := json.Indent(&b, bytes.TrimSpace(text), "", "  ")
+	return b.Bytes(), err
 }
 
 // others are algorithms of tokens that can be taken apart, though none is valid.
 var others = []jose.SignatureAlgorithm{
-	jose.HS384, jose.HS512, jose.RS384, jose.RS512, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512,
+	"none", jose.HS384, jose.HS512, jose.RS384, jose.RS512, jose.ES384, jose.ES512, jose.PS256, jose.PS384, jose.PS512,
 }

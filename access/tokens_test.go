@@ -281,6 +281,16 @@ func TestSign(t *testing.T) {
 	if err != nil || string(header) != "{\n  \"alg\": \"HS256\",\n  \"typ\": \"JWT\"\n}" || string(body) != "{\n  \"iat\": 1795348800\n}" {
 		t.Errorf("it is %s %s, %v", header, body, err)
 	}
+	for body, want := range map[string]string{
+		`{"n":12345678901234567890}`: "{\n  \"n\": 12345678901234567890\n}",
+		`{"x":1,"x":2}`:              "{\n  \"x\": 1,\n  \"x\": 2\n}",
+		`{"x":1} y`:                  "", `null y`: "", `[]`: "",
+	} {
+		_, got, err := TakeApart(signed(none, body, noSignature))
+		if string(got) != want || (want == "") != errors.Is(err, ErrClaims) {
+			t.Errorf("%s is %s, %v", body, got, err)
+		}
+	}
 	if _, err := KeySigner(publicPEM(ecKey.Public())); err == nil {
 		t.Error("a public key signs")
 	}

@@ -141,7 +141,9 @@ func (t *token) show(cmd *cobra.Command, text string) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "%s\n%s\n", header, body)
+	for _, part := range [][]byte{header, body} { // strangers may have written it, and a terminal would obey it
+		fmt.Fprintf(out, "%s\n", escape(part, misleads))
+	}
 	c := access.TokenConfig{KeyFile: t.keyFile, Audience: t.wish.Audience, Issuer: t.wish.Issuer}
 	given, err := t.secret.read()
 	if err != nil {
