@@ -1,11 +1,12 @@
 # make run      serves on localhost:8080
 # make test     installs what the tests need and runs all of them
 # make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
+# make soak     lets clients come and go over wss for ten minutes; SOAK=1h for longer
 # make chaos    kills, freezes and parts servers for ten minutes; CHAOS=1h for longer
 # make release  builds release archives into dist/
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: release run test live chaos deps check unit race fuzz vuln
+.PHONY: release run test live soak chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -27,6 +28,11 @@ SEED ?= 0
 live:
 	go test -count=1 -timeout 0 -v -run 'TestLive|TestServe/Live' ./internal/wiretest -live $(LIVE) -live-seed $(SEED) | grep -v "^=== "
 
+# No part of make test, where the same test takes seconds.
+SOAK ?= 10m
+soak:
+	go test -count=1 -timeout 0 -v -run TestSoak ./internal/wiretest -soak $(SOAK) | grep -v "^=== "
+
 # No part of make test, where the same test takes a minute. make chaos SEED=7 does again to the servers what that seed did.
 CHAOS ?= 10m
 chaos:
@@ -37,9 +43,9 @@ check unit race fuzz: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 check unit fuzz: export CGO_ENABLED := 0
 race: export CGO_ENABLED := 1
 
-# gcc is for the race detector; Node, Python, PHP, curl and their packages are the clients, handlers and services that tests drive.
+# gcc is for the race detector; Node, Python, PHP, curl, openssl and their packages are the clients, handlers and services that tests drive.
 deps:
-	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 php:php-cli curl:curl chromium:"chromium fonts-liberation"; do \
+	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 php:php-cli curl:curl openssl:openssl chromium:"chromium fonts-liberation"; do \
 		command -v $${need%%:*} >/dev/null || missing="$$missing $${need#*:}"; done; \
 	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	python3 -c "import boto3, requests" || { apt-get update && apt-get install -y --no-install-recommends python3-boto3 python3-requests; }

@@ -2,7 +2,6 @@ package wiretest
 
 import (
 	"bytes"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -160,8 +159,7 @@ func testVanished(t *testing.T, s server) {
 		for range 20 {
 			c := s.raw(t, "/?topic="+room)
 			c.send(frames(sent)[:4])
-			c.nc.(*net.TCPConn).SetLinger(0)
-			c.nc.Close()
+			reset(c.nc)
 		}
 	}
 	eventually(t, "those who vanished are no members", func() bool { return len(s.members(t, "broadcast", room)) == 0 })

@@ -139,9 +139,7 @@ func (p *peer) frames() []received {
 // Abruptly, the server may lose what it has not read.
 func (p *peer) hangUp(abruptly bool) {
 	if abruptly {
-		if tcp, ok := p.nc.(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-		}
+		reset(p.nc)
 	}
 	p.nc.Close()
 	<-p.done

@@ -25,7 +25,7 @@ func testLoad(t *testing.T, s server) {
 	rounds := max(1, int(loadTime.Seconds()*perSecond))
 	start := time.Now()
 	heard := listenAll(t, list, rounds*publishers)
-	watched := s.watchMemory()
+	watched := s.watchMemory(*loadTime)
 	if err := publish(list[:publishers], rounds); err != nil {
 		t.Error(err)
 	}
@@ -203,13 +203,13 @@ func digits(b []byte) (n int) {
 	return n
 }
 
-// watchMemory asks for the server's memory, again and again, until the function that it returns is called.
-func (s server) watchMemory() (stop func() []float64) {
+// watchMemory asks for the server's memory, again and again over about that time, until the function that it returns is called.
+func (s server) watchMemory(d time.Duration) (stop func() []float64) {
 	var sizes []float64
 	var watching sync.WaitGroup
 	done := make(chan struct{})
 	watching.Go(func() {
-		again := time.NewTicker(*loadTime / 40)
+		again := time.NewTicker(d / 40)
 		defer again.Stop()
 		for {
 			select {

@@ -263,11 +263,10 @@ func testPublish(t *testing.T, s server) {
 func testWhoMayManage(t *testing.T, s server) {
 	topic := unique("manage")
 	c := s.dial(t, "/?topic="+topic)
-	hostport, _ := s.host()
 	for header, status := range map[string]int{
 		"X-Other: header":                  200,
 		"Host: localhost":                  200,
-		"Origin: http://" + hostport:       200,
+		"Origin: " + s.http(""):            200,
 		"Sec-Fetch-Site: same-origin":      200,
 		"Authorization: Bearer wrong":      401,
 		"Authorization: Bearer":            401,

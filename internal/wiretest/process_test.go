@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	programs = dir
+	flag.Parse()
+	if err := certify(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -72,7 +77,7 @@ type process struct {
 	err    error // once exited
 }
 
-var address = regexp.MustCompile(`ws://[^\s/]+`)
+var address = regexp.MustCompile(`wss?://[^\s/]+`)
 
 // start runs crier serve with more flags, and checks at the end of the test that nothing went wrong inside.
 func start(t *testing.T, flags ...string) *process { return startLogging(t, nil, flags...) }

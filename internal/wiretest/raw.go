@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -90,6 +91,17 @@ func (c *raw) halfClose() {
 	if err := c.nc.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// reset ends a connection abruptly. With TLS, nothing says so before.
+func reset(nc net.Conn) {
+	if secret, ok := nc.(*tls.Conn); ok {
+		nc = secret.NetConn()
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	nc.Close()
 }
 
 // gets checks the next frames, described as in "text:hello" or "close 1002", the time in them apart.

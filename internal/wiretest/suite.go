@@ -189,10 +189,13 @@ func (s server) host() (hostport, prefix string) {
 	return u.Host, u.Path
 }
 
+// secret reports whether the server uses TLS.
+func (s server) secret() bool { return strings.HasPrefix(string(s), "wss:") }
+
 // connect opens a socket, without a handshake.
 func (s server) connect() (net.Conn, error) {
 	hostport, _ := s.host()
-	if !strings.HasPrefix(string(s), "wss:") {
+	if !s.secret() {
 		return net.DialTimeout("tcp", hostport, patience)
 	}
 	if _, _, err := net.SplitHostPort(hostport); err != nil {
