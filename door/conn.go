@@ -31,7 +31,7 @@ func (l Listener) Accept() (net.Conn, error) {
 		l.Lobby.fail(err)
 		return nil, err
 	}
-	c := &doorConn{Conn: nc, config: l.TLS, only: l.Only, from: source(nc)}
+	c := &doorConn{Conn: nc, config: l.TLS, only: l.Only, turns: l.Lobby.turns, from: source(nc)}
 	l.Lobby.admit(c)
 	return c, nil
 }
@@ -44,21 +44,24 @@ func (l Listener) Accept() (net.Conn, error) {
 type doorConn struct {
 	net.Conn // as it was accepted
 	config   *tls.Config
-	only     bool // TLS
+	only     bool          // TLS
+	turns    chan struct{} // holds something for each handshake that computes
 
 	// Owned by the reading goroutine, and settled before anything is written.
-	inner  net.Conn // carries the HTTP; nil before the first byte
-	secure bool     // inner is TLS
-	first  *firstByte
-	ahead  []byte // was read, but not given to net/http yet
+	inner     net.Conn // carries the HTTP; nil before the first byte
+	secure    bool     // inner is TLS
+	plain     *firstByte
+	ahead     []byte    // was read, but not given to net/http yet
+	readUntil time.Time // the deadline
 
 	// Owned by the reading goroutine. While a handler runs, net/http reads the
 	// request's body and at most one byte more. So judged does not change until
 	// the next request.
 	framing framing
 
-	begun atomic.Bool  // a part of a request has arrived
-	from  netip.Prefix // set once
+	begun  atomic.Bool  // a part of a request has arrived
+	queues atomic.Bool  // it waits for its turn with a handshake
+	from   netip.Prefix // set once
 
 	// Guarded by Lobby.mu.
 	place *list.Element // in Lobby.waiting; nil if it does not wait
@@ -99,15 +102,16 @@ func (c *doorConn) settle() error {
 	if _, err := c.Conn.Read(b[:]); err != nil {
 		return err
 	}
-	c.first = &firstByte{Conn: c.Conn, byte: b[:]}
-	c.inner = c.first
 	switch {
 	case b[0] == 22:
-		c.inner, c.secure = tls.Server(c.first, c.config), true
+		return c.shake(b[:])
 	case c.only:
+		c.inner = c.Conn
 		c.refusePlain()
 		return io.EOF // net/http does not answer that
 	}
+	c.plain = &firstByte{Conn: c.Conn, byte: b[:]}
+	c.inner = c.plain
 	return nil
 }
 
@@ -152,7 +156,7 @@ func closeWrite(nc net.Conn) error {
 
 // unwrapped returns the underlying connection, when HTTP is done with it.
 func (c *doorConn) unwrapped() net.Conn {
-	if c.inner == net.Conn(c.first) && len(c.first.byte) == 0 {
+	if c.plain != nil && len(c.plain.byte) == 0 {
 		return c.Conn
 	}
 	return c.inner

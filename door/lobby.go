@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,8 +31,9 @@ import (
 // moment first, and for longer if it has sent something.
 type Lobby struct {
 	// Set once.
-	room func() int // how many connections there may be at present
-	log  *slog.Logger
+	room  func() int // how many connections there may be at present
+	log   *slog.Logger
+	turns chan struct{} // holds something for each TLS handshake that computes
 
 	// Hung counts connections that were closed to make room for others.
 	Hung atomic.Uint64
@@ -49,7 +51,10 @@ type Lobby struct {
 // NewLobby returns an empty lobby. room returns how many connections it may
 // hold at present. It is called without a lock.
 func NewLobby(room func() int, log *slog.Logger) *Lobby {
-	return &Lobby{room: room, log: log, began: time.Now(), waiting: make(map[netip.Prefix]*list.List)}
+	return &Lobby{
+		room: room, log: log, began: time.Now(), waiting: make(map[netip.Prefix]*list.List),
+		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
 }
 
 // How long a connection keeps its place when others need it.
@@ -147,6 +152,7 @@ func (l *Lobby) mostDispensable() *doorConn {
 		switch waited := time.Since(c.since); {
 		case waited < courtesy:
 			return nil // all after it have waited even less
+		case c.queues.Load(): // its handshake waits for others, not for its client
 		case waited >= indulgence, !c.begun.Load() && !hasInput(c.Conn):
 			return c
 		}
