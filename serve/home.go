@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"crypto/tls"
 	"hash/maphash"
 	"net"
 	"slices"
@@ -23,6 +24,7 @@ type home struct {
 	config      Config
 	spare       int // files for connections that speak HTTP
 	lobby       *door.Lobby
+	tls, ownTLS *tls.Config // of config, and of config.Own
 	hub         *hub.Hub
 	carrier     carrier
 	link        *link     // to other servers; nil with one
@@ -99,6 +101,17 @@ func newHome(config Config) (*home, error) {
 		h.calls = newCalls(h, config.Own)
 	}
 	h.lobby = door.NewLobby(h.lobbyRoom, config.Log)
+	h.prepareTLS()
+	if err := h.openTransport(); err != nil {
+		return nil, err
+	}
+	h.metrics = newMetrics(h)
+	return h, nil
+}
+
+// openTransport starts the transport.
+func (h *home) openTransport() error {
+	config := &h.config
 	sockets := transport.Config{
 		Hub:        h.hub,
 		MaxMessage: config.MaxMessage,
@@ -116,11 +129,8 @@ func newHome(config Config) (*home, error) {
 		}
 	}
 	var err error
-	if h.transport, err = transport.New(sockets); err != nil {
-		return nil, err
-	}
-	h.metrics = newMetrics(h)
-	return h, nil
+	h.transport, err = transport.New(sockets)
+	return err
 }
 
 // skipped returns the frame that tells a client how many messages it missed.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -46,11 +47,31 @@ func listen(address string) ([]net.Listener, error) {
 // door makes a listener lead into the lobby, and speak TLS if it should.
 func (h *home) door(l net.Listener) net.Listener {
 	c := &h.config
-	listener := door.Listener{Listener: l, TLS: c.TLS, Only: c.TLS != nil, Lobby: h.lobby}
+	listener := door.Listener{Listener: l, TLS: h.tls, Only: c.TLS != nil, Lobby: h.lobby}
 	if g := c.Own; g != nil && (c.TLS == nil || l == g.Door) {
-		listener.TLS, listener.Only = g.TLS, false
+		listener.TLS, listener.Only = h.ownTLS, false
 	}
 	return listener
+}
+
+// prepareTLS says how the listeners use TLS.
+func (h *home) prepareTLS() {
+	h.tls = inFull(h.config.TLS)
+	if own := h.config.Own; own != nil {
+		h.ownTLS = inFull(own.TLS)
+	}
+}
+
+// inFull returns how to use TLS so that a message of some kilobytes is one record.
+// crypto/tls would begin with smaller ones, which helps pages to appear sooner,
+// and costs each message more.
+func inFull(config *tls.Config) *tls.Config {
+	if config == nil {
+		return nil
+	}
+	config = config.Clone()
+	config.DynamicRecordSizingDisabled = true
+	return config
 }
 
 // lobbyRoom is how many connections may speak HTTP at present: as many as the

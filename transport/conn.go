@@ -49,6 +49,7 @@ type rare struct {
 	begun    atomic.Int64 // when the unfinished message began to arrive; 0 if there is none
 	closed   atomic.Int64 // when timeToClose was first called
 	ignored  int          // bytes read and ignored; owned by the line
+	kept     int          // bytes that TLS keeps, a part of holding; owned by the line
 	until    int64        // when a closing connection runs out of time; owned by the line
 	cause    error        // why the connection ends; nil while it is open. Guarded by Conn.mu
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -28,6 +29,7 @@ type world struct {
 	transport *Transport
 	listener  net.Listener
 	wrap      func(net.Conn) net.Conn
+	tls       uint16 // its version; 0: none
 	mu        sync.Mutex
 	clients   []*client
 	stopped   bool
@@ -37,14 +39,22 @@ type world struct {
 var ways = map[string]struct {
 	pumps bool
 	wrap  func(net.Conn) net.Conn
+	tls   uint16
 }{
 	// On Linux a loop has it.
-	"socket": {false, func(nc net.Conn) net.Conn { return nc }},
+	"socket": {false, unchanged, 0},
 	// As where there are no loops: it is written to without waiting.
-	"stream": {true, func(nc net.Conn) net.Conn { return nc }},
-	// As under TLS: nothing is known but the interface.
-	"opaque": {false, func(nc net.Conn) net.Conn { return opaque{nc} }},
+	"stream": {true, unchanged, 0},
+	// As under TLS where there are no loops: nothing is known but the interface.
+	"opaque": {false, func(nc net.Conn) net.Conn { return opaque{nc} }, 0},
+	// A loop drives the TLS.
+	"tls":    {false, unchanged, tls.VersionTLS13},
+	"tls1.2": {false, unchanged, tls.VersionTLS12},
+	// As where there are no loops.
+	"tls stream": {true, unchanged, tls.VersionTLS13},
 }
+
+func unchanged(nc net.Conn) net.Conn { return nc }
 
 type opaque struct{ net.Conn }
 
@@ -59,7 +69,7 @@ func eachWay(t *testing.T, config Config, limits hub.Config, test func(*world)) 
 			before := runtime.NumGoroutine()
 			config.pumps = way.pumps
 			w := newWorld(t, config, limits)
-			w.wrap = way.wrap
+			w.wrap, w.tls = way.wrap, way.tls
 			test(w)
 			for _, c := range w.clients {
 				c.Close()
@@ -180,11 +190,19 @@ func (w *world) newEar() *ear {
 // A client is the other end of a connection, written by hand.
 type client struct {
 	world *world
-	*net.TCPConn
+	net.Conn
+	tcp     *net.TCPConn // below
 	ear     *ear
 	decoder ws.Decoder
 	rest    []byte
 }
+
+// Close ends the connection without TLS's own goodbye.
+func (c *client) Close() error { return c.tcp.Close() }
+
+func (c *client) SetLinger(seconds int) { c.tcp.SetLinger(seconds) }
+
+func (c *client) CloseWrite() error { return c.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // dial makes a connection and returns its client.
 func (w *world) dial(options ...func(*ear)) *client {
@@ -209,7 +227,10 @@ func (w *world) pair() (*client, net.Conn) {
 		w.Fatal(err)
 	}
 	nc.SetDeadline(time.Now().Add(2 * patience))
-	c := &client{world: w, TCPConn: nc.(*net.TCPConn), decoder: ws.Decoder{Client: true, MaxMessage: 16 << 20}}
+	c := &client{world: w, Conn: nc, tcp: nc.(*net.TCPConn), decoder: ws.Decoder{Client: true, MaxMessage: 16 << 20}}
+	if w.tls != 0 {
+		c.Conn, served = handshake(w.T, nc, served, w.tls)
+	}
 	w.mu.Lock()
 	w.clients = append(w.clients, c)
 	w.mu.Unlock()
@@ -245,7 +266,7 @@ func (c *client) next() (ws.Message, error) {
 		}
 		buf := make([]byte, 64<<10)
 		n, err := c.Read(buf)
-		if err != nil {
+		if n == 0 && err != nil {
 			return ws.Message{}, err
 		}
 		c.rest = buf[:n]

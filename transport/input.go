@@ -116,7 +116,11 @@ func (c *Conn) account(waiting int) bool {
 	case c.beginning() == 0:
 		c.begin(c.heard.Load()) // it was read just now
 	}
-	return c.transport.unfinished.hold(c, coming+waiting)
+	kept := 0
+	if r := c.rare.Load(); r != nil {
+		kept = r.kept
+	}
+	return c.transport.unfinished.hold(c, coming+waiting+kept)
 }
 
 // When a connection is closing, what its client sends is ignored. It is read

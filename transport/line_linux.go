@@ -6,33 +6,41 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"crier/hub"
 	"crier/ws"
 )
 
 // A line drives a connection on a loop. Only the loop may touch it, except for
 // closing and kill.
 type line struct {
-	conn *Conn
-	loop *loop
-	held *input // input that must be handled before more is read; nil if none
+	// All of it is one cache line.
+	conn   *Conn
+	loop   *loop
+	tunnel *tunnel // nil without TLS
+	held   *input  // input that must be handled before more is read; nil if none
 
 	fd       int32  // negative when the socket is closed; changed with conn.mu held
 	received uint32 // what the client had received when it was last checked
 	interest uint8  // what the poller reports
 	phase    phase
 	pause    pause // why held must wait
-	hungUp   bool  // the client sent its close frame or ended its stream: nothing more will come
-	deaf     bool  // the client broke the protocol: what it sends now has no meaning
-	muted    bool  // nothing is read for a while
-	queued   bool  // in loop.held
-	ready    bool  // in loop.ready
+	hearing  hearing
+	muted    bool // nothing is read for a while
+	queued   bool // in loop.held
+	ready    bool // in loop.ready
 
 	// For the wheel.
-	waits      bool // it is on the wheel
-	slot       uint8
+	slot       uint8 // one more than the number of its slot; 0: it is not on the wheel
 	prev, next *line
 }
+
+// Hearing is what can still come from a client.
+type hearing uint8
+
+const (
+	hears  hearing = iota // messages
+	deaf                  // it broke the protocol: what it sends now has no meaning
+	hungUp                // it sent its close frame or ended its stream: nothing
+)
 
 // A phase is how far a connection has got.
 //
@@ -64,9 +72,10 @@ const (
 //
 //	open                     adopt: from now on the poller reports the socket
 //	event                    the poller reports the socket
-//	├─ queueWrite            writable: the line is written to in this round
+//	├─ hasRoom               writable: the line is written to in this round
 //	├─ read                  readable: a single read call
 //	│  ├─ ignore             the connection ends: slow a noisy client down
+//	│  ├─ decrypt            TLS: tunnel.open
 //	│  └─ take               decodes and hands messages to the Receiver
 //	│     ├─ Conn.take       until the input ends or must wait
 //	│     ├─ queueHeld       the input waits: try again in a later round
@@ -74,7 +83,7 @@ const (
 //	└─ end                   the socket failed
 //	wake                     the shard's turn: the hub has something to write
 //	└─ queueWrite
-//	draft, send, settle      flush: Pending, the write, Advance
+//	draft, send, settle      flush: Pending, the write, Advance (write_linux.go)
 //	├─ Conn.Close            the member fell behind
 //	└─ resumeIfRead          the client has read enough: take held input
 //	resume, delayed          held input may go on
@@ -93,6 +102,9 @@ func (l *line) open() {
 		return
 	}
 	loop.wheel.add(l, loop.now+1)
+	if l.tunnel != nil { // some may have been read together with the handshake
+		l.held = &input{rest: append(l.held.text(), l.decrypt(nil)...)}
+	}
 	if l.held != nil {
 		l.resume()
 	}
@@ -102,9 +114,7 @@ func (l *line) open() {
 // event handles what the poller reports about the socket.
 func (l *line) event(what uint32) {
 	if what&writable != 0 {
-		l.conn.full.Store(false)
-		l.conn.alive(l.loop.now) // it has received some of what filled the socket
-		l.queueWrite()
+		l.hasRoom()
 	}
 	switch {
 	case l.phase == ended:
@@ -122,20 +132,64 @@ func (l *line) read() {
 	n, err := receive(int(l.fd), buf)
 	switch {
 	case errors.Is(err, errFull): // there was nothing to read after all
-	case err != nil || n == 0 && (l.phase == flushed || !l.deaf && !l.conn.closing()):
+	case err != nil:
 		l.end()
-	case n == 0: // the last frame is not written yet, and perhaps not even posted
-		l.hungUp = true
-		l.updateInterest()
+	case n == 0:
+		l.endOfStream()
 	default:
-		l.loop.got += uint64(n)
 		l.conn.alive(l.loop.now)
-		if l.deaf || l.phase != opened {
+		if l.hearing == deaf || l.phase != opened {
 			l.ignore(n)
 		}
-		if !l.deaf {
-			l.take(&input{rest: buf[:n]})
+		if l.hearing != deaf {
+			l.take(&input{rest: l.decrypt(buf[:n])})
 		}
+	}
+}
+
+// endOfStream is called when nothing more will come from the client.
+func (l *line) endOfStream() {
+	if l.phase == flushed || l.hearing == hears && !l.conn.closing() {
+		l.end()
+		return
+	}
+	l.hearing = hungUp // the last frame is not written yet, and perhaps not even posted
+	l.updateInterest()
+}
+
+// decrypt returns the plaintext of what the client sent. Without TLS that is
+// the same.
+func (l *line) decrypt(b []byte) []byte {
+	if t := l.tunnel; t != nil {
+		before := t.writes
+		b = t.open(b) // take looks at why it has ended, when it has come so far
+		if answers := t.writes - before; answers > 0 && l.conn.restless(answers*answerCost) {
+			l.conn.Close(ErrRestless)
+		}
+		l.checkUnsent()
+	}
+	l.loop.got += uint64(len(b))
+	return b
+}
+
+// answerCost is as how many frames without content the answer to a KeyUpdate
+// counts. It needs new keys, and a send of its own.
+const answerCost = 100
+
+// countTLS accounts for what the line keeps because of TLS: what the socket did
+// not take, and the buffers of the tls.Conn, which stay as large as they ever
+// were. A line that is deaf ends soon, and with it the buffers.
+func (l *line) countTLS() {
+	n := len(l.tunnel.unsent)
+	if l.tunnel.most > usual && l.hearing != deaf {
+		n += l.tunnel.most
+	}
+	switch {
+	case n == l.tunnel.counted:
+	case l.conn.keep(n):
+		l.tunnel.counted = n
+	default:
+		l.conn.Close(ErrNoMemory)
 	}
 }
 
@@ -171,7 +225,7 @@ func (l *line) take(in *input) {
 	var fault ws.Close
 	switch {
 	case errors.Is(err, errClosed):
-		l.hungUp = true
+		l.hearing = hungUp
 	case errors.As(err, &fault):
 		l.goDeaf()
 		l.conn.Leave(fault)
@@ -179,17 +233,31 @@ func (l *line) take(in *input) {
 		l.goDeaf()
 		l.conn.Close(err)
 	}
-	if l.hungUp && l.phase == flushed {
+	switch {
+	case l.hearing == hungUp && l.phase == flushed:
 		l.end()
-		return
+	case l.tunnel != nil && l.tunnel.end != nil && l.held == nil:
+		l.endOfStream()
+	default:
+		l.updateInterest()
 	}
-	l.updateInterest()
 }
 
 // goDeaf notes that nothing the client sends can be understood any more.
 func (l *line) goDeaf() {
-	l.deaf = true
+	l.hearing = max(l.hearing, deaf)
 	l.conn.stopDecoding()
+	if l.tunnel != nil {
+		l.countTLS()
+	}
+}
+
+// text returns what is left of an input, if there is one.
+func (in *input) text() []byte {
+	if in == nil {
+		return nil
+	}
+	return in.rest
 }
 
 // clone copies input that must wait, because the loop's buffer is used again.
@@ -224,7 +292,7 @@ func (l *line) updateInterest() {
 		return
 	}
 	interest := uint8(0)
-	if l.held == nil && !l.hungUp && !l.muted {
+	if l.held == nil && l.hearing != hungUp && !l.muted {
 		interest |= readable
 	}
 	if l.conn.full.Load() {
@@ -243,6 +311,7 @@ func (l *line) wake(cause error) {
 		if errors.Is(cause, ErrNoMemory) {
 			l.held = nil
 			l.goDeaf()
+			l.dropUnsent()
 		}
 		l.queueHeld() // the held input may end with the client's close frame
 		l.giveTime()
@@ -255,119 +324,24 @@ func (l *line) wake(cause error) {
 	l.queueWrite()
 }
 
+// dropUnsent gives up what the socket did not take of the records. The
+// connection ends without a close frame, because no record can follow.
+func (l *line) dropUnsent() {
+	if l.tunnel != nil && len(l.tunnel.unsent) > 0 {
+		l.tunnel.unsent = nil
+		l.countTLS()
+		unix.Shutdown(int(l.fd), unix.SHUT_RDWR) // the poller notices
+	}
+}
+
 // giveTime gives a closing connection some more time.
 func (l *line) giveTime() {
 	until := l.conn.timeToClose(l.loop.now)
 	l.conn.rarely().until = until
-	if l.waits {
+	if l.slot != 0 {
 		l.loop.wheel.remove(l)
 	}
 	l.loop.wheel.add(l, until)
-}
-
-// queueWrite makes the loop write what is new, in this round.
-func (l *line) queueWrite() {
-	if !l.ready && l.phase != ended {
-		l.ready = true
-		l.loop.ready = append(l.loop.ready, l)
-	}
-}
-
-// A draft is what will be written on a line. sent is how many of its bytes the
-// socket took.
-type draft struct {
-	line  *line
-	batch hub.Batch
-	sent  int
-	err   error
-}
-
-// draft gets from the hub what there is to write.
-func (l *line) draft() draft {
-	l.ready = false
-	if l.phase == ended || l.conn.full.Load() {
-		return draft{line: l}
-	}
-	b, err := l.conn.Member.Pending(&l.loop.memory, maxWrite)
-	if errors.Is(err, hub.ErrBehind) {
-		l.conn.Close(hub.ErrBehind)
-		b, _ = l.conn.Member.Pending(&l.loop.memory, maxWrite) // what is left of a frame, and the last frame
-	}
-	return draft{line: l, batch: b}
-}
-
-// send writes the draft in one system call. If there are more than maxVectors
-// frames, the others wait.
-func (d *draft) send() {
-	fd, loop := int(d.line.fd), d.line.loop
-	switch frames := d.batch.Frames; len(frames) {
-	case 0:
-		return
-	case 1:
-		d.sent, d.err = send(fd, frames[0])
-	default:
-		vectors := loop.vectors[:0]
-		for _, b := range frames[:min(len(frames), maxVectors)] {
-			vectors = append(vectors, unix.Iovec{Base: &b[0]})
-			vectors[len(vectors)-1].SetLen(len(b))
-		}
-		d.sent, d.err = sendVectors(fd, vectors, &loop.header)
-		loop.vectors = vectors
-	}
-	if errors.Is(d.err, errFull) {
-		d.err = nil
-	}
-}
-
-// settle handles the result of send.
-func (d *draft) settle() {
-	l := d.line
-	if l.phase == ended || d.batch.Bytes == 0 {
-		l.resumeIfRead()
-		return
-	}
-	l.wrote(d)
-	switch {
-	case l.phase == ended:
-		return
-	case d.err != nil:
-		l.end()
-		return
-	case d.sent < d.batch.Bytes:
-		l.conn.full.Store(true)
-	case d.batch.Bytes >= maxWrite:
-		l.queueWrite() // there may be more
-	}
-	l.resumeIfRead()
-}
-
-// resumeIfRead goes on with input that waited until the client had read enough,
-// if it has.
-func (l *line) resumeIfRead() {
-	if l.pause == untilRead && !l.conn.mustRead() {
-		l.queueHeld()
-	}
-	l.updateInterest()
-}
-
-func (l *line) wrote(d *draft) {
-	messages, finished := l.conn.Member.Advance(d.batch, d.sent)
-	l.loop.sent += uint64(d.sent)
-	if messages > 0 {
-		l.conn.active.Store(l.loop.now)
-	}
-	if l.phase == closing && d.sent > 0 {
-		l.giveTime()
-	}
-	if !finished {
-		return
-	}
-	if l.hungUp {
-		l.end()
-		return
-	}
-	l.phase = flushed
-	unix.Shutdown(int(l.fd), unix.SHUT_WR)
 }
 
 // onTimer is called when the line's time on the wheel has come.
@@ -403,7 +377,7 @@ func (l *line) receives() bool {
 func (l *line) end() {
 	l.phase = ended
 	l.loop.lines[l.fd] = nil
-	if l.waits {
+	if l.slot != 0 {
 		l.loop.wheel.remove(l)
 	}
 	l.conn.mu.Lock()

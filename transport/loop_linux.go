@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"net"
 	"runtime"
 	"sync"
@@ -42,6 +43,7 @@ type loop struct {
 	memory  hub.Memory
 	vectors []unix.Iovec
 	header  unix.Msghdr
+	desk    desk
 
 	// Other goroutines wake the loop with news and asleep. The loop sets
 	// asleep, then checks news. The others set news, then check asleep. So no
@@ -102,7 +104,7 @@ func (l *loop) end() {
 //	│                        Receiver.Message
 //	├─ Shard.Turn            wakes members with news: Conn.Wake, line.wake
 //	├─ flush                 64 lines at a time
-//	│  ├─ line.draft         Member.Pending: what to write
+//	│  ├─ line.draft         Member.Pending: what to write; with TLS, a record of it
 //	│  ├─ draft.send         one system call for a line
 //	│  └─ draft.settle       Member.Advance: what was written
 //	├─ resume                held input: line.delayed, line.resume
@@ -152,12 +154,23 @@ func (l *loop) wait() []unix.EpollEvent {
 
 // serve implements worker.
 func (l *loop) serve(c *Conn, nc net.Conn, early []byte) bool {
-	fd, ok := descriptor(nc)
+	socket, under := nc, inner(nil)
+	if secret, ok := nc.(*tls.Conn); ok {
+		if under, ok = secret.NetConn().(inner); !ok {
+			return false
+		}
+		socket = under.NetConn()
+	}
+	fd, ok := descriptor(socket)
 	if !ok {
 		return false
 	}
-	nc.Close()
 	new := &line{conn: c, loop: l, fd: int32(fd)}
+	if under != nil {
+		new.tunnel = &tunnel{tls: nc.(*tls.Conn), desk: &l.desk, fd: fd}
+		under.Replace(new.tunnel)
+	}
+	socket.Close()
 	if len(early) > 0 {
 		new.held = &input{rest: early}
 	}
@@ -208,6 +221,11 @@ func (l *loop) flush() {
 		drafts := l.drafts[:n]
 		for i, line := range l.ready[:n] {
 			drafts[i] = line.draft()
+			if len(l.desk.records) > maxRecords {
+				n = i + 1
+				drafts = drafts[:n]
+				break
+			}
 		}
 		l.ready = append(l.ready[:0], l.ready[n:]...)
 		for i := range drafts {
@@ -218,6 +236,7 @@ func (l *loop) flush() {
 		}
 		clear(drafts)
 		l.memory.Reset()
+		l.desk.records = l.desk.records[:0]
 	}
 }
 

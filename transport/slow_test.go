@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,29 +190,31 @@ func TestAsksMoreThanItReads(t *testing.T) {
 	eachWay(t, Config{}, hub.Config{}, func(w *world) {
 		ann := w.dial(answer)
 		questions := bytes.Repeat(masked(ws.Text, strings.Repeat("q", 125)), 1000)
-		ann.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
-		sent := 0
-		for {
-			n, err := ann.Write(questions)
-			sent += n
-			if err != nil {
-				break
+		var sent atomic.Int64
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					ann.bye()
+					return
+				default:
+					ann.send(questions)
+					sent.Add(1000)
+				}
 			}
-			if sent > 64<<20 {
+		}()
+		for before := int64(-1); sent.Load() > before; time.Sleep(200 * time.Millisecond) {
+			if before = sent.Load(); before > 500_000 {
 				w.Fatal("the server reads on and on")
 			}
 		}
 		if ann.ear.closing() {
 			w.Fatal("the client was closed, not slowed down")
 		}
-		// Reading lets it go on: every whole question has its answer.
-		go func() {
-			ann.SetWriteDeadline(time.Time{})
-			rest := (len(questions) - sent%len(questions)) % len(questions)
-			ann.Write(questions[len(questions)-rest:])
-			ann.bye()
-		}()
-		answers := 0
+		close(stop) // Reading lets it go on: every question has its answer.
+		answers := int64(0)
 		for {
 			m, err := ann.next()
 			if err != nil || m.Op == ws.CloseFrame {
@@ -219,8 +222,8 @@ func TestAsksMoreThanItReads(t *testing.T) {
 			}
 			answers++
 		}
-		if want := (sent + len(questions) - 1) / len(questions) * 1000; answers < want/2 || answers > want {
-			w.Errorf("%d answers to %d questions", answers, want)
+		if <-stopped; answers != sent.Load() {
+			w.Errorf("%d answers to %d questions", answers, sent.Load())
 		}
 		ann.ear.ended()
 	})

@@ -14,8 +14,16 @@
 // a connection has no goroutine, no buffer and no timer of its own. On other
 // systems the worker is a pump, and each connection is a stream: one goroutine
 // reads, and when the socket is full, a second one waits for it. On Linux,
-// connections whose sockets cannot be polled, such as those under TLS, are
-// streams, too. Both kinds pass the same tests.
+// connections whose sockets cannot be polled are streams, too. Both kinds pass
+// the same tests.
+//
+// # TLS
+//
+// A line under TLS is a line with a tunnel, and has the same states. The tunnel
+// lets the loop drive a [crypto/tls.Conn] without waiting. Somebody else does the
+// handshake, with a goroutine. The net.Conn below the tls.Conn must then let
+// itself be replaced: besides NetConn, it has a method Replace(net.Conn).
+// Otherwise, and on other systems, the connection is a stream.
 //
 // # How a connection ends
 //

@@ -9,8 +9,9 @@ import (
 )
 
 // unfinished accounts for what clients have sent and what is not handled yet:
-// parts of messages, and messages that have to wait. All of it comes out of the
-// hub's memory, which has a bounded part for it ([hub.Hub.Reserve]).
+// parts of messages, and messages that have to wait. With TLS, that includes what
+// its buffers keep. All of it comes out of the hub's memory, which has a bounded
+// part for it ([hub.Hub.Reserve]).
 //
 // When that part is used up, the connection that holds most of it is closed. So
 // the connections that fill the memory pay, and not the next one that needs a
@@ -61,6 +62,21 @@ func (u *unfinished) hold(c *Conn, n int) bool {
 		u.conns.Remove(h.place)
 		h.place = nil
 	}
+	return true
+}
+
+// keep notes that TLS keeps n bytes for c, whatever the client sends. It returns
+// what hold does.
+func (c *Conn) keep(n int) bool {
+	r := c.rare.Load()
+	if r == nil && n == 0 {
+		return true
+	}
+	r = c.rarely()
+	if !c.transport.unfinished.hold(c, int(r.holding.bytes.Load())-r.kept+n) {
+		return false
+	}
+	r.kept = n
 	return true
 }
 

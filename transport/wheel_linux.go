@@ -18,9 +18,9 @@ func newWheel(tick, now int64) wheel { return wheel{tick: tick, now: now / tick}
 // tick later.
 func (w *wheel) add(l *line, at int64) {
 	t := min(max((at+w.tick-1)/w.tick, w.now+1), w.now+int64(len(w.slots))-1)
-	l.waits = true
-	l.slot = uint8(t % int64(len(w.slots)))
-	head := &w.slots[l.slot]
+	slot := t % int64(len(w.slots))
+	l.slot = uint8(slot) + 1
+	head := &w.slots[slot]
 	l.prev, l.next = nil, *head
 	if l.next != nil {
 		l.next.prev = l
@@ -33,12 +33,12 @@ func (w *wheel) remove(l *line) {
 	if l.prev != nil {
 		l.prev.next = l.next
 	} else {
-		w.slots[l.slot] = l.next
+		w.slots[l.slot-1] = l.next
 	}
 	if l.next != nil {
 		l.next.prev = l.prev
 	}
-	l.prev, l.next, l.waits = nil, nil, false
+	l.prev, l.next, l.slot = nil, nil, 0
 }
 
 // advance takes out every line whose time has come and calls do with it.

@@ -98,8 +98,7 @@ func start(t *testing.T, flags ...string) Server {
 	return Server{}
 }
 
-// startTLS is start with a certificate: with TLS, connections have another
-// transport inside crier.
+// startTLS is start with a certificate.
 func startTLS(t *testing.T) Server {
 	t.Helper()
 	certified := httptest.NewTLSServer(nil) // for its certificate
