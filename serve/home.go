@@ -25,6 +25,7 @@ type home struct {
 	spare       int // files for connections that speak HTTP
 	lobby       *door.Lobby
 	tls, ownTLS *tls.Config // of config, and of config.Own
+	tickets     *tickets    // of both; tidy's
 	hub         *hub.Hub
 	carrier     carrier
 	link        *link     // to other servers; nil with one
@@ -101,7 +102,9 @@ func newHome(config Config) (*home, error) {
 		h.calls = newCalls(h, config.Own)
 	}
 	h.lobby = door.NewLobby(h.lobbyRoom, config.Log)
-	h.prepareTLS()
+	if err := h.prepareTLS(); err != nil {
+		return nil, err
+	}
 	if err := h.openTransport(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,8 @@ const (
 	rest = 20
 )
 
-// tidy gives memory back after storms of handshakes, until ctx is done.
+// tidy gives memory back after storms of handshakes, and renews the keys of
+// session tickets, until ctx is done.
 func (h *home) tidy(ctx context.Context) {
 	ticker := time.NewTicker(calm)
 	defer ticker.Stop()
@@ -33,6 +34,7 @@ func (h *home) tidy(ctx context.Context) {
 		over := handshakes-done >= storm && handshakes-last < storm/100
 		last = handshakes
 		start := time.Now()
+		h.tickets.renew(start)
 		if !over || start.Before(next) {
 			continue
 		}
