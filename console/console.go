@@ -1,7 +1,7 @@
 // Package console is what a person sees: the page that a crier server shows to browsers, and crier.js, the client for
 // pages of their own. Both are plain files that the program carries; nothing is built and nothing is fetched from elsewhere.
 //
-//	page/     the page at /: index.html, and under /console/ what it needs
+//	page/     the page at / or /console: index.html, and under /console/ what it needs
 //	client/   crier.js and its types, served beside it; the same directory is an npm package
 //
 // The page uses what everybody can: WebSockets through crier.js, and the management API, with the admin key where that
@@ -45,8 +45,9 @@ type file struct {
 	shared bool // pages of other origins may load it
 }
 
-// New returns a console: with the page, or with nothing but crier.js.
-func New(page bool) *Console {
+// New returns a console with the page at a path, / or /console; with an empty
+// path, there is nothing but crier.js.
+func New(at string) *Console {
 	c := &Console{files: map[string]file{
 		"/crier.js":   load("client/crier.js", "text/javascript; charset=utf-8"),
 		"/crier.d.ts": load("client/crier.d.ts", "text/plain; charset=utf-8"),
@@ -55,8 +56,8 @@ func New(page bool) *Console {
 		f.shared = true
 		c.files[path] = f
 	}
-	if page {
-		c.files["/"] = load("page/index.html", "text/html; charset=utf-8")
+	if at != "" {
+		c.files[at] = load("page/index.html", "text/html; charset=utf-8")
 		for _, name := range []string{"access.js", "apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "room.js", "seat.js", "server.js", "session.js"} {
 			c.files["/console/"+name] = load("page/"+name, "text/javascript; charset=utf-8")
 		}

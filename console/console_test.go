@@ -33,7 +33,7 @@ func get(c *Console, request string, headers ...string) *http.Response {
 
 // TestWhoGetsThePage: browsers that look at /, and nobody else.
 func TestWhoGetsThePage(t *testing.T) {
-	c := New(true)
+	c := New("/")
 	for _, x := range []struct {
 		request string
 		headers []string
@@ -66,7 +66,7 @@ func TestWhoGetsThePage(t *testing.T) {
 
 // TestEveryFile: each is served with its kind, what it may do, and a tag by which it need not be sent twice.
 func TestEveryFile(t *testing.T) {
-	c := New(true)
+	c := New("/")
 	for path := range c.files {
 		resp := get(c, "GET "+path, "Accept: "+browserAccepts)
 		h := resp.Header
@@ -88,7 +88,7 @@ func TestEveryFile(t *testing.T) {
 
 // TestFilesAreToBeRead: who does anything else with them is told; at / it is for the apps to say.
 func TestFilesAreToBeRead(t *testing.T) {
-	c := New(true)
+	c := New("/")
 	for _, request := range []string{"POST /crier.js", "OPTIONS /crier.d.ts", "DELETE /console/seat.js"} {
 		if resp := get(c, request); resp == nil || resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s: %v", request, resp)
@@ -101,8 +101,8 @@ func TestFilesAreToBeRead(t *testing.T) {
 
 // TestOff: without the page there is still crier.js.
 func TestOff(t *testing.T) {
-	c := New(false)
-	for path := range New(true).files {
+	c := New("")
+	for path := range New("/").files {
 		got := get(c, "GET "+path, "Accept: "+browserAccepts)
 		if want := strings.HasPrefix(path, "/crier."); (got != nil) != want {
 			t.Errorf("%s is served: %v", path, got != nil)
@@ -112,7 +112,7 @@ func TestOff(t *testing.T) {
 
 // TestNothingIsLeftOut: every file of the page is served, and everything that a file names is there.
 func TestNothingIsLeftOut(t *testing.T) {
-	c := New(true)
+	c := New("/")
 	entries, err := fs.ReadDir(embedded, "page")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestNothingIsLeftOut(t *testing.T) {
 
 // TestNothingInline: the policy would forbid it in the browser, and nobody might notice.
 func TestNothingInline(t *testing.T) {
-	page := string(New(true).files["/"].body)
+	page := string(New("/").files["/"].body)
 	for _, bad := range []string{`<script>`, `<style`, ` style=`, ` onclick=`, `javascript:`, `http://`, `https://`} {
 		if strings.Contains(page, bad) {
 			t.Errorf("index.html has %s", bad)
@@ -148,7 +148,7 @@ func TestNothingInline(t *testing.T) {
 func TestClientIsSmall(t *testing.T) {
 	var small bytes.Buffer
 	w := gzip.NewWriter(&small)
-	w.Write(New(false).files["/crier.js"].body)
+	w.Write(New("").files["/crier.js"].body)
 	w.Close()
 	if small.Len() > 5<<10 {
 		t.Errorf("crier.js has %d bytes, compressed", small.Len())

@@ -266,6 +266,27 @@ func New(config Config) *Door {
 	return d
 }
 
+// Serves reports whether the door has something for a GET other than a list of
+// what there is: files may be where an app takes only WebSockets.
+func (d *Door) Serves(r *http.Request) bool {
+	if m, ok := d.mount(r.URL.Path); ok {
+		return hasToken(r.Header, "Upgrade", "websocket") || m.Name == Live && takesEvents(r)
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	return slices.Contains(managed, first) || strings.Contains(r.URL.Path, "/@connections")
+}
+
+// managed are the first parts of the paths of the management API.
+var managed = []string{"@connections", "publish", "topics", "users", "stats"}
+
+// Paths returns what the paths of the management API begin with.
+func Paths() (paths []string) {
+	for _, first := range managed {
+		paths = append(paths, "/"+first)
+	}
+	return paths
+}
+
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = d.config.Proxies.Unwrap(r)

@@ -72,6 +72,19 @@ func (c Config) Mounts() (list []door.Mount) {
 	return list
 }
 
+// Paths returns where a server with that configuration answers GET itself, so that
+// there can be no Files.
+func (c Config) Paths() (paths []string) {
+	paths = append(door.Paths(), ownPaths...)
+	if c.Console {
+		paths = append(paths, "/console")
+	}
+	return paths
+}
+
+// ownPaths are paths that are not the door's.
+var ownPaths = []string{"/healthz", "/readyz", "/metrics", "/crier.js", "/crier.d.ts"}
+
 func (c Config) mounts() []mount {
 	if c.apps != nil {
 		return c.apps
@@ -129,6 +142,9 @@ func (h *home) newHTTP() *http.Server {
 		ErrorLog:          slog.NewLogLogger(h.config.Log.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(doors.Shutdown)
+	if own := h.config.Files; own != nil {
+		server.RegisterOnShutdown(own.Dismiss)
+	}
 	return server
 }
 
@@ -148,7 +164,7 @@ func (h *home) doors() door.Config {
 		Domains:      h.config.Domains,
 		Proxies:      h.config.Proxies,
 		Addresses:    h.addresses,
-		Also:         []string{"/healthz", "/readyz", "/metrics", "/crier.js"},
+		Also:         ownPaths[:4],
 		Log:          h.config.Log,
 		Refused:      h.metrics.refused,
 	}
@@ -166,7 +182,7 @@ func (h *home) doors() door.Config {
 
 func (h *home) handler(doors *door.Door) http.Handler {
 	metrics := h.metrics.handler()
-	page := console.New(h.config.Console)
+	page, own := console.New(h.pageAt()), h.config.Files
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.lobby.Enter(r)
 		if doors.Unclear(w, r) {
@@ -184,9 +200,26 @@ func (h *home) handler(doors *door.Door) http.Handler {
 				found.ServeHTTP(w, r)
 				return
 			}
+			if own != nil && !doors.Serves(r) {
+				if found := own.Find(r); found != nil {
+					found.ServeHTTP(w, r)
+					return
+				}
+			}
 			doors.ServeHTTP(w, r)
 		}
 	})
+}
+
+// pageAt returns where crier's own page is; empty if there is none.
+func (h *home) pageAt() string {
+	switch {
+	case !h.config.Console:
+		return ""
+	case h.config.Files != nil:
+		return "/console"
+	}
+	return "/"
 }
 
 // unready returns why the server wants no new connections; empty if it does.

@@ -104,8 +104,10 @@ type Config struct {
 	// IdleTopics is how long the state of a topic of live is kept when nobody
 	// is in it. Zero and negative values are refused.
 	IdleTopics time.Duration
-	// Console shows browsers a page at /.
+	// Console shows browsers a page at /; if there are Files, at /console.
 	Console bool
+	// Files are pages of the user's own, from / on. Nil means that there are none.
+	Files Files
 	// TLS makes the server speak wss and https only. Nil means ws and http.
 	TLS *tls.Config
 	// Own is an API of the user's own. Nil means none.
@@ -118,6 +120,12 @@ type Config struct {
 
 	apps  []mount               // for tests; nil: the built-in ones
 	share func(*home) sharedLog // for tests, instead of Cluster
+}
+
+// Files finds pages of the user's own. Dismiss ends requests that last.
+type Files interface {
+	Find(r *http.Request) http.Handler
+	Dismiss()
 }
 
 // An OwnAPI says how to serve an API of the user's own.

@@ -26,6 +26,7 @@ func newServe() *cobra.Command {
 	var id identity
 	who := newRights()
 	with := newOthers()
+	var pages ownPages
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every app to WebSockets, until ctrl-C",
@@ -50,6 +51,7 @@ it: set one before other machines can reach the server.`,
   crier serve --listen :8080 --admin-key-file key      # for other machines, too
   crier serve --listen :8080 --key classroom           # clients need the key
   crier serve --token-secret-file secret --rate 20/s   # users of your own service
+  crier serve --files game --watch                     # your own page at /, loaded again when it changes
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
   crier serve --idle-timeout 10m                       # disconnect idle clients, as API Gateway does
@@ -73,6 +75,11 @@ it: set one before other machines can reach the server.`,
 				return fmt.Errorf("serve: %w", err)
 			}
 			defer config.Guard.Close()
+			closePages, err := pages.open(&config)
+			if err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			defer closePages()
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return o.serveBeside(ctx, config, id, log, cmd.OutOrStdout())
@@ -97,7 +104,8 @@ it: set one before other machines can reach the server.`,
 	liveFlags(f, &config)
 	with.flags(f)
 	id.flags(f)
-	f.Var(&page, "console", "show browsers a page at /: `on|off`; crier.js, for your own pages, is served in any case")
+	pages.flags(f)
+	f.Var(&page, "console", "show browsers crier's page at /, or at /console if there are --files: `on|off`; crier.js, for your own pages, is served in any case")
 	f.StringVar(&o.file, "gateway", "", "also serve the API that `FILE` describes, with your own handlers: see crier gateway --help")
 	l.addFlags(f)
 	return cmd
@@ -248,7 +256,12 @@ func banner(url string, config serve.Config) string {
 		b.WriteString("\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
 	}
 	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
-	if config.Console {
+	switch console := strings.Replace(link, "/#", "", 1); {
+	case config.Files != nil && config.Console:
+		fmt.Fprintf(&b, "or in a browser, with your own page, or with crier's:\n\n  %s\n  %s/console\n\n", link, strings.TrimSuffix(console, "key=KEY"))
+	case config.Files != nil:
+		fmt.Fprintf(&b, "or in a browser, with your own page:\n\n  %s\n\n", link)
+	case config.Console:
 		fmt.Fprintf(&b, "or in a browser:\n\n  %s\n\n", link)
 	}
 	return b.String()

@@ -62,6 +62,21 @@ async function crash(page) {
   await crashed;
 }
 
+test("a server can have them, too", async (t) => {
+  const home = await Home.open(t, "--files", examples);
+  for (const [i, example] of ["cursors", "chat", "game", "dashboard", "poll"].entries()) {
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    page.on("pageerror", (error) => assert.fail(error.stack));
+    await page.goto(`${home.http}/${example}/`);
+    for (const deadline = Date.now() + patience; ; ) {
+      const list = await (await fetch(`${home.http}/@connections?app=live`)).json();
+      if (list.length === i + 1) break;
+      assert.ok(Date.now() < deadline, `with ${example} there are ${list.length} connections`);
+    }
+  }
+});
+
 test("each is short", () => {
   for (const example of ["cursors", "chat", "game", "dashboard", "poll", "raw"]) {
     for (const file of readdirSync(path.join(examples, example))) {

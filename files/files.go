@@ -1,0 +1,234 @@
+// Package files serves a directory of pages of one's own.
+//
+//	GET /             index.html
+//	GET /a/game.js    a/game.js
+//	GET /a            leads to /a/, if that is a directory
+//	GET /crier.reload tells pages that something has changed, if that is watched
+//
+// A name that begins with a dot is never served, nor is anything below such a
+// directory. Nothing outside of the directory is served, whatever a path or a
+// symbolic link says: see [os.Root]. There are no lists of files.
+//
+// # What it does not do
+//
+// It opens no connection, knows no app, and checks no key: pages are for
+// everybody who can reach the server.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Config says what to serve.
+type Config struct {
+	Dir   string
+	Watch bool // pages load themselves again when something changes
+	Log   *slog.Logger
+}
+
+// Files is a directory that is served. Close must be called.
+type Files struct {
+	root   *os.Root
+	reload *reload // nil if nobody watches
+}
+
+// Open opens the directory.
+func Open(c Config) (*Files, error) {
+	root, err := os.OpenRoot(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Files{root: root}
+	if c.Watch {
+		if f.reload, err = watch(c.Dir, c.Log); err != nil {
+			root.Close()
+			return nil, fmt.Errorf("watch %s: %w", c.Dir, err)
+		}
+	}
+	return f, nil
+}
+
+// Dismiss ends the requests of pages that listen to changes, so that a server can
+// end.
+func (f *Files) Dismiss() {
+	if f.reload != nil {
+		f.reload.end()
+	}
+}
+
+// Close ends the watching. Nothing is served any more.
+func (f *Files) Close() {
+	f.Dismiss()
+	if f.reload != nil {
+		f.reload.done.Wait()
+	}
+	f.root.Close()
+}
+
+// Hides returns those of the paths of a server that the directory has, too: what
+// it has there cannot be reached.
+func (f *Files) Hides(paths []string) (hidden []string) {
+	for _, p := range paths {
+		name := strings.Trim(p, "/")
+		if _, err := f.root.Stat(name); name != "" && err == nil {
+			hidden = append(hidden, p)
+		}
+	}
+	return hidden
+}
+
+// Find returns what answers a request, or nil if there is no such file.
+func (f *Files) Find(r *http.Request) http.Handler {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header.Get("Upgrade") != "" {
+		return nil
+	}
+	if f.reload != nil && r.URL.Path == reloadPath {
+		return f.reload
+	}
+	name, ok := nameOf(r.URL.Path)
+	if !ok {
+		return nil
+	}
+	info, err := f.root.Stat(name)
+	if err != nil {
+		return nil
+	}
+	if info.IsDir() {
+		index := path.Join(name, "index.html")
+		if info, err = f.root.Stat(index); err != nil {
+			return nil
+		}
+		if !strings.HasSuffix(r.URL.Path, "/") {
+			return slash{}
+		}
+		name = index
+	} else if strings.HasSuffix(r.URL.Path, "/") {
+		return nil
+	}
+	if !info.Mode().IsRegular() {
+		return nil
+	}
+	return &file{f, name}
+}
+
+// nameOf returns the name of a file that a path may lead to. A path that is not
+// clean leads nowhere: links in a page would lead elsewhere than its author sees.
+func nameOf(p string) (name string, ok bool) {
+	if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "\x00\\:") || runtime.GOOS == "windows" && strings.Contains(p, "~") { // where GIT~1 is .git
+		return "", false
+	}
+	if p == "/" {
+		return ".", true
+	}
+	name = strings.TrimSuffix(p[1:], "/")
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || strings.HasPrefix(part, ".") {
+			return "", false
+		}
+	}
+	return name, true
+}
+
+// A slash leads to the same path with a slash after it, so that the links of an
+// index.html start from its own directory.
+type slash struct{}
+
+// ServeHTTP implements http.Handler. The address is relative, because a proxy may
+// serve all this below a path of its own.
+func (slash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	to := path.Base(r.URL.EscapedPath()) + "/"
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Location", "./"+to)
+	w.WriteHeader(http.StatusMovedPermanently)
+}
+
+// A file is one that was found.
+type file struct {
+	files *Files
+	name  string
+}
+
+// ServeHTTP implements http.Handler. It does not wait for what opens slowly, such
+// as a pipe that has just taken the place of the file.
+func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in, err := f.files.root.OpenFile(f.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	var info fs.FileInfo
+	if err == nil {
+		defer in.Close()
+		if info, err = in.Stat(); err == nil && !info.Mode().IsRegular() {
+			err = errors.New("it is no file")
+		}
+	}
+	if err != nil {
+		http.Error(w, "this file cannot be read", http.StatusNotFound)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache") // ask whether it is still the same
+	h.Set("X-Content-Type-Options", "nosniff")
+	if kind := kindOf(f.name); kind != "" {
+		h.Set("Content-Type", kind)
+	}
+	if f.files.reload != nil && strings.HasPrefix(h.Get("Content-Type"), "text/html") {
+		f.files.reload.serve(w, r, in)
+		return
+	}
+	h.Set("ETag", `"`+strconv.FormatInt(info.Size(), 36)+"-"+strconv.FormatInt(info.ModTime().UnixNano(), 36)+`"`)
+	http.ServeContent(w, r, "", info.ModTime().Truncate(time.Second), in)
+}
+
+// kinds are those that must not depend on what a machine happens to know.
+var kinds = map[string]string{
+	".html":        "text/html; charset=utf-8",
+	".htm":         "text/html; charset=utf-8",
+	".css":         "text/css; charset=utf-8",
+	".js":          "text/javascript; charset=utf-8",
+	".mjs":         "text/javascript; charset=utf-8",
+	".json":        "application/json",
+	".map":         "application/json",
+	".webmanifest": "application/manifest+json",
+	".txt":         "text/plain; charset=utf-8",
+	".md":          "text/markdown; charset=utf-8",
+	".svg":         "image/svg+xml",
+	".png":         "image/png",
+	".jpg":         "image/jpeg",
+	".jpeg":        "image/jpeg",
+	".gif":         "image/gif",
+	".webp":        "image/webp",
+	".avif":        "image/avif",
+	".ico":         "image/x-icon",
+	".wasm":        "application/wasm",
+	".woff2":       "font/woff2",
+	".woff":        "font/woff",
+	".ttf":         "font/ttf",
+	".mp3":         "audio/mpeg",
+	".ogg":         "audio/ogg",
+	".wav":         "audio/wav",
+	".mp4":         "video/mp4",
+	".webm":        "video/webm",
+	".data":        "application/octet-stream", // of games by Unity and Godot
+	".pck":         "application/octet-stream",
+}
+
+// kindOf returns the Content-Type of a file; nothing if its content must tell.
+func kindOf(name string) string {
+	extension := strings.ToLower(path.Ext(name))
+	if kind, ok := kinds[extension]; ok {
+		return kind
+	}
+	return mime.TypeByExtension(extension)
+}
