@@ -111,10 +111,21 @@ func (h *home) full(name hub.Topic, more int) *door.Refusal {
 	switch {
 	case l.Members > 0 && members >= l.Members:
 		return &door.TopicFull
-	case l.Topics > 0 && !known && topics+more >= l.Topics:
-		return &door.TooManyTopics
+	case l.Topics == 0 || known || topics+more < l.Topics:
+		return nil
+	case name.App == liveName && h.rooms.makeRoom(topics+more-l.Topics):
+		return nil
 	}
-	return nil
+	return &door.TooManyTopics
+}
+
+// newTopic is full for a topic of live that somebody says something in, and is not
+// a member of.
+func (h *home) newTopic(topic string) *door.Refusal {
+	if _, _, known := h.rooms.count(topic); known {
+		return nil
+	}
+	return h.full(hub.Topic{App: liveName, Name: topic}, 0)
 }
 
 // count returns how many members a topic has, how many topics there are that count

@@ -482,3 +482,63 @@ func TestThrottledJSON(t *testing.T) {
 	read(t, c)
 	await(t, "it is not throttled", func() bool { return list()[0]["throttled"] == true })
 }
+
+// TestTopicsMakeRoom: who makes ever new topics of live keeps nobody out, and what
+// others have set is not forgotten for that.
+func TestTopicsMakeRoom(t *testing.T) {
+	limit := func(c *Config) { c.Limits.Topics = 16 }
+	t.Run("one", func(t *testing.T) {
+		s := open(t, limit)
+		testTopicsMakeRoom(t, s, s)
+	})
+	t.Run("two", func(t *testing.T) {
+		_, servers := openShared(t, 2, limit)
+		testTopicsMakeRoom(t, servers[0], servers[1])
+	})
+}
+
+func testTopicsMakeRoom(t *testing.T, here, there *Server) {
+	defer there.home.upToDate(context.Background()) // before it ends
+	until := func(c *websocket.Conn, want string) (got string) {
+		for !strings.Contains(got, want) {
+			if got = read(t, c); strings.Contains(got, "_error") && want != "_error" {
+				t.Fatalf("instead of %s: %s", want, got)
+			}
+		}
+		return got
+	}
+	owner := dialAs(t, here, "/live?topic=lobby&topic=kept", "")
+	write(t, owner, `{"_topic":"kept","_key":"k","x":1}`)
+	until(owner, `"_key":"k"`)
+	write(t, owner, `{"_leave":"kept"}`)
+	until(owner, `"_leave"`)
+	c := dialAs(t, here, "/live?topic=lobby", "")
+	for i := range 100 {
+		write(t, c, fmt.Sprintf(`{"_join":"t%d"}`, i))
+		until(c, `"_ready"`)
+		write(t, c, fmt.Sprintf(`{"_topic":"t%d","x":1}`, i))
+		until(c, `"x":1`)
+		write(t, c, fmt.Sprintf(`{"_leave":"t%d"}`, i))
+		until(c, `"_leave"`)
+	}
+	for _, s := range []*Server{here, there} {
+		if _, status := come(t, s, "/live?topic=new", ""); status != 101 {
+			t.Errorf("a new topic: %d", status)
+		}
+		late := dialAs(t, s, "/live?topic=kept", "")
+		until(late, `"_key":"k"`)
+		await(t, "more topics are known than there may be", func() bool { _, n, _ := s.home.rooms.count("x"); return n <= 16+2 })
+	}
+	for i := range 20 { // in which somebody stays
+		write(t, c, fmt.Sprintf(`{"_join":"stay%d"}`, i))
+		if got := read(t, c); strings.Contains(got, "too-many-topics") {
+			return
+		}
+		for got := ""; !strings.Contains(got, `"_ready"`); got = read(t, c) {
+			if strings.Contains(got, "too-many-topics") {
+				return
+			}
+		}
+	}
+	t.Error("there are any number of topics")
+}

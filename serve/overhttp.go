@@ -26,10 +26,8 @@ func (m memory) Say(ctx context.Context, topic, user string, data []byte, state 
 	if no != nil {
 		return door.Said{}, no
 	}
-	if l := m.home.config.Limits; l.Topics > 0 {
-		if _, rooms, known := m.home.rooms.count(topic); !known && rooms >= l.Topics {
-			return door.Said{}, &door.TooManyTopics
-		}
+	if no := m.home.newTopic(topic); no != nil {
+		return door.Said{}, no
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()

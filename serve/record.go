@@ -21,6 +21,7 @@ const (
 	kicked                    // a session was ended by a request
 	evicted                   // everybody was taken out of a topic
 	forgotten                 // what a topic knew was forgotten
+	tidied                    // there were too many topics: idle ones were forgotten
 	signedOut                 // a user was signed out, and may be kept out for a while
 )
 

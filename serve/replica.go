@@ -73,6 +73,8 @@ func (x replica) record(e *cluster.Event) {
 		x.managed(e, &u)
 	case signedOut:
 		x.signedOut(e, &u)
+	case tidied:
+		x.tidied(&u)
 	}
 }
 
@@ -278,6 +280,14 @@ func (x replica) signedOut(e *cluster.Event, u *unpacker) {
 	if own, ok := e.Own.(*errand); ok {
 		own.done <- result{err: err}
 	}
+}
+
+func (x replica) tidied(u *unpacker) {
+	n := u.number()
+	if u.bad || n > math.MaxInt32 {
+		return
+	}
+	x.home.rooms.noteIdle(x.home.rooms.forgetIdle(int(n)))
 }
 
 // maxKeep is how many milliseconds a duration can have.

@@ -24,6 +24,9 @@ type rooms struct {
 
 	last atomic.Uint32 // the last epoch; offsets of all from first on are known
 
+	tried atomic.Int64 // when makeRoom last tried to forget topics, as elapsed counts; 0 if that helped
+	found atomic.Int32 // how many there were then
+
 	mu     sync.Mutex // lock order: room.mu before mu
 	byName map[string]*room
 	lost   uint64 // the last number that a removed room had lost
@@ -33,6 +36,7 @@ type rooms struct {
 func newRooms(h *home) *rooms {
 	r := &rooms{home: h, first: rand.Uint32N(epochs), byName: make(map[string]*room)}
 	r.last.Store(r.first)
+	r.found.Store(1) // as far as is known
 	return r
 }
 
@@ -227,6 +231,76 @@ func (rs *rooms) sweep(now time.Time) {
 		}
 		r.unlock()
 	}
+}
+
+// When there are too many topics, idleShare is which part of them is forgotten at
+// once, and idleEvery how often that is tried if there are none, or if the other
+// servers do not answer.
+const (
+	idleShare = 8
+	idleEvery = time.Second
+)
+
+// makeRoom forgets topics in which nobody is, and that have no state, the oldest
+// first, so that nobody keeps others out by making topics. over is how many there
+// are too many. It reports whether there is room for another one. With several
+// servers there may be some more until all have followed.
+func (rs *rooms) makeRoom(over int) bool {
+	h := rs.home
+	share := max(h.config.Limits.Topics/idleShare, 1)
+	now, tried := int64(elapsed()), rs.tried.Load()
+	if (tried == 0 || now-tried > int64(idleEvery)) && rs.tried.CompareAndSwap(tried, now) {
+		if h.shared == nil {
+			rs.noteIdle(rs.forgetIdle(share))
+		} else {
+			rec := packer{tidied}
+			rec.number(uint64(share))
+			h.append(rec, nil, nil) // otherwise it is tried again
+		}
+	}
+	return over < int(rs.found.Load())
+}
+
+// noteIdle notes how many topics were forgotten.
+func (rs *rooms) noteIdle(n int) {
+	rs.found.Store(int32(n))
+	if n > 0 {
+		rs.tried.Store(0)
+	}
+}
+
+// forgetIdle forgets the n topics that have been without members, listeners and
+// state for longest, and returns how many there were.
+func (rs *rooms) forgetIdle(n int) int {
+	var list []*room
+	for _, r := range rs.all() {
+		r.mu.Lock()
+		if r.idle() {
+			list = append(list, r)
+		}
+		r.mu.Unlock()
+	}
+	slices.SortStableFunc(list, func(a, b *room) int { return a.left.Compare(b.left) })
+	list = list[:min(n, len(list))]
+	for _, r := range list {
+		r.mu.Lock()
+		if !r.idle() { // somebody has come meanwhile
+			r.mu.Unlock()
+			continue
+		}
+		r.lost = rs.home.hub.Head()
+		rs.home.hub.Forget(r.topics[0], r.lost)
+		rs.home.hub.Forget(r.aside[0], r.lost)
+		r.unlock()
+	}
+	return len(list)
+}
+
+// idle reports whether a topic can be forgotten. With several servers, those who
+// listen are known to one of them only.
+func (r *room) idle() bool {
+	return !r.gone && !r.dormant && len(r.members) == 0 && !r.left.IsZero() && r.state.Empty() &&
+		(r.home.shared != nil || len(r.watched) == 0)
 }
 
 // hold takes n bytes of memory for the state of a room, and reports whether there
