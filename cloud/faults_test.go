@@ -221,6 +221,24 @@ func TestNewcomers(t *testing.T) {
 	}
 }
 
+// TestLeavers: somebody who has just come and left again is nobody's loss.
+func TestLeavers(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.must("CONNECT", ann, "", "")
+	h.must("CONNECT", bob, "", "")
+	h.gateway.answer = func(id string, _ int) int {
+		if id == bob {
+			return 410
+		}
+		return 200
+	}
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	if line := h.logged(); line["Lost"] != 0.0 || line["gone"] != 1.0 {
+		t.Errorf("logged %v", line)
+	}
+}
+
 // TestStrange: an event that the function is not for is refused, and logged.
 func TestStrange(t *testing.T) {
 	var log bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type recipient struct {
 	bodies    []*body // to be posted one after the other
 	tries     int
 	throttled bool // the last time
+	gone      bool // the last time: it has left, or not finished its handshake
 	hung      bool // it did not answer
 	sent      bool // it may have got this already: an answer did not come
 }
@@ -91,6 +93,7 @@ func (d *delivery) post(r recipient) (status int) {
 	default: // throttled, a mistake of theirs, the network, or a handshake that is not finished
 		r.tries++
 		r.throttled = status == http.StatusTooManyRequests
+		r.gone = status == http.StatusGone
 		r.sent = r.sent || status == noAnswer && !errors.Is(err, errUnsent)
 		if r.tries == slowTries && poster.slow.has(r.id) {
 			d.counts.slow.Add(1)
@@ -154,6 +157,12 @@ func (d *delivery) retry() {
 		close(line)
 		posting.Wait()
 	}
+	d.again = slices.DeleteFunc(d.again, func(r recipient) bool { // it has left, and not just come
+		if r.gone {
+			d.counts.gone.Add(1)
+		}
+		return r.gone
+	})
 	d.counts.lost.Add(int64(len(d.again)))
 	for _, r := range d.again {
 		d.stray(r)
