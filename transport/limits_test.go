@@ -121,7 +121,7 @@ func TestHalfMessagesAreCounted(t *testing.T) {
 // TestWaitingMessagesAreCounted: so is what clients have sent and what has to
 // wait, until the hub has room or the client has read.
 func TestWaitingMessagesAreCounted(t *testing.T) {
-	const memory, size = 1 << 20, 50_000
+	const memory, size, clients = 4 << 20, 50_000, 40 // with TLS a client may hold more than the one that it took the place of
 	eachWay(t, Config{Close: 50 * time.Millisecond}, hub.Config{Memory: memory}, func(w *world) {
 		full := true
 		refuse := func(e *ear) {
@@ -132,7 +132,7 @@ func TestWaitingMessagesAreCounted(t *testing.T) {
 				return nil
 			}
 		}
-		for range 10 {
+		for range clients {
 			ann := w.dial(refuse)
 			ann.send(append(masked(ws.Text, strings.Repeat("x", size)), half(10)...))
 			w.eventually("the message is counted", func() bool { return ann.ear.closing() || ann.ear.rarely().holding.bytes.Load() >= size })
@@ -147,8 +147,8 @@ func TestWaitingMessagesAreCounted(t *testing.T) {
 				}
 			}
 		}
-		if ended < 5 || ended == 10 {
-			w.Errorf("%d of 10 were closed", ended)
+		if ended < clients/2 || ended == clients {
+			w.Errorf("%d of %d were closed", ended, clients)
 		}
 		for _, c := range w.clients {
 			c.SetLinger(0)
