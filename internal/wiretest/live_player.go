@@ -30,6 +30,7 @@ type player struct {
 	witness *liveClient // who is told everything, and never leaves
 	peers   []*peer
 	x       *explanation
+	all     []command // that clients did
 	log     []string
 	said    int // messages, so that each is another one
 	rnd     *rand.Rand
@@ -155,7 +156,7 @@ func (p *player) connect(c *liveClient, last, resume string) error {
 	if before != nil && before.alive() && resume != "" {
 		p.note("  (which takes over connection %d)", before.number)
 	}
-	p.x.add(open)
+	p.did(open)
 	return nil
 }
 
@@ -186,7 +187,7 @@ func (p *player) send(c *liveClient, kind, text string) {
 	}
 	err := c.peer.write(op, text)
 	p.note("%s sends %s (%v)", c.name, text, orFine(err))
-	p.x.add(command{kind: kind, conn: c.peer.number, text: text})
+	p.did(command{kind: kind, conn: c.peer.number, text: text})
 	c.sent = append(c.sent, kind+" "+text)
 }
 

@@ -23,7 +23,7 @@ func (p *player) close(c *liveClient) error {
 	}
 	c.peer.closed = true
 	p.note("%s closes connection %d with %d", c.name, c.peer.number, code)
-	p.x.add(command{kind: "close", conn: c.peer.number, text: fmt.Sprint(code)})
+	p.did(command{kind: "close", conn: c.peer.number, text: fmt.Sprint(code)})
 	if c.peer.write(opClose, payload) == nil {
 		select {
 		case <-c.peer.done:
@@ -86,7 +86,7 @@ func (p *player) ask(c command, request string) error {
 	close(done)
 	c.conn = len(p.peers) + 1
 	p.peers = append(p.peers, &peer{number: c.conn, owner: request, done: done, arrived: []received{{"http", text}}})
-	p.x.add(c)
+	p.did(c)
 	return nil
 }
 
@@ -199,11 +199,27 @@ func (p *player) marked(mark string) error {
 	return nil
 }
 
-// explain lets the model follow.
+// did notes what a client did.
+func (p *player) did(c command) {
+	p.all = append(p.all, c)
+	p.x.add(c)
+}
+
+// explain lets the model follow. What it took for true before may be wrong, as
+// nobody could see it then: whether a message was read before a connection was
+// reset, for example. So if it cannot follow, it begins again.
 func (p *player) explain(mark string) error {
 	p.x.read(p.peers, mark)
 	s := search{dead: make(map[uint64]bool)}
 	x := s.solve(p.x)
+	if x == nil {
+		again := newExplanation(100, p.linger)
+		for _, c := range p.all {
+			again.add(c)
+		}
+		again.read(p.peers, mark)
+		x = (&search{dead: make(map[uint64]bool)}).solve(again)
+	}
 	if x == nil {
 		return fmt.Errorf("nothing explains what was received. The model got through %d frames, with\n  %s\nWhat could come next is\n%s",
 			s.furthest, strings.Join(s.path, "\n  "), strings.Join(s.stuck, "\n"))
