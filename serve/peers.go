@@ -32,6 +32,7 @@ const (
 	aboutMembers     about = "members"     // their ids
 	aboutAudience    about = "audience"    // how many members topics of an app have
 	aboutStats       about = "stats"
+	aboutNothing     about = "nothing" // else than that they have come so far
 )
 
 // A reply is an answer. It has what its question is about.
@@ -110,6 +111,7 @@ func (h *home) answer(text []byte) []byte {
 	case aboutStats:
 		stats := h.statsHere()
 		r.Stats = &stats
+	case aboutNothing:
 	default:
 		return nil // of a newer version
 	}

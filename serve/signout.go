@@ -90,7 +90,9 @@ func (u users) SignOut(ctx context.Context, user string, keep time.Duration) *do
 		rec := packer{signedOut}
 		rec.text(user)
 		rec.number(uint64(max(keep, 0).Milliseconds()))
-		_, err = h.runErrand(ctx, rec, nil)
+		if _, err = h.runErrand(ctx, rec, nil); err == nil {
+			h.ask(ctx, &question{About: aboutNothing}) // the user may knock at any of them
+		}
 	}
 	switch {
 	case errors.Is(err, errTooManyAbsentees):
