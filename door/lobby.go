@@ -53,7 +53,7 @@ type Lobby struct {
 func NewLobby(room func() int, log *slog.Logger) *Lobby {
 	return &Lobby{
 		room: room, log: log, began: time.Now(), waiting: make(map[netip.Prefix]*list.List),
-		turns: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 }
 
