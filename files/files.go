@@ -52,7 +52,7 @@ func Open(c Config) (*Files, error) {
 	}
 	f := &Files{root: root}
 	if c.Watch {
-		if f.reload, err = watch(c.Dir, c.Log); err != nil {
+		if f.reload, err = newReload(c.Dir, c.Log); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("watch %s: %w", c.Dir, err)
 		}

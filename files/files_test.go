@@ -221,6 +221,33 @@ func TestReload(t *testing.T) {
 	next(t, lines, "data: ")
 }
 
+// TestNewDirectories: those that come are watched, if the others of their name are.
+func TestNewDirectories(t *testing.T) {
+	dir, _ := served(t, false)
+	f, err := Open(Config{Dir: dir, Watch: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, name := range []string{"node_modules", ".cache", "last"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		list := strings.Join(f.reload.files.WatchList(), " ")
+		if strings.Contains(list, "last") {
+			if strings.Contains(list, "node_modules") || strings.Contains(list, ".cache") {
+				t.Errorf("watched are %s", list)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("watched are only %s", list)
+		}
+	}
+}
+
 // TestReloadEnds: pages that listen do not hold a server up.
 func TestReloadEnds(t *testing.T) {
 	dir, _ := served(t, false)

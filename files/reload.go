@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"crier/watch"
 )
 
 // reloadPath is where pages listen to changes.
@@ -24,9 +26,6 @@ const reloadPath = "/crier.reload"
 const script = "\n<script>new EventSource(\"" + reloadPath + "\").onmessage = () => location.reload();</script>\n"
 
 const (
-	// settle is how long the files must be left alone before they count as
-	// changed: editors and compilers write in several steps.
-	settle = 50 * time.Millisecond
 	// listening is how long a page listens before it asks again. It is less than
 	// a request may take.
 	listening = 20 * time.Second
@@ -38,6 +37,7 @@ const (
 
 // A reload tells pages that something has changed.
 type reload struct {
+	dir   string
 	files *fsnotify.Watcher
 	log   *slog.Logger
 	done  sync.WaitGroup
@@ -49,12 +49,12 @@ type reload struct {
 	changed chan struct{} // closed with the next version
 }
 
-func watch(dir string, log *slog.Logger) (*reload, error) {
+func newReload(dir string, log *slog.Logger) (*reload, error) {
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	r := &reload{files: files, log: log, stop: make(chan struct{}), version: int(time.Now().Unix()), changed: make(chan struct{})}
+	r := &reload{dir: dir, files: files, log: log, stop: make(chan struct{}), version: int(time.Now().Unix()), changed: make(chan struct{})}
 	if err := r.add(dir); err != nil {
 		files.Close()
 		return nil, err
@@ -69,7 +69,7 @@ func (r *reload) add(dir string) error {
 		switch {
 		case err != nil || !entry.IsDir():
 			return nil // it is gone already, or is watched with its directory
-		case path != dir && passed(entry.Name()):
+		case passed(entry.Name()) && path != r.dir:
 			return fs.SkipDir
 		case len(r.files.WatchList()) >= maxDirectories:
 			r.log.Warn("there are too many directories; changes in the others are not noticed", "watched", maxDirectories)
@@ -83,31 +83,22 @@ func (r *reload) add(dir string) error {
 func passed(name string) bool { return strings.HasPrefix(name, ".") || name == "node_modules" }
 
 func (r *reload) run() {
-	defer r.files.Close()
-	quiet := time.NewTimer(time.Hour)
-	quiet.Stop()
-	defer quiet.Stop()
-	for {
-		select {
-		case ev := <-r.files.Events:
-			if ev.Has(fsnotify.Create) {
-				r.add(ev.Name) // if it is a directory
-			}
-			if !ev.Has(fsnotify.Chmod) && !strings.HasPrefix(filepath.Base(ev.Name), ".") {
-				quiet.Reset(settle)
-			}
-		case <-r.files.Errors: // too many events at once: something has changed
-			quiet.Reset(settle)
-		case <-quiet.C:
-			r.mu.Lock()
-			r.version++
-			close(r.changed)
-			r.changed = make(chan struct{})
-			r.mu.Unlock()
-		case <-r.stop:
-			return
-		}
+	watch.Run(r.files, r.matters, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.version++
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}, r.stop)
+}
+
+// matters reports whether an event is about what is served. It also watches new
+// directories.
+func (r *reload) matters(ev fsnotify.Event) bool {
+	if ev.Has(fsnotify.Create) {
+		r.add(ev.Name) // if it is a directory
 	}
+	return !ev.Has(fsnotify.Chmod) && !strings.HasPrefix(filepath.Base(ev.Name), ".")
 }
 
 func (r *reload) end() { r.once.Do(func() { close(r.stop) }) }

@@ -3,14 +3,11 @@ package lambda
 import (
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
-)
 
-// settle is how long files must be left alone before they count as changed:
-// editors and compilers write in several steps.
-const settle = 30 * time.Millisecond
+	"crier/watch"
+)
 
 // A watcher reports when a function's code changes.
 type watcher struct {
@@ -48,27 +45,12 @@ func WatchFile(path string, stop <-chan struct{}) (changes <-chan struct{}, err 
 // run returns when stop is closed. Then it closes w.changes.
 func (w *watcher) run(stop <-chan struct{}) {
 	defer close(w.changes)
-	defer w.files.Close()
-	quiet := time.NewTimer(time.Hour)
-	quiet.Stop()
-	defer quiet.Stop()
-	for {
+	watch.Run(w.files, w.matters, func() {
 		select {
-		case ev := <-w.files.Events:
-			if w.matters(ev) {
-				quiet.Reset(settle)
-			}
-		case <-w.files.Errors: // too many events at once: something has changed
-			quiet.Reset(settle)
-		case <-quiet.C:
-			select {
-			case w.changes <- struct{}{}:
-			default: // it is known
-			}
-		case <-stop:
-			return
+		case w.changes <- struct{}{}:
+		default: // it is known
 		}
-	}
+	}, stop)
 }
 
 // matters reports whether an event is about the code. It also watches new
