@@ -1,6 +1,8 @@
 package access
 
 import (
+	"errors"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -25,6 +27,23 @@ func (g *Grant) Name() string {
 		return ""
 	}
 	return g.User
+}
+
+// ErrOtherUser is why a client may not have the name that it asks for.
+var ErrOtherUser = errors.New("the token is of another user than ?user=")
+
+// Claim gives the query of a handshake the client's name, if the grant has one. The
+// error is ErrOtherUser if the query has another.
+func (g *Grant) Claim(query url.Values) error {
+	name := g.Name()
+	if name == "" {
+		return nil
+	}
+	if query.Has("user") && query.Get("user") != name {
+		return ErrOtherUser
+	}
+	query.Set("user", name)
+	return nil
 }
 
 // MayHear reports whether a client may hear a topic. The empty name is everyone.

@@ -160,20 +160,7 @@ func (g *gate) admit(r *http.Request, app string) (*access.Grant, *door.Refusal)
 		return nil, nil
 	}
 	pass, err := g.guard.Admit(r, app)
-	switch {
-	case err == nil:
-		return pass.Grant, nil
-	case errors.Is(err, access.ErrNoCredential):
-		return nil, &door.NoCredential
-	case errors.Is(err, access.ErrWrongKey):
-		return nil, &door.WrongKey
-	}
-	no := door.BadToken
-	if errors.Is(err, access.ErrNoKeys) {
-		no = door.Unchecked
-	}
-	no = no.Saying(err.Error())
-	return nil, &no
+	return pass.Grant, door.RefusalOf(err)
 }
 
 // request returns the handshake that an event of $connect tells of.
@@ -196,20 +183,15 @@ func (ev *event) request(ctx context.Context) *http.Request {
 // identify returns who the sender of a handshake is. A client whose grant has a
 // name has that one.
 func identify(a app.App, r *http.Request, query url.Values, may *access.Grant) (app.Identity, *door.Refusal) {
-	name := may.Name() // which nil has, too
-	if name != "" {
-		if query.Has("user") && query.Get("user") != name {
-			no := door.Forbidden.Saying("the token is of another user than ?user=")
-			return app.Identity{}, &no
-		}
-		query.Set("user", name)
+	if err := may.Claim(query); err != nil {
+		return app.Identity{}, door.RefusalOf(err)
 	}
 	identity, wrong := app.IdentifierOf(a).Identify(query, r.Header)
 	if wrong != "" {
 		no := door.Rejected.Saying(wrong)
 		return app.Identity{}, &no
 	}
-	if name != "" {
+	if name := may.Name(); name != "" {
 		identity.User = name
 	}
 	return identity, nil

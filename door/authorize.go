@@ -109,8 +109,19 @@ func (d *Door) check(r *http.Request, m method) (pass access.Pass, no *Refusal) 
 	return pass, d.explained(r, err)
 }
 
-// explained returns the refusal for an error of the guard.
+// explained returns the refusal for an error of the guard. A wrong key is held back
+// first.
 func (d *Door) explained(r *http.Request, err error) *Refusal {
+	no := RefusalOf(err)
+	if no == &WrongKey {
+		d.holdBack(r)
+	}
+	return no
+}
+
+// RefusalOf returns the refusal for an error of package access; nil if there is
+// none.
+func RefusalOf(err error) *Refusal {
 	var refused *access.RefusedError
 	var no Refusal
 	switch {
@@ -119,13 +130,12 @@ func (d *Door) explained(r *http.Request, err error) *Refusal {
 	case errors.Is(err, access.ErrNoCredential):
 		return &NoCredential
 	case errors.Is(err, access.ErrWrongKey):
-		d.holdBack(r)
 		return &WrongKey
 	case errors.Is(err, access.ErrNoKeys), errors.Is(err, access.ErrServiceDown):
 		no = Unchecked
 	case errors.As(err, &refused) && refused.Unknown:
 		no = NotKnown
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.Is(err, access.ErrOtherUser):
 		no = Forbidden
 	default:
 		no = BadToken

@@ -29,18 +29,15 @@ func (m *mount) identify(r *http.Request, may *access.Grant) (url.Values, *who, 
 	if no != nil {
 		return nil, nil, no
 	}
-	if name := may.Name(); name != "" {
-		if query.Has("user") && query.Get("user") != name {
-			return nil, nil, forbidden("the token is of another user than ?user=")
-		}
-		query.Set("user", name)
+	if err := may.Claim(query); err != nil {
+		return nil, nil, door.RefusalOf(err)
 	}
 	identity, wrong := m.identifier.Identify(query, r.Header)
 	if wrong != "" {
 		return nil, nil, rejected(wrong)
 	}
-	if may != nil && may.User != "" {
-		identity.User = may.User
+	if name := may.Name(); name != "" {
+		identity.User = name
 	}
 	if m.home.keptOut(identity.User) {
 		return nil, nil, &door.KeptOut
