@@ -283,6 +283,7 @@ func testStaysAway(t *testing.T, once bool, want Fate) {
 	if f := fate(t, p.Send(`{}`)); f != want {
 		t.Errorf("its fate is %v, want %v", f, want)
 	}
+	synctest.Wait() // fates are told before the status
 	if ended := p.Status().Ended; ended != errNoAnswer {
 		t.Errorf("it ended with %v, want %v", ended, errNoAnswer)
 	}
