@@ -76,14 +76,15 @@ func (c Config) Mounts() (list []door.Mount) {
 // there can be no Files.
 func (c Config) Paths() (paths []string) {
 	paths = append(door.Paths(), ownPaths...)
+	paths = append(paths, "/crier.d.ts")
 	if c.Console {
 		paths = append(paths, "/console")
 	}
 	return paths
 }
 
-// ownPaths are paths that are not the door's.
-var ownPaths = []string{"/healthz", "/readyz", "/metrics", "/crier.js", "/crier.d.ts"}
+// ownPaths are paths that are not the door's, as it lists them.
+var ownPaths = []string{"/healthz", "/readyz", "/metrics", "/crier.js"}
 
 func (c Config) mounts() []mount {
 	if c.apps != nil {
@@ -164,7 +165,7 @@ func (h *home) doors() door.Config {
 		Domains:      h.config.Domains,
 		Proxies:      h.config.Proxies,
 		Addresses:    h.addresses,
-		Also:         ownPaths[:4],
+		Also:         ownPaths,
 		Log:          h.config.Log,
 		Refused:      h.metrics.refused,
 	}

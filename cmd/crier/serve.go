@@ -241,10 +241,11 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 // banner tells the user what is served and what to do next.
 func banner(url string, config serve.Config) string {
 	var b strings.Builder
-	try, link := url, "http"+strings.TrimPrefix(url, "ws")
+	page := "http" + strings.TrimPrefix(url, "ws")
+	try, link := url, page
 	closed := config.Guard != nil && config.Guard.Closed()
 	if closed {
-		try, link = `"`+url+`/?token=KEY"`, link+"/#key=KEY"
+		try, link = `"`+url+`/?token=KEY"`, page+"/#key=KEY"
 	}
 	b.WriteString("crier serves\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
@@ -256,9 +257,9 @@ func banner(url string, config serve.Config) string {
 		b.WriteString("\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
 	}
 	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
-	switch console := strings.Replace(link, "/#", "", 1); {
+	switch {
 	case config.Files != nil && config.Console:
-		fmt.Fprintf(&b, "or in a browser, with your own page, or with crier's:\n\n  %s\n  %s/console\n\n", link, strings.TrimSuffix(console, "key=KEY"))
+		fmt.Fprintf(&b, "or in a browser, with your own page, or with crier's:\n\n  %s\n  %s/console\n\n", link, page)
 	case config.Files != nil:
 		fmt.Fprintf(&b, "or in a browser, with your own page:\n\n  %s\n\n", link)
 	case config.Console:
