@@ -62,15 +62,13 @@ func (c *connection) membership(topic string) item {
 
 func readConnection(id string, row item) (*connection, error) {
 	c := &connection{Conn: app.Conn{ID: id, Topics: readTopics(row, "topics"), Mute: readTopics(row, "mute")}, expires: readExpiry(row)}
-	if user, ok := row["user"].(*types.AttributeValueMemberS); ok {
-		c.Identity.User = user.Value
-	}
+	c.Identity.User = readText(row, "user")
 	if silent, ok := row["silent"].(*types.AttributeValueMemberBOOL); ok {
 		c.Silent = silent.Value
 	}
-	if may, ok := row["may"].(*types.AttributeValueMemberS); ok {
+	if may := readText(row, "may"); may != "" {
 		c.may = new(access.Grant)
-		if err := json.Unmarshal([]byte(may.Value), c.may); err != nil {
+		if err := json.Unmarshal([]byte(may), c.may); err != nil {
 			return nil, fmt.Errorf("read what the client may do: %w", err)
 		}
 	}
@@ -98,11 +96,9 @@ func readTopics(row item, attribute string) (topics []string) {
 }
 
 func readMember(row item, topic string) member {
-	m := member{topic: topic, expires: readExpiry(row), until: readTime(row, "ends"), hangs: readTime(row, "hangs")}
-	if id, ok := row["sk"].(*types.AttributeValueMemberS); ok {
-		m.id = id.Value
+	return member{
+		id: readText(row, "sk"), topic: topic, expires: readExpiry(row), until: readTime(row, "ends"), hangs: readTime(row, "hangs"),
 	}
-	return m
 }
 
 // readExpiry returns when a row expires.
@@ -121,4 +117,23 @@ func readTime(row item, attribute string) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+func number(n int) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.Itoa(n)}
+}
+
+func readNumber(row item, attribute string) int {
+	if value, ok := row[attribute].(*types.AttributeValueMemberN); ok {
+		n, _ := strconv.Atoi(value.Value) // we have written it
+		return n
+	}
+	return 0
+}
+
+func readText(row item, attribute string) string {
+	if value, ok := row[attribute].(*types.AttributeValueMemberS); ok {
+		return value.Value
+	}
+	return ""
 }

@@ -130,11 +130,16 @@ func (r *registry) append(ctx context.Context, topics []string, m message, now t
 
 // waiting returns what waits.
 func (r *registry) waiting(ctx context.Context, topics []string) (window, error) {
+	row, err := r.windowRow(ctx, topics)
+	return readWindow(row), err
+}
+
+func (r *registry) windowRow(ctx context.Context, topics []string) (item, error) {
 	out, err := r.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.table, Key: windowKey(topics), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return window{}, fmt.Errorf("look what waits: %w", err)
+		return nil, fmt.Errorf("look what waits: %w", err)
 	}
-	return readWindow(out.Item), nil
+	return out.Item, nil
 }
 
 // takeWaiting takes the messages of w out of the row, and returns how many have come since. The error is errTaken if somebody
@@ -173,13 +178,13 @@ func (r *registry) takeWaiting(ctx context.Context, topics []string, w window, t
 // takenBy is takeWaiting if the row is another one by now: perhaps because the taker has taken the messages, and the answer was
 // lost.
 func (r *registry) takenBy(ctx context.Context, topics []string, taker string) (left int, err error) {
-	out, err := r.db.GetItem(ctx, &dynamodb.GetItemInput{TableName: &r.table, Key: windowKey(topics), ConsistentRead: aws.Bool(true)})
+	row, err := r.windowRow(ctx, topics)
 	if err != nil {
-		return 0, fmt.Errorf("look who has taken what waited: %w", err)
+		return 0, err
 	}
 	for _, last := range []string{"taker1", "taker2", "taker3"} {
-		if readText(out.Item, last) == taker {
-			return readWindow(out.Item).rows, nil
+		if readText(row, last) == taker {
+			return readWindow(row).rows, nil
 		}
 	}
 	return 0, errTaken
@@ -236,23 +241,4 @@ func readWindow(row item) (w window) {
 		w.messages = append(w.messages, m)
 	}
 	return w
-}
-
-func number(n int) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.Itoa(n)}
-}
-
-func readNumber(row item, attribute string) int {
-	if value, ok := row[attribute].(*types.AttributeValueMemberN); ok {
-		n, _ := strconv.Atoi(value.Value) // we have written it
-		return n
-	}
-	return 0
-}
-
-func readText(row item, attribute string) string {
-	if value, ok := row[attribute].(*types.AttributeValueMemberS); ok {
-		return value.Value
-	}
-	return ""
 }
