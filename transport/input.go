@@ -12,6 +12,7 @@ import (
 // An input is what a client sent and has not been handled yet.
 type input struct {
 	rest    []byte
+	memory  int  // how large the memory is that rest is the end of; 0 if that is somebody else's
 	refused bool // the hub was busy: message comes before rest
 	message ws.Message
 }

@@ -214,7 +214,7 @@ func (l *line) delayed() {
 func (l *line) take(in *input) {
 	wait, err := l.conn.take(in)
 	if l.pause = wait; wait != none {
-		l.held = in.clone()
+		l.held = in.kept()
 	}
 	switch wait {
 	case untilRetry:
@@ -260,9 +260,15 @@ func (in *input) text() []byte {
 	return in.rest
 }
 
-// clone copies input that must wait, because the loop's buffer is used again.
-func (in *input) clone() *input {
-	c := &input{rest: append([]byte(nil), in.rest...), refused: in.refused}
+// kept returns input that must wait in memory of its own, because the loop's buffer
+// is used again. What has waited before is there already; it is copied only if
+// less than half of that memory is left. A client that waits after each message
+// would have all of it copied each time.
+func (in *input) kept() *input {
+	if !in.refused && in.memory > 0 && 2*len(in.rest) >= in.memory {
+		return in
+	}
+	c := &input{rest: append([]byte(nil), in.rest...), memory: len(in.rest), refused: in.refused}
 	if in.refused {
 		c.message = ws.Message{Op: in.message.Op, Data: append([]byte(nil), in.message.Data...)}
 	}
