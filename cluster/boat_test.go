@@ -175,11 +175,32 @@ func (b *boat) say(t *testing.T, text string) {
 	}
 }
 
-// level brings all servers to the same place.
+// level brings all servers to the same place of the same log.
 func level(t *testing.T, boats ...*boat) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	for of := boats[0].epochNow(); ; of = boats[0].epochNow() {
+		reachLast(ctx, t, boats)
+		if !slices.ContainsFunc(boats, func(b *boat) bool { return b.epochNow() != of }) {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal("the servers have different logs")
+		}
+		time.Sleep(time.Second) // one of them has yet to notice that there is another log
+	}
+}
+
+// epochNow returns the epoch of the log that the server is in.
+func (b *boat) epochNow() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.epoch
+}
+
+func reachLast(ctx context.Context, t *testing.T, boats []*boat) {
+	t.Helper()
 	for _, b := range boats {
 		if err := b.Sync(ctx); err != nil {
 			t.Fatalf("sync: %v (%v)", err, b.Stats().State)

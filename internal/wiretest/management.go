@@ -172,9 +172,7 @@ func testDelete(t *testing.T, s server) {
 	}
 	listener.say("marker")
 	listener.hears("the others heard nothing of it", mine("marker"))
-	if members := s.members(t, "broadcast", room); len(members) != 1 {
-		t.Errorf("members are %q, want the listener alone", members)
-	}
+	eventually(t, "the listener is alone", func() bool { return len(s.members(t, "broadcast", room)) == 1 })
 }
 
 func testWrongIDs(t *testing.T, s server) {
