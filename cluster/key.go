@@ -81,34 +81,6 @@ func derive(key, purpose string, length int) ([]byte, error) {
 	return hkdf.Expand(sha256.New, stretched, purpose, length)
 }
 
-// A TicketSecret is what the servers of a cluster make the keys for their
-// clients' TLS session tickets from. So a client can go on with another server
-// without a full handshake.
-type TicketSecret []byte
-
-// NewTicketSecret returns the secret of a cluster key.
-func NewTicketSecret(key string) (TicketSecret, error) {
-	secret, err := derive(key, "crier session tickets", sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("make keys for session tickets: %w", err)
-	}
-	return secret, nil
-}
-
-// Keys returns the keys of a day since 1970. The first is for new tickets. The
-// others are those of the day before, and of the day after, because clocks
-// differ.
-func (s TicketSecret) Keys(day int64) (keys [][32]byte) {
-	for _, d := range []int64{day, day - 1, day + 1} {
-		key, err := hkdf.Expand(sha256.New, s, fmt.Sprintf("day %d", d), 32)
-		if err != nil {
-			panic(err) // only too long a key is an error
-		}
-		keys = append(keys, [32]byte(key))
-	}
-	return keys
-}
-
 // keyAuthority returns the authority of a key: the same bytes on all servers,
 // because Ed25519 signs without chance.
 func keyAuthority(key string) (*x509.Certificate, ed25519.PrivateKey, error) {

@@ -102,9 +102,7 @@ func newHome(config Config) (*home, error) {
 		h.calls = newCalls(h, config.Own)
 	}
 	h.lobby = door.NewLobby(h.lobbyRoom, config.Log)
-	if err := h.prepareTLS(); err != nil {
-		return nil, err
-	}
+	h.prepareTLS()
 	if err := h.openTransport(); err != nil {
 		return nil, err
 	}

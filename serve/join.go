@@ -127,6 +127,7 @@ func (h *home) agreeOnTerms(ctx context.Context) error {
 	begun := h.link.begun.Load()
 	rec := packer{agreed}
 	rec.number(uint64(rand.Uint32N(epochs)))
+	rec.bytes(newSecret())
 	rec.terms(h.config.terms())
 	err := h.patiently(ctx, func() error { return h.append(rec, nil, nil) })
 	if err == nil {

@@ -2,6 +2,11 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,10 +36,11 @@ func startNATS(t *testing.T) *server.Server {
 
 // runShared runs a server that shares a log in a NATS, and waits until it takes
 // clients.
-func runShared(t *testing.T, url string) *home {
+func runShared(t *testing.T, url string, secure *tls.Config) *Server {
 	t.Helper()
 	config := Defaults()
 	config.Listen, config.Drain = "localhost:0", 0
+	config.TLS = secure
 	config.Cluster = &cluster.Config{NATS: &cluster.NATS{URL: url}}
 	s, err := Open(config)
 	if err != nil {
@@ -50,7 +56,7 @@ func runShared(t *testing.T, url string) *home {
 		}
 	})
 	becomes(t, "ready", s.home.ready)
-	return s.home
+	return s
 }
 
 // becomes waits until something is true.
@@ -81,7 +87,7 @@ func firstEpoch(t *testing.T, h *home) (first uint32, ok bool) {
 func TestAnotherLog(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	old := runShared(t, n.ClientURL())
+	old := runShared(t, n.ClientURL(), nil).home
 	before, _ := firstEpoch(t, old)
 	if _, no := (memory{old}).Say(t.Context(), "a", "", []byte("hello"), nil); no != nil {
 		t.Fatal(no.Say)
@@ -101,13 +107,37 @@ func TestAnotherLog(t *testing.T) {
 	}
 	becomes(t, "another log", func() bool { return old.link.begun.Load() > begun })
 	becomes(t, "ready", old.ready)
-	fresh := runShared(t, n.ClientURL())
+	fresh := runShared(t, n.ClientURL(), nil).home
 	for _, h := range []*home{old, fresh} {
 		if first, ok := firstEpoch(t, h); !ok || first != before {
 			t.Errorf("the first epoch is %d, and not %d", first, before)
 		}
 		if texts := (memory{h}).Read("a", 10); len(texts) != 1 {
 			t.Errorf("the history is %q", texts)
+		}
+	}
+}
+
+// TestTicketsOverNATS: a client of wss comes back to another server without a full
+// handshake.
+func TestTicketsOverNATS(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewTLSServer(nil) // for its certificate
+	defer certified.Close()
+	n := startNATS(t)
+	client := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	for i, want := range []bool{false, true, true} {
+		s := runShared(t, n.ClientURL(), &tls.Config{Certificates: certified.TLS.Certificates})
+		ask := http.Client{Transport: &http.Transport{TLSClientConfig: client}}
+		resp, err := ask.Get("https" + strings.TrimPrefix(s.URL(), "wss") + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		ask.CloseIdleConnections()
+		if resp.TLS.DidResume != want {
+			t.Errorf("server %d: resumed is %v", i+1, resp.TLS.DidResume)
 		}
 	}
 }

@@ -55,13 +55,12 @@ func (h *home) door(l net.Listener) net.Listener {
 }
 
 // prepareTLS says how the listeners use TLS.
-func (h *home) prepareTLS() (err error) {
+func (h *home) prepareTLS() {
 	h.tls = inFull(h.config.TLS)
 	if own := h.config.Own; own != nil {
 		h.ownTLS = inFull(own.TLS)
 	}
-	h.tickets, err = newTickets(&h.config, h.tls, h.ownTLS)
-	return err
+	h.tickets = newTickets(h.tls, h.ownTLS)
 }
 
 // inFull returns how to use TLS so that a message of some kilobytes is one record.

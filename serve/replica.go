@@ -335,11 +335,12 @@ func (ss *sessions) ofBytes(id []byte) *session {
 
 // agree applies new terms.
 func (h *home) agree(u *unpacker) {
-	first, t := uint32(u.number()), u.terms()
-	if u.bad {
+	first, secret, t := uint32(u.number()), u.bytes(), u.terms()
+	if u.bad || len(secret) != secretSize {
 		return
 	}
 	h.rooms.seed(first)
+	h.tickets.seed(secret)
 	if *t != *h.config.terms() {
 		h.config.Log.Warn("the servers are configured differently: what the last one wants holds for all", "terms", *t)
 	}

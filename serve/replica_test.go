@@ -102,6 +102,7 @@ func TestOddRecords(t *testing.T) {
 func agrees(first uint64, t *terms) packer {
 	rec := packer{agreed}
 	rec.number(first)
+	rec.bytes(make([]byte, secretSize)) // the servers' secret
 	rec.terms(t)
 	return rec
 }

@@ -12,7 +12,7 @@ import (
 
 // What all servers know alike is saved in one form: the same bytes on all of
 // them. Members of a room are those sessions that say they are in it.
-const savedForm = 2
+const savedForm = 3
 
 // Save implements cluster.Machine.
 func (x replica) Save(dst []byte) []byte {
@@ -26,6 +26,7 @@ func (x replica) Save(dst []byte) []byte {
 	p.number(uint64(rs.first))
 	p.number(uint64(rs.last.Load() - rs.first))
 	p.number(rs.lost)
+	p.bytes(h.tickets.shared())
 	h.sessions.save(&p)
 	all := rs.all()
 	for _, r := range all {
@@ -126,9 +127,11 @@ func (x replica) Restore(data []byte) error {
 	rs.seeded, rs.first = u.flag(), uint32(u.number())
 	rs.last.Store(rs.first + uint32(u.number()))
 	rs.lost = u.number()
+	secret := u.bytes()
 	if u.bad {
 		return errSaved
 	}
+	h.tickets.share(secret)
 	h.terms.Store(t)
 	in := h.sessions.restore(h, u)
 	for u.flag() {
@@ -153,6 +156,7 @@ func (x replica) clear() {
 	h.rooms.close()
 	h.absentees.restore(new(unpacker))
 	h.rooms.seeded, h.rooms.lost = false, 0
+	h.tickets.share(nil)
 	ss := h.sessions
 	ss.mu.Lock()
 	defer ss.mu.Unlock()

@@ -229,11 +229,8 @@ func FuzzRecord(f *testing.F) {
 	p.entries([]app.Entry{{Topic: "a", Last: 3}})
 	p.text("")
 	f.Add(byte(arrived), []byte(p))
-	p = nil
-	p.number(7)
 	c := Defaults()
-	p.terms(c.terms())
-	f.Add(byte(agreed), []byte(p))
+	f.Add(byte(agreed), []byte(agrees(7, c.terms()))[1:])
 	config := Defaults()
 	config.Listen = "localhost:0"
 	config.share = newTape().attach

@@ -205,9 +205,7 @@ func openShared(t *testing.T, n int, change func(*Config)) (*tape, []*Server) {
 		})
 		servers = append(servers, s)
 	}
-	rec := packer{agreed}
-	rec.number(7)
-	rec.terms(servers[0].home.config.terms())
+	rec := agrees(7, servers[0].home.config.terms())
 	shared.heads[0].Append(rec, nil)
 	beats, silent := context.WithCancel(context.Background())
 	var beating sync.WaitGroup
