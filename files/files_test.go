@@ -221,6 +221,29 @@ func TestReload(t *testing.T) {
 	next(t, lines, "data: ")
 }
 
+// TestReloadAfterRestart: a page stays as it is if the files do.
+func TestReloadAfterRestart(t *testing.T) {
+	dir, _ := served(t, false)
+	version := func() string {
+		f, err := Open(Config{Dir: dir, Watch: true, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		now, _ := f.reload.now()
+		return now
+	}
+	first := version()
+	write(t, filepath.Join(dir, ".env"), "another secret")
+	if again := version(); again != first {
+		t.Errorf("the version is %s, and was %s", again, first)
+	}
+	write(t, filepath.Join(dir, "a", "b.css"), "other")
+	if changed := version(); changed == first {
+		t.Error("a change is none")
+	}
+}
+
 // TestNewDirectories: those that come are watched, if the others of their name are.
 func TestNewDirectories(t *testing.T) {
 	dir, _ := served(t, false)

@@ -2,7 +2,9 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -45,7 +47,7 @@ type reload struct {
 	once  sync.Once     // of end
 
 	mu      sync.Mutex
-	version int           // of the files; another one after each start, too
+	version string        // of the files
 	changed chan struct{} // closed with the next version
 }
 
@@ -54,11 +56,12 @@ func newReload(dir string, log *slog.Logger) (*reload, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reload{dir: dir, files: files, log: log, stop: make(chan struct{}), version: int(time.Now().Unix()), changed: make(chan struct{})}
+	r := &reload{dir: dir, files: files, log: log, stop: make(chan struct{}), changed: make(chan struct{})}
 	if err := r.add(dir); err != nil {
 		files.Close()
 		return nil, err
 	}
+	r.version = r.look()
 	r.done.Go(r.run)
 	return r, nil
 }
@@ -84,12 +87,42 @@ func passed(name string) bool { return strings.HasPrefix(name, ".") || name == "
 
 func (r *reload) run() {
 	watch.Run(r.files, r.matters, func() {
+		version := r.look()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.version++
+		if version == r.version {
+			return // something came and went
+		}
+		r.version = version
 		close(r.changed)
 		r.changed = make(chan struct{})
 	}, r.stop)
+}
+
+// look returns the version that the files have. It is the same after a restart if
+// they are: then a page stays as it is, with what its user has typed.
+func (r *reload) look() string {
+	sum := fnv.New64a()
+	directories := 0
+	filepath.WalkDir(r.dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil || strings.HasPrefix(entry.Name(), ".") && path != r.dir && !entry.IsDir():
+			return nil
+		case entry.IsDir() && passed(entry.Name()) && path != r.dir:
+			return fs.SkipDir
+		case entry.IsDir():
+			if directories++; directories > maxDirectories {
+				return fs.SkipAll
+			}
+			fmt.Fprintln(sum, path)
+			return nil
+		}
+		if info, err := entry.Info(); err == nil {
+			fmt.Fprintln(sum, path, info.Size(), info.ModTime().UnixNano())
+		}
+		return nil
+	})
+	return strconv.FormatUint(sum.Sum64(), 36)
 }
 
 // matters reports whether an event is about what is served. It also watches new
@@ -104,7 +137,7 @@ func (r *reload) matters(ev fsnotify.Event) bool {
 func (r *reload) end() { r.once.Do(func() { close(r.stop) }) }
 
 // now returns the version of the files, and what is closed with the next one.
-func (r *reload) now() (version int, changed <-chan struct{}) {
+func (r *reload) now() (version string, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.version, r.changed
@@ -117,11 +150,8 @@ func (r *reload) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	seen, err := strconv.Atoi(req.Header.Get("Last-Event-ID"))
-	if err != nil {
-		seen = version
-	}
-	fmt.Fprintf(w, "retry: 300\nid: %d\n\n", version) // an event without data is none, but its id counts
+	seen := cmp.Or(req.Header.Get("Last-Event-ID"), version)
+	fmt.Fprintf(w, "retry: 300\nid: %s\n\n", version) // an event without data is none, but its id counts
 	if seen == version {
 		http.NewResponseController(w).Flush()
 		enough := time.NewTimer(listening)
@@ -137,7 +167,7 @@ func (r *reload) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
-	fmt.Fprintf(w, "id: %d\ndata: changed\n\n", version)
+	fmt.Fprintf(w, "id: %s\ndata: changed\n\n", version)
 }
 
 // serve serves a page, with the script.

@@ -63,6 +63,9 @@ func TestPageServers(t *testing.T) { run(t, "pageservers.test.mjs") }
 // TestExamples runs what is in examples/.
 func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 
+// TestTutorial builds what docs/tutorial.md builds.
+func TestTutorial(t *testing.T) { run(t, "tutorial.test.mjs") }
+
 // needs fails the test where the npm packages are not installed.
 func needs(t *testing.T) {
 	t.Helper()
