@@ -53,8 +53,8 @@ func (b *budget) left(now time.Time) int64 {
 // audience returns how many clients may get a publication, of most.
 func (b *budget) audience(now time.Time, p *publication, most int) int {
 	size := int64(0)
-	for _, m := range p.messages {
-		size += units(len(m.Data))
+	for _, b := range p.bodiesFor("") {
+		size += units(len(b.data))
 	}
 	return int(min(int64(most), b.left(now)/max(1, size)))
 }
@@ -96,6 +96,13 @@ func (b *budget) spend(ctx context.Context, now time.Time, n int64) error {
 		b.known = max(b.known, total)
 	}
 	return nil
+}
+
+// spend counts what was sent for a request. If the table does not answer, other environments do not know of it.
+func (h *handler) spend(ctx context.Context, request string, n int64) {
+	if err := h.budget.spend(ctx, h.now(), n); err != nil {
+		h.log.Error("clean up", "requestId", request, "error", err)
+	}
 }
 
 // count counts what was sent and returns what the table should be told now.

@@ -1,11 +1,15 @@
 package cloud
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"crier/app"
 )
 
 // TestBudget: a firehose is cut off when the minute's messages are used up, in all environments, and its sender is told. A
@@ -79,5 +83,89 @@ func TestBudgetOfCrowds(t *testing.T) {
 	}
 	if n := heard(); n < 119 || n > 122 {
 		t.Errorf("%d messages were sent by several", n)
+	}
+}
+
+// TestBudgetTooSmall: a message that is billed as more than what is left reaches nobody, and its sender is told.
+func TestBudgetTooSmall(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(3)
+	h.budget.rate = 1 // 60 a minute
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	if _, err := h.registry.spend(t.Context(), now.Unix()/60, 59); err != nil {
+		t.Fatal(err)
+	}
+	h.must("MESSAGE", ann, "", strings.Repeat("x", billed+1))
+	if got := h.gateway.take(bob); got != nil {
+		t.Errorf("bob got %d messages", len(got))
+	}
+	if got := h.gateway.take(ann); len(got) != 2 || !slices.Contains(got, missed("not all clients were reached: 1 messages a second are this stack's limit, on average over a minute")) {
+		t.Errorf("ann got %.200q", got)
+	}
+}
+
+// TestBudgetOfRests: when the minute's messages are used up in the middle of what is handed over, the sender is told.
+func TestBudgetOfRests(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(60)
+	h.budget.rate = 1
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	h.stride = 10
+	rested := &rest{Endpoint: h.endpoint, Request: "request", Topics: []string{app.Everyone}, Messages: []message{{Request: "request", Sender: ann, Data: []byte("x")}}, Rests: 1}
+	if _, err := h.registry.spend(t.Context(), now.Unix()/60, 25); err != nil { // elsewhere
+		t.Fatal(err)
+	}
+	if err := h.goOn(t.Context(), rested, "one"); err != nil {
+		t.Fatal(err)
+	}
+	h.hears(ann, missed("not all clients were reached: 1 messages a second are this stack's limit, on average over a minute"))
+	n := 0
+	for i := range 60 {
+		n += len(h.gateway.take(idOf(i + 1)))
+	}
+	if n != 35 {
+		t.Errorf("%d got it, want 35", n)
+	}
+}
+
+// TestBudgetOfWindows: messages that are sent together count as what they are billed as, and if not all get them, each of
+// their senders is told.
+func TestBudgetOfWindows(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.budget.rate = 1
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	for i := range 6 {
+		h.must("CONNECT", idOf(i+1), "", "")
+	}
+	say := func(spent int64) {
+		t.Helper()
+		now = now.Add(time.Minute)
+		if _, err := h.registry.spend(t.Context(), now.Unix()/60, spent); err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range []string{ann, bob} {
+			m := message{Request: fmt.Sprint(spent, i), Sender: id, Data: []byte(fmt.Sprintf(`{"n":%d}`, i)), Mine: []byte(fmt.Sprintf(`{"mine":%d}`, i))}
+			if _, err := h.registry.append(t.Context(), []string{app.Everyone}, m, time.Now().Add(-2*overdue)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.window = time.Millisecond
+		h.budget = &budget{registry: h.registry, rate: 1}
+		h.say(cat, fmt.Sprint("cat", spent), "cat")
+	}
+	say(54) // 6 are left, and each client gets one frame
+	for i := range 6 {
+		if got := h.gateway.take(idOf(i + 1)); len(got) != 1 || strings.Count(got[0], "\n") != 2 {
+			t.Errorf("client %d got %q", i, got)
+		}
+	}
+	say(59) // one is left
+	for _, id := range []string{ann, bob, cat} {
+		if got := h.gateway.take(id); len(got) != 2 || !strings.Contains(got[0]+got[1], `"message": "not all clients were reached: 1 messages a second`) {
+			t.Errorf("%s got %q", id, got)
+		}
 	}
 }

@@ -84,6 +84,8 @@ type delivery struct {
 	start   time.Time
 	to      *url.URL       // the endpoint
 	posting sync.WaitGroup // to everybody once
+	reached string         // members with ids up to this one have been seen to
+	left    leftover       // why there are others
 	expired []member       // may not hear it any more
 
 	mu    sync.Mutex
@@ -93,36 +95,46 @@ type delivery struct {
 	wrong error // the first answer that trying again would not help
 }
 
-// deliver posts a publication to everybody in its audience once. It began at start. If there are too many for that, or no
-// time, last is the id after which somebody must go on. It does not wait for those that do not answer: finish does, which
-// must be called, also after an error.
-func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) (d *delivery, last string, err error) {
+// A leftover says why a delivery has not seen to its whole audience.
+type leftover int
+
+const (
+	nobody  leftover = iota // it has
+	tooMany                 // it may not post to more
+	tooLate                 // there is no time for more
+)
+
+// deliver posts a publication to everybody in its audience once, unless there are too many for that, or no time. It began at
+// start. It does not wait for those that do not answer: finish does, which must be called, also after an error.
+func (h *handler) deliver(ctx context.Context, start time.Time, p *publication, count *counts) (d *delivery, err error) {
 	to, err := url.Parse(p.endpoint)
 	if err != nil {
-		return nil, "", fmt.Errorf("post: %w", err)
+		return nil, fmt.Errorf("post: %w", err)
 	}
-	d = &delivery{publication: p, handler: h, counts: count, start: start, end: postingTime(ctx, start, p), to: to}
+	d = &delivery{publication: p, handler: h, counts: count, start: start, end: postingTime(ctx, start, p), to: to, reached: p.after}
 	d.ctx, d.cancel = context.WithDeadline(ctx, d.end)
-	last, err = d.first()
-	return d, last, err
+	return d, d.first()
 }
 
-// finish tries again where that may help, and removes who is gone. It returns when all that can be done has been.
-func (d *delivery) finish(ctx context.Context) error {
+// finish tries again where that may help, and removes who is gone. It returns when all that can be done has been. What goes
+// wrong with that is logged only: the message is where it should be, and what is left is found again by the next one.
+func (d *delivery) finish(ctx context.Context) {
 	if d == nil {
-		return nil
+		return
 	}
 	defer d.cancel()
 	d.posting.Wait()
 	d.retry()
 	h := d.handler
 	removing := each(d.gone, func(m member) error { return h.registry.remove(ctx, m.id, []string{m.topic}) })
-	ending := each(d.expired, func(m member) error { return h.expire(ctx, d.start, d.endpoint, d.request, m) })
+	ending := each(d.expired, func(m member) error { return h.expire(ctx, d.endpoint, d.request, m) })
 	noting := each(d.hung, func(m member) error { return h.registry.noteHanging(ctx, m, time.Now().Add(h.poster.hanging.pause)) })
 	if d.wrong != nil {
 		h.log.Error("posts are refused", "requestId", d.request, "error", d.wrong)
 	}
-	return cmp.Or(removing, ending, noting)
+	if err := cmp.Or(removing, ending, noting); err != nil {
+		h.log.Error("clean up", "requestId", d.request, "error", err)
+	}
 }
 
 // postingTime returns until when to post: somewhat before ctx ends, and before API Gateway gives up waiting, if it waits.
@@ -137,9 +149,8 @@ func postingTime(ctx context.Context, start time.Time, p *publication) time.Time
 	return end
 }
 
-// first posts to everybody once, and waits for the answers, but not for long. If there is no time for all, it returns the
-// last id that was seen to.
-func (d *delivery) first() (last string, err error) {
+// first posts to everybody once, and waits for the answers, but not for long.
+func (d *delivery) first() error {
 	line := make(chan recipient)
 	workers := maxPosts
 	if len(d.topics) == 0 {
@@ -159,17 +170,19 @@ func (d *delivery) first() (last string, err error) {
 		}
 	}
 	if len(d.topics) == 0 {
-		return "", nil
+		return nil
 	}
 	bodies, n := d.bodiesFor(""), 0
 	for m, err := range d.handler.registry.members(d.ctx, d.topics, d.after) {
-		if err != nil {
-			return "", err
+		switch {
+		case err != nil:
+			return err
+		case d.late():
+			d.left = tooLate
+			return nil
 		}
-		if n == d.most || d.late() {
-			return last, nil
-		}
-		last = m.id
+		before := d.reached
+		d.reached = m.id
 		get := bodies
 		if own, ok := senders[m.id]; ok {
 			if own != nil {
@@ -180,17 +193,20 @@ func (d *delivery) first() (last string, err error) {
 		switch {
 		case len(get) == 0:
 			continue
-		case m.over(d.start):
+		case m.over(time.Now()):
 			d.expired = append(d.expired, m)
 			continue
 		case d.handler.poster.hanging.skip(m, time.Now()):
 			d.counts.hanging.Add(1)
 			continue
+		case n == d.most:
+			d.left, d.reached = tooMany, before
+			return nil
 		}
 		line <- recipient{member: m, bodies: get}
 		n++
 	}
-	return "", nil
+	return nil
 }
 
 // senders returns who the messages are from, and what each gets, if it gets a copy of its own.

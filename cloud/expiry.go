@@ -16,12 +16,12 @@ import (
 // its connection is closed, with the code that API Gateway has for that, 1000.
 
 // expire ends the connection of such a client, and forgets it.
-func (h *handler) expire(ctx context.Context, start time.Time, endpoint, request string, m member) error {
+func (h *handler) expire(ctx context.Context, endpoint, request string, m member) error {
 	to, err := url.Parse(endpoint)
 	if err != nil {
 		return fmt.Errorf("close: %w", err)
 	}
-	ctx, cancel := context.WithDeadline(ctx, postingTime(ctx, start, &publication{}))
+	ctx, cancel := context.WithDeadline(ctx, postingTime(ctx, time.Now(), &publication{}))
 	defer cancel()
 	farewell := app.AppendErrorFrame(nil, door.Expired.Close().Reason, m.id, request)
 	if _, _, err := h.poster.post(ctx, probeTimeout, to, m.id, newBody(farewell)); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -254,4 +255,52 @@ func TestStrange(t *testing.T) {
 			t.Errorf("%s: %v; logged %s", event, err, &log)
 		}
 	}
+}
+
+// TestHousekeeping: what goes wrong when a message has been delivered is logged. Its sender is not told that it failed, because
+// it would send it again.
+func TestHousekeeping(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.crowd(3)
+	h.budget.rate = 1000
+	h.front(func(w http.ResponseWriter, verb string, _ int, body []byte, _ func()) bool {
+		if verb == "DeleteItem" || strings.Contains(string(body), "SET hangs") || strings.Contains(string(body), "ADD sent") && strings.Contains(string(body), `"N":"2"`) {
+			w.WriteHeader(http.StatusBadRequest)
+			return true
+		}
+		return false
+	})
+	h.gateway.answer = func(id string, _ int) int { return map[string]int{ann: 200, bob: 410, cat: 0}[id] }
+	h.must("MESSAGE", ann, "", "x")
+	h.hears(ann, `{"data":"x","_now":<NOW>,"_me":true}`)
+	if line := h.logged(); line["Deliveries"] != 1.0 || line["gone"] != 1.0 || line["hanging"] != 1.0 || !strings.Contains(h.log.String(), `"msg":"clean up"`) {
+		t.Errorf("logged %v", line)
+	}
+}
+
+// TestCutOff: an answer whose status came is an answer, though the rest of it did not.
+func TestCutOff(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(2)
+	h.gateway.answer = func(string, int) int { return cutOff }
+	h.must("MESSAGE", ann, "", "x")
+	for _, id := range []string{ann, bob} {
+		if tries := h.gateway.tries[id]; tries != 1 {
+			t.Errorf("%s was posted to %d times", id, tries)
+		}
+	}
+	if line := h.logged(); line["Deliveries"] != 2.0 || line["unsure"] != 0.0 {
+		t.Errorf("logged %v", line)
+	}
+}
+
+// TestOnlyListener: a sender that is in none of a message's topics is told if their only member was not reached.
+func TestOnlyListener(t *testing.T) {
+	h := newTestHome(t, "bridge")
+	h.must("CONNECT", ann, "topicName=other", "")
+	h.must("CONNECT", bob, "topicName=a", "")
+	h.gateway.answer = func(id string, _ int) int { return map[string]int{ann: 200, bob: 403}[id] }
+	h.must("MESSAGE", ann, "", `{"topic":"a","message":"x"}`)
+	h.hears(ann, strings.Replace(missed("1 of 1 clients were not reached"), `, "requestId":"request"`, "", 1))
 }

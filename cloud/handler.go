@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -164,6 +163,7 @@ type errand struct {
 	conn       *connection // the sender
 	count      counts
 	published  []message
+	unfinished []message   // of them: they have not been posted to all
 	deliveries []*delivery // to be finished
 }
 
@@ -172,16 +172,17 @@ func (h *handler) message(ctx context.Context, ev *event) error {
 	e := &errand{handler: h, ev: ev, start: time.Now()}
 	err := e.answer(ctx)
 	for _, d := range e.deliveries {
-		if ending := d.finish(ctx); err == nil {
-			err = ending
-		}
-	}
-	if spending := h.budget.spend(ctx, h.now(), e.count.units.Load()); err == nil {
-		err = spending
+		d.finish(ctx)
 	}
 	for _, m := range e.published {
-		h.tellMissed(ctx, e.start, e.endpointOf(ev), m, &e.count)
+		h.tellMissed(ctx, e.endpointOf(ev), m, &e.count)
 	}
+	for _, m := range e.unfinished {
+		if m.Request != ev.Context.RequestID { // API Gateway tells that one's sender
+			h.reply(ctx, e.endpointOf(ev), m, app.AppendErrorFrame(nil, "not all clients were reached: the function failed", m.Sender, m.Request))
+		}
+	}
+	h.spend(ctx, ev.Context.RequestID, e.count.units.Load())
 	h.reportMessage(ev.Context.RequestID, ev.Context.ConnectionID, e.start, len(ev.Body), &e.count, err)
 	return err
 }
@@ -189,20 +190,27 @@ func (h *handler) message(ctx context.Context, ev *event) error {
 // tellMissed tells the sender of a message how many of those who should get it did not. Clients that do not answer, or read
 // too slowly, do not count: that is for them to know. Clients of ours take an error frame with a request for what became of
 // the message whose copy has not come: so the request is named only if the sender's copy is among those that were missed.
-func (h *handler) tellMissed(ctx context.Context, start time.Time, endpoint string, m message, c *counts) {
+func (h *handler) tellMissed(ctx context.Context, endpoint string, m message, c *counts) {
 	missed, reached := c.lost.Load()+c.refused.Load(), c.delivered.Load()
-	if missed == 0 || missed == 1 && reached == 0 { // that one is the sender itself, or as good as alone
+	_, own := c.strayed.Load(m.Sender)
+	if missed == 0 || own && missed == 1 && reached == 0 { // that one is the sender itself
 		return
 	}
 	sentence := fmt.Sprintf("%d of %d clients were not reached", missed, missed+reached)
-	if _, own := c.strayed.Load(m.Sender); own {
-		m.Mine = app.AppendErrorFrame(nil, sentence, m.Sender, m.Request)
-	} else {
-		m.Mine = fmt.Appendf(nil, `{"message": "%s", "connectionId":"%s"}`, sentence, m.Sender)
+	if own {
+		h.reply(ctx, endpoint, m, app.AppendErrorFrame(nil, sentence, m.Sender, m.Request))
+		return
 	}
-	d, _, err := h.deliver(ctx, start, &publication{endpoint: endpoint, request: m.Request, messages: []message{m}}, new(counts))
-	if ending := d.finish(ctx); err != nil || ending != nil {
-		h.log.Error("tell the sender", "requestId", m.Request, "error", cmp.Or(err, ending))
+	h.reply(ctx, endpoint, m, fmt.Appendf(nil, `{"message": "%s", "connectionId":"%s"}`, sentence, m.Sender))
+}
+
+// reply posts something about a message to its sender.
+func (h *handler) reply(ctx context.Context, endpoint string, m message, text []byte) {
+	p := &publication{endpoint: endpoint, request: m.Request, messages: []message{{Request: m.Request, Sender: m.Sender, Mine: text}}}
+	d, err := h.deliver(ctx, time.Now(), p, new(counts))
+	d.finish(ctx)
+	if err != nil {
+		h.log.Error("tell the sender", "requestId", m.Request, "error", err)
 	}
 }
 
@@ -216,7 +224,7 @@ func (e *errand) answer(ctx context.Context) (err error) {
 		return err
 	}
 	if e.conn.over(e.start) {
-		return e.expire(ctx, e.start, e.endpointOf(ev), ev.Context.RequestID, member{id: e.conn.ID})
+		return e.expire(ctx, e.endpointOf(ev), ev.Context.RequestID, member{id: e.conn.ID})
 	}
 	data, binary := []byte(ev.Body), false
 	if ev.IsBase64Encoded { // never from API Gateway, which takes text only
@@ -284,7 +292,11 @@ func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
 // tell posts messages to the members of topics.
 func (e *errand) tell(ctx context.Context, topics []string, messages []message) error {
 	e.published = append(e.published, messages...)
-	return e.deliver(ctx, &publication{endpoint: e.endpointOf(e.ev), request: messages[0].Request, topics: topics, messages: messages})
+	err := e.deliver(ctx, &publication{endpoint: e.endpointOf(e.ev), request: messages[0].Request, topics: topics, messages: messages})
+	if err != nil {
+		e.unfinished = messages
+	}
+	return err
 }
 
 // post posts something to the sender.
@@ -300,22 +312,34 @@ func (e *errand) refuse(ctx context.Context, sentence string) error {
 	return e.post(ctx, app.AppendErrorFrame(nil, sentence, e.conn.ID, e.ev.Context.RequestID))
 }
 
+// tooMany is what senders are told if a message does not reach all because of the budget.
+func (h *handler) tooMany() string {
+	return fmt.Sprintf("not all clients were reached: %d messages a second are this stack's limit, on average over a minute", h.budget.rate)
+}
+
 func (e *errand) deliver(ctx context.Context, p *publication) error {
 	p.most = e.audience
 	if len(p.topics) > 0 {
 		p.most = e.budget.audience(e.now(), p, e.audience)
 	}
-	d, last, err := e.handler.deliver(ctx, e.start, p, &e.count)
+	d, err := e.handler.deliver(ctx, e.start, p, &e.count)
 	if d != nil {
 		e.deliveries = append(e.deliveries, d)
 	}
 	switch {
-	case err != nil || last == "":
+	case err != nil || d.left == nobody:
 		return err
-	case p.most < e.audience:
-		return e.refuse(ctx, fmt.Sprintf("not all clients were reached: %d messages a second are this stack's limit, on average over a minute", e.budget.rate))
+	case d.left == tooMany && p.most < e.audience:
+		for _, m := range p.messages {
+			m.Data, m.Mine = nil, app.AppendErrorFrame(nil, e.tooMany(), m.Sender, m.Request)
+			told := &publication{endpoint: p.endpoint, request: m.Request, messages: []message{m}}
+			if err := e.deliver(ctx, told); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return e.handOver(ctx, p, last, &e.count)
+	return e.handOver(ctx, p, d.reached, &e.count)
 }
 
 // echo returns what the sender of a publish gets, if it is in one of the topics;

@@ -28,6 +28,9 @@ import (
 	"crier/internal/dynalite"
 )
 
+// cutOff is 200, whose body never comes.
+const cutOff = -200
+
 // A gateway plays the management API: it remembers what was posted, and answers what it is told to.
 type gateway struct {
 	*httptest.Server
@@ -64,6 +67,10 @@ func newGateway(t *testing.T) *gateway {
 		case 0:
 			<-r.Context().Done()
 		case -1:
+			panic(http.ErrAbortHandler)
+		case cutOff:
+			w.Header().Set("Content-Length", "10")
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		default:
 			w.WriteHeader(status)

@@ -212,8 +212,8 @@ func (l *line) exchange(ctx context.Context, timeout time.Duration) (status int,
 	}
 	defer response.Body.Close()
 	n, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxRefusal))
-	l.closing = response.Close || n == maxRefusal
-	return response.StatusCode, err
+	l.closing = response.Close || n == maxRefusal || err != nil // the status is what was asked for
+	return response.StatusCode, nil
 }
 
 // maxRefusal is how much of an answer's body is read. Nothing in it is needed.

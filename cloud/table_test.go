@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"crier/access"
 	"crier/app"
 	"crier/internal/dynalite"
 )
@@ -159,7 +160,7 @@ func TestCrash(t *testing.T) {
 		t.Errorf("too soon: %v", err)
 	}
 	expire := &dynamodb.UpdateItemInput{ // as if a minute had passed
-		TableName: &h.registry.table, Key: item{"pk": text("r#request#" + ids[4]), "sk": text("r")},
+		TableName: &h.registry.table, Key: item{"pk": text("r#request#1#" + ids[4]), "sk": text("r")},
 		UpdateExpression: aws.String("SET lease = :past"), ExpressionAttributeValues: item{":past": seconds(time.Now().Add(-time.Second))},
 	}
 	if _, err := h.registry.db.UpdateItem(t.Context(), expire); err != nil {
@@ -233,4 +234,51 @@ func TestJustSubscribed(t *testing.T) {
 	}
 	h.must("MESSAGE", ann, "", `{"action":"broadcast","topic":"t","payload":{"x":1}}`)
 	h.hears(bob, `{"x":1,"_topic":"t","_now":<NOW>,"_me":false}`)
+}
+
+// TestLateTable: the table says so late who is in a topic that no time is left. Another invocation goes on from the beginning,
+// and the message is not lost.
+func TestLateTable(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.crowd(20)
+	h.budget.rate = 100 // less than an audience may have
+	ctx, cancel := context.WithTimeout(t.Context(), reserve+reserve/2)
+	defer cancel()
+	p := &publication{endpoint: h.endpoint, request: "request", topics: []string{app.Everyone}, messages: []message{{Request: "request", Sender: "nobody", Data: []byte("x")}}}
+	ev := new(event)
+	ev.Context.RequestID = "request"
+	e := &errand{handler: h.handler, ev: ev, start: time.Now(), conn: &connection{Conn: app.Conn{ID: "nobody"}}}
+	if err := e.deliver(ctx, p); err != nil || len(h.rests) != 1 {
+		t.Fatalf("%v; %d go on", err, len(h.rests))
+	}
+	if _, err := h.Invoke(t.Context(), h.rests[0]); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		h.hears(idOf(i+1), "x")
+	}
+}
+
+// TestExpiredMeanwhile: a token that expires while a message is on its way to a large audience ends what its client hears,
+// however long ago the message's invocation began.
+func TestExpiredMeanwhile(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.must("CONNECT", bob, "", "")
+	c := &connection{Conn: app.Conn{ID: ann, Topics: []string{app.Everyone}}, expires: time.Now().Add(lifetime), may: &access.Grant{Expires: time.Now().Add(-time.Second)}}
+	if err := h.registry.add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	p := &publication{endpoint: h.endpoint, request: "request", rests: 1, most: 10, topics: []string{app.Everyone}, messages: []message{{Sender: "nobody", Data: []byte("x")}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	d, err := h.deliver(ctx, time.Now().Add(-time.Minute), p, new(counts))
+	d.finish(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hears(bob, "x")
+	h.hears(ann, `{"message": "expired: the token has expired", "connectionId":"`+ann+`", "requestId":"request"}`)
+	if !slices.Equal(h.gateway.ended, []string{ann}) {
+		t.Errorf("closed %q", h.gateway.ended)
+	}
 }

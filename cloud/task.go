@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"crier/app"
 )
 
 // A task is the rest of a publication, which asynchronous invocations see to. Lambda may hand its event out more than once,
@@ -120,14 +122,14 @@ func (t *task) note(ctx context.Context, update string, value types.AttributeVal
 // goOn sees to the rest of a publication.
 func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 	start := time.Now()
-	t, err := h.registry.take(ctx, r.Request+"#"+r.After, r.After, claimant)
+	t, err := h.registry.take(ctx, fmt.Sprintf("%s#%d#%s", r.Request, r.Rests, r.After), r.After, claimant)
 	if err != nil {
 		return h.reportTask(r, err)
 	}
 	var count counts
 	err = h.seeTo(ctx, start, t, r, &count)
 	for _, m := range r.Messages {
-		h.tellMissed(ctx, start, r.Endpoint, m, &count)
+		h.tellMissed(ctx, r.Endpoint, m, &count)
 	}
 	h.reportMessage(r.Request, r.Messages[0].Sender, start, len(r.Messages[0].Data), &count, err)
 	return err
@@ -136,31 +138,31 @@ func (h *handler) goOn(ctx context.Context, r *rest, claimant string) error {
 // seeTo posts to what is left of an audience, or to as much of it as there is time for, stride by stride.
 func (h *handler) seeTo(ctx context.Context, start time.Time, t *task, r *rest, count *counts) error {
 	p := &publication{endpoint: r.Endpoint, request: r.Request, topics: r.Topics, rests: r.Rests, messages: r.Messages}
+	if err := h.budget.learn(ctx, h.now()); err != nil {
+		return err
+	}
 	for n := 0; !t.handed; n += h.stride {
 		p.after, p.most = t.reached, h.budget.audience(h.now(), p, min(h.stride, h.audience-n))
-		if p.most == 0 {
-			h.log.Warn("the minute's messages are used up", "requestId", r.Request, "after", t.reached)
-			return t.finish(ctx)
-		}
 		spent := count.units.Load()
-		d, last, err := h.deliver(ctx, start, p, count)
-		if ending := d.finish(ctx); err == nil {
-			err = ending
-		}
-		if spending := h.budget.spend(ctx, h.now(), count.units.Load()-spent); err == nil {
-			err = spending
-		}
+		d, err := h.deliver(ctx, start, p, count)
+		d.finish(ctx)
+		h.spend(ctx, r.Request, count.units.Load()-spent)
 		if err != nil {
 			return err
 		}
 		switch {
-		case last == "":
+		case d.left == nobody:
+			return t.finish(ctx)
+		case p.most == 0:
+			for _, m := range r.Messages {
+				h.reply(ctx, r.Endpoint, m, app.AppendErrorFrame(nil, h.tooMany(), m.Sender, m.Request))
+			}
 			return t.finish(ctx)
 		case n+h.stride >= h.audience || d.late():
-			t.reached, t.handed = last, true
-			err = t.hand(ctx, last)
+			t.reached, t.handed = d.reached, true
+			err = t.hand(ctx, d.reached)
 		default:
-			err = t.progress(ctx, last)
+			err = t.progress(ctx, d.reached)
 		}
 		if err != nil {
 			return err
