@@ -69,6 +69,7 @@ type counts struct {
 	lost      atomic.Int64 // tried as long as there was time
 	strayed   sync.Map     // ids of senders whose own copies were lost or refused
 	slow      atomic.Int64 // clients that read too slowly
+	stale     atomic.Int64 // messages that nobody posted when they should have been
 	hanging   atomic.Int64 // clients that do not answer, or did not just now and were left out
 	rests     atomic.Int64 // invocations that go on
 }

@@ -44,14 +44,14 @@ func (h *handler) reportTask(r *rest, err error) error {
 func (h *handler) reportMessage(request, connection string, start time.Time, size int, c *counts, err error) {
 	attributes := []any{
 		"requestId", request, "connectionId", connection, "ms", time.Since(start).Milliseconds(), "bytes", size, "App", h.name, "Stack", h.stack,
-		"Deliveries", c.delivered.Load(), "Retries", c.retried.Load(), "Lost", c.lost.Load() + c.slow.Load(),
+		"Deliveries", c.delivered.Load(), "Retries", c.retried.Load(), "Lost", c.lost.Load() + c.slow.Load() + c.stale.Load(),
 		"unsure", c.unsure.Load(), "slow", c.slow.Load(), "hanging", c.hanging.Load(),
-		"gone", c.gone.Load(), "refused", c.refused.Load(), "continued", c.rests.Load(), "_aws", metrics(start),
+		"stale", c.stale.Load(), "gone", c.gone.Load(), "refused", c.refused.Load(), "continued", c.rests.Load(), "_aws", metrics(start),
 	}
 	switch {
 	case err != nil:
 		h.log.Error("message", append(attributes, "error", err)...)
-	case c.lost.Load()+c.refused.Load()+c.slow.Load()+c.hanging.Load() > 0:
+	case c.lost.Load()+c.refused.Load()+c.slow.Load()+c.stale.Load()+c.hanging.Load() > 0:
 		h.log.Warn("message", attributes...)
 	default:
 		h.log.Info("message", attributes...)

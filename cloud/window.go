@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,21 +24,30 @@ import (
 //	first message ──▶ append ── wait ── take ──▶ post all
 //	others        ──▶ append
 //
-// If the keeper dies, the next message that comes after overdue takes what waits. Whoever has taken messages posts them, and
-// nobody else does.
+// If the keeper dies, the next message that comes after overdue takes what waits, unless that is stale. Whoever has taken
+// messages posts them, and nobody else does.
 
 const (
 	// overdue is how long messages wait before another invocation than the keeper takes them.
 	overdue = 2 * time.Second
 	// mostWaiting is how many bytes wait: each append is billed by what the row has, and the posts should be one message each.
 	mostWaiting = 16 << 10
+	// mostTaken is how many messages are taken at once: "The maximum length of any expression string is 4 KB."
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+	mostTaken = 200
+	// maxKeep is how long an invocation lets others' messages wait for each other. In a busy room something always comes
+	// while it takes what waits; without pauses between, there is soon a moment when nothing does.
+	maxKeep = 5 * time.Second
+	// stale is the age at which a message that waits is not posted any more: its keeper is dead, and nobody expects it.
+	stale = time.Minute
 )
 
 // A window is the row of an audience.
 type window struct {
 	round    int // how often messages were taken out of it
-	rows     int // messages in it
+	rows     int // of it that were read, with a message each
 	messages []message
+	stale    int       // messages that are too old
 	size     int       // of the messages, in bytes
 	since    time.Time // when the first of them came
 }
@@ -69,7 +79,7 @@ func (e *errand) hold(ctx context.Context, topics []string, m message) error {
 		return err
 	}
 	switch {
-	case before.rows > 0 && time.Since(before.since) < overdue && before.size+len(m.Data) < mostWaiting:
+	case before.rows > 0 && time.Since(before.since) < overdue && before.size+len(m.Data) < mostWaiting && before.rows < mostTaken:
 		return nil // the keeper posts it
 	case before.rows == 0:
 		if err := pause(ctx, e.window); err != nil {
@@ -81,9 +91,9 @@ func (e *errand) hold(ctx context.Context, topics []string, m message) error {
 
 // release posts what waits. Messages that come while it is taken have no keeper but this one.
 func (e *errand) release(ctx context.Context, topics []string) error {
-	for {
+	for begun := time.Now(); ; {
 		waiting, err := e.registry.waiting(ctx, topics)
-		if err != nil || len(waiting.messages) == 0 {
+		if err != nil || waiting.rows == 0 {
 			return err
 		}
 		left, err := e.registry.takeWaiting(ctx, topics, waiting, e.ev.Context.RequestID)
@@ -93,14 +103,22 @@ func (e *errand) release(ctx context.Context, topics []string) error {
 		if err != nil {
 			return err
 		}
-		if err := e.tell(ctx, topics, waiting.messages); err != nil {
-			return err
+		if waiting.stale > 0 {
+			e.count.stale.Add(int64(waiting.stale))
+			e.log.Error("messages waited too long", "requestId", e.ev.Context.RequestID, "messages", waiting.stale)
 		}
-		if left == 0 {
+		if len(waiting.messages) > 0 {
+			if err := e.tell(ctx, topics, waiting.messages); err != nil {
+				return err
+			}
+		}
+		switch {
+		case left == 0, time.Since(e.start) > maxAnswer: // then the next message takes the rest
 			return nil
-		}
-		if err := pause(ctx, e.window); err != nil {
-			return err
+		case left < mostTaken && time.Since(begun) < maxKeep:
+			if err := pause(ctx, e.window); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -125,13 +143,13 @@ func (r *registry) append(ctx context.Context, topics []string, m message, now t
 	if err != nil {
 		return window{}, fmt.Errorf("let a message wait: %w", err)
 	}
-	return readWindow(out.Attributes), nil
+	return readWindow(out.Attributes, all), nil
 }
 
-// waiting returns what waits.
+// waiting returns what waits, or the first part of it.
 func (r *registry) waiting(ctx context.Context, topics []string) (window, error) {
 	row, err := r.windowRow(ctx, topics)
-	return readWindow(row), err
+	return readWindow(row, mostTaken), err
 }
 
 func (r *registry) windowRow(ctx context.Context, topics []string) (item, error) {
@@ -149,9 +167,9 @@ func (r *registry) takeWaiting(ctx context.Context, topics []string, w window, t
 	for i := range remove {
 		remove[i] = fmt.Sprintf("said[%d]", w.rows-1-i) // the last first, for tables that remove one after the other
 	}
-	ids := make([]string, len(w.messages))
-	for i, m := range w.messages {
-		ids[i] = m.Request
+	ids := []string{"-"} // a set is never empty
+	for _, m := range w.messages {
+		ids = append(ids, m.Request)
 	}
 	taker += "#" + strconv.Itoa(w.round)
 	out, err := r.db.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -172,7 +190,7 @@ func (r *registry) takeWaiting(ctx context.Context, topics []string, w window, t
 	if err != nil {
 		return 0, fmt.Errorf("take what waits: %w", err)
 	}
-	return readWindow(out.Attributes).rows, nil
+	return readWindow(out.Attributes, all).rows, nil
 }
 
 // takenBy is takeWaiting if the row is another one by now: perhaps because the taker has taken the messages, and the answer was
@@ -184,7 +202,7 @@ func (r *registry) takenBy(ctx context.Context, topics []string, taker string) (
 	}
 	for _, last := range []string{"taker1", "taker2", "taker3"} {
 		if readText(row, last) == taker {
-			return readWindow(row).rows, nil
+			return readWindow(row, all).rows, nil
 		}
 	}
 	return 0, errTaken
@@ -212,21 +230,32 @@ func common(a, b []byte) (first, last int) {
 	return first, last
 }
 
-func readWindow(row item) (w window) {
+const all = math.MaxInt
+
+// readWindow reads a row, and as many of its messages as it should.
+func readWindow(row item, most int) (w window) {
 	w.round = readNumber(row, "taken")
 	list, _ := row["said"].(*types.AttributeValueMemberL)
 	if list == nil {
 		return w
 	}
 	seen := make(map[string]bool)
-	for _, value := range list.Value {
+	for _, last := range []string{"latest", "earlier"} { // one of these was appended again when its answer was lost
+		if ids, ok := row[last].(*types.AttributeValueMemberSS); ok {
+			for _, id := range ids.Value {
+				seen[id] = true
+			}
+		}
+	}
+	for _, value := range list.Value[:min(most, len(list.Value))] {
 		said, _ := value.(*types.AttributeValueMemberM)
 		if said == nil {
 			continue
 		}
 		w.rows++
+		at := time.UnixMilli(int64(readNumber(said.Value, "at")))
 		if w.rows == 1 {
-			w.since = time.UnixMilli(int64(readNumber(said.Value, "at")))
+			w.since = at
 		}
 		m := message{Request: readText(said.Value, "r"), Sender: readText(said.Value, "s"), Data: []byte(readText(said.Value, "d"))}
 		w.size += len(m.Data)
@@ -234,6 +263,10 @@ func readWindow(row item) (w window) {
 			continue
 		}
 		seen[m.Request] = true
+		if time.Since(at) > stale {
+			w.stale++
+			continue
+		}
 		if _, own := said.Value["p"]; own {
 			first, last := readNumber(said.Value, "p"), readNumber(said.Value, "q")
 			m.Mine = slices.Concat(m.Data[:first], []byte(readText(said.Value, "m")), m.Data[len(m.Data)-last:])

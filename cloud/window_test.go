@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -199,4 +200,103 @@ func TestManyWindows(t *testing.T) {
 		}
 	}
 	t.Logf("%d posts for %d messages to %d clients", posts, len(ids)*each, len(ids))
+}
+
+// TestCrowdedWindow: more messages wait than one request can take. They come, each once, in their order.
+func TestCrowdedWindow(t *testing.T) {
+	h := newTestHome(t, "bridge")
+	h.window = time.Millisecond
+	h.must("CONNECT", ann, "topicName=a", "")
+	h.front(func(w http.ResponseWriter, _ string, _ int, body []byte, _ func()) bool {
+		var request struct{ UpdateExpression string }
+		if json.Unmarshal(body, &request); len(request.UpdateExpression) <= 4096 {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest) // as DynamoDB, and other than dynalite
+		return true
+	})
+	const n = 2*mostTaken + 1
+	for i := range n {
+		m := message{Request: fmt.Sprint(i), Sender: "nobody", Data: fmt.Appendf(nil, "{%d}", i)}
+		if _, err := h.registry.append(t.Context(), []string{"a"}, m, time.Now().Add(-2*overdue)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.say(ann, "last", `{"topic":"a","message":"{last}"}`)
+	lines := strings.Split(strings.Join(h.gateway.take(ann), "\n"), "\n")
+	if len(lines) != n+1 || lines[0] != "{0}" || lines[n-1] != fmt.Sprintf("{%d}", n-1) || lines[n] != `{"topic":"a","message":"{last}"}` {
+		t.Errorf("ann got %d lines: %.300q", len(lines), lines)
+	}
+}
+
+// TestStaleWindow: what waits for a keeper that died is not posted hours later. It is lost, and counted.
+func TestStaleWindow(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.window = time.Millisecond
+	h.must("CONNECT", ann, "", "")
+	old := message{Request: "0", Sender: ann, Data: []byte(`{"n":0}`)}
+	if _, err := h.registry.append(t.Context(), []string{app.Everyone}, old, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	h.say(ann, "1", "one")
+	if got := h.gateway.take(ann); len(got) != 1 || timeless(got[0]) != `{"data":"one","_now":,"_me":true}` {
+		t.Errorf("ann got %q", got)
+	}
+	if line := h.logged(); line["Lost"] != 1.0 || line["stale"] != 1.0 || line["level"] != "WARN" {
+		t.Errorf("logged %v", line)
+	}
+}
+
+// TestBusyWindow: in a room where something comes during each window, the keeper ends in time, and nothing is lost.
+func TestBusyWindow(t *testing.T) {
+	t.Parallel() // it waits
+	h := newTestHome(t, "broadcast")
+	h.window = 500 * time.Millisecond
+	h.must("CONNECT", ann, "", "")
+	n, last, start := 0, time.Now(), time.Now()
+	h.front(func(_ http.ResponseWriter, verb string, _ int, body []byte, _ func()) bool {
+		if verb != "UpdateItem" || !strings.Contains(string(body), "REMOVE said") || time.Since(last) < h.window/2 {
+			return false
+		}
+		last = time.Now()
+		n++ // one more comes while what waits is taken
+		m := message{Request: fmt.Sprint("late", n), Sender: "nobody", Data: fmt.Appendf(nil, `{"n":%d}`, n)}
+		if _, err := h.registry.append(context.Background(), []string{app.Everyone}, m, time.Now()); err != nil {
+			t.Error(err)
+		}
+		return false
+	})
+	h.say(ann, "0", "first")
+	if took := time.Since(start); took > maxKeep+2*time.Second {
+		t.Errorf("the keeper kept for %v", took)
+	}
+	lines := strings.Split(strings.Join(h.gateway.take(ann), "\n"), "\n")
+	if len(lines) != n+1 || h.waits(app.Everyone) != 0 {
+		t.Errorf("%d lines for %d messages", len(lines), n+1)
+	}
+}
+
+// TestUnfinishedWindow: the table fails when the messages of a window have been taken. Their senders are told.
+func TestUnfinishedWindow(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.window = time.Millisecond
+	h.must("CONNECT", ann, "", "")
+	h.must("CONNECT", bob, "", "")
+	m := message{Request: "0", Sender: bob, Data: []byte(`{"n":0}`), Mine: []byte(`{"n":0}`)}
+	if _, err := h.registry.append(t.Context(), []string{app.Everyone}, m, time.Now().Add(-2*overdue)); err != nil {
+		t.Fatal(err)
+	}
+	h.front(func(w http.ResponseWriter, verb string, _ int, _ []byte, _ func()) bool {
+		if verb != "Query" {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		return true
+	})
+	if _, err := h.invoke("MESSAGE", ann, "", "x"); err == nil {
+		t.Error("it has not failed")
+	}
+	if got := h.gateway.take(bob); len(got) != 2 || got[1] != `{"message": "not all clients were reached: the function failed", "connectionId":"`+bob+`", "requestId":"0"}` {
+		t.Errorf("bob got %q", got)
+	}
 }
