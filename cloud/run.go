@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
 
 	"crier/app"
 )
@@ -118,10 +120,14 @@ func persistent(o *dynamodb.Options) {
 }
 
 // patient retries what DynamoDB throttles, for longer and with shorter pauses than the SDK does by itself: somebody waits. It
-// has no bucket of tokens that is empty after a hundred throttled calls.
+// has no bucket of tokens that is empty after a hundred throttled calls. An answer that cannot be read is no answer.
 var patient = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.MaxAttempts = maxTries
 	o.RateLimiter = ratelimit.None
+	o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+		_, unreadable := errors.AsType[*smithy.DeserializationError](err)
+		return aws.BoolTernary(unreadable)
+	}))
 	o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 		return rand.N(min(firstWait<<attempt, maxWait)), nil
 	})

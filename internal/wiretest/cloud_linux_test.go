@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"crier/internal/dynalite"
 )
@@ -29,17 +31,26 @@ func TestCloud(t *testing.T) {
 	p := proxy{}
 	for _, app := range []string{"broadcast", "bridge", "chat", "rooms", "directory"} {
 		dynalite.CreateTable(t, database, app)
-		p[app] = startStack(t, app, database, 1)
+		p[app], _ = startStack(t, function{app: app, table: database, concurrency: 1})
 	}
 	front := httptest.NewServer(p)
 	t.Cleanup(front.Close)
 	RunEverywhere(t, "ws"+strings.TrimPrefix(front.URL, "http"))
 }
 
-// startStack starts crier gateway with one app as its function and returns its address. So many runs of the function are
-// possible at once; with one, messages keep their order, which AWS does not promise. The function has more variables, if there
-// are some, each as NAME: VALUE. Pages are let through to it.
-func startStack(t *testing.T, app, database string, concurrency int, variables ...string) *url.URL {
+// A function is the program as the Lambda function of a stack.
+type function struct {
+	app         string
+	table       string // the address of the table store
+	concurrency int    // runs at once; with one, messages keep their order, which AWS does not promise
+	timeout     time.Duration
+	variables   []string // more of them, each as NAME: VALUE
+	bootstrap   string   // what is started in place of the program; empty: the program
+}
+
+// startStack starts crier gateway with one app as its function and returns its address. log returns what it has logged so far,
+// and the function, too. Pages are let through to it.
+func startStack(t *testing.T, f function) (at *url.URL, log func() string) {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -47,6 +58,7 @@ func startStack(t *testing.T, app, database string, concurrency int, variables .
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "crier.yaml")
+	variables := append(f.variables, "CRIER_APP: "+f.app, "CRIER_TABLE: "+f.app)
 	err = os.WriteFile(file, fmt.Appendf(nil, `
 stage: prod
 routes: {$connect: crier, $disconnect: crier, $default: crier}
@@ -55,18 +67,19 @@ integrations:
     lambda:
       bootstrap: %s
       concurrency: %d
+      timeout: %v
       environment: {%s}
-`, path, concurrency, strings.Join(append(variables, "CRIER_APP: "+app, "CRIER_TABLE: "+app), ", ")), 0o666)
+`, cmp.Or(f.bootstrap, path), f.concurrency, cmp.Or(f.timeout, 30*time.Second), strings.Join(variables, ", ")), 0o666)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "gateway", file, "--listen", "localhost:0", "--allow-origin", "*")
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "AWS_ENDPOINT_URL_DYNAMODB="+database)
-	log, err := os.Create(filepath.Join(dir, "log"))
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+dir, "AWS_ENDPOINT_URL_DYNAMODB="+f.table)
+	errors, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = log
+	cmd.Stderr = errors
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -74,23 +87,26 @@ integrations:
 	if err != nil {
 		t.Fatal(err)
 	}
+	log = func() string {
+		said, _ := os.ReadFile(errors.Name())
+		return strings.ReplaceAll(string(said), `\"`, `"`) // what the function logs is quoted there
+	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
-		if said, _ := os.ReadFile(log.Name()); t.Failed() {
-			t.Logf("%s:\n%.20000s", app, said)
+		if t.Failed() {
+			t.Logf("%s:\n%.20000s", f.app, log())
 		}
-		log.Close()
+		errors.Close()
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if at := address.FindString(lines.Text()); at != "" {
 			go io.Copy(io.Discard, out)
-			return &url.URL{Scheme: "http", Host: strings.TrimPrefix(at, "ws://")}
+			return &url.URL{Scheme: "http", Host: strings.TrimPrefix(at, "ws://")}, log
 		}
 	}
-	said, _ := os.ReadFile(log.Name())
-	t.Fatalf("crier gateway tells no address:\n%s", said)
-	return nil
+	t.Fatalf("crier gateway tells no address:\n%s", log())
+	return nil, nil
 }
 
 // A proxy makes one server of many: it knows the address of each app's.

@@ -19,15 +19,28 @@ import (
 
 // A stack is one app of the home on AWS: the program as a Lambda function behind crier gateway.
 type stack struct {
-	t   *testing.T
-	url string
+	t     *testing.T
+	url   string
+	log   func() string
+	table table // in the store itself
 }
 
 func startApp(t *testing.T, app string, concurrency int, variables ...string) stack {
 	t.Helper()
-	database := dynalite.Start(t)
-	dynalite.CreateTable(t, database, app)
-	return stack{t, "ws" + strings.TrimPrefix(startStack(t, app, database, concurrency, variables...).String(), "http") + "/prod"}
+	return startFunction(t, function{app: app, concurrency: concurrency, variables: variables})
+}
+
+// startFunction starts a stack with a function. If that has no table yet, it gets one.
+func startFunction(t *testing.T, f function) stack {
+	t.Helper()
+	database := f.table
+	if database == "" {
+		database = dynalite.Start(t)
+		dynalite.CreateTable(t, database, f.app)
+		f.table = database
+	}
+	at, log := startStack(t, f)
+	return stack{t, "ws" + strings.TrimPrefix(at.String(), "http") + "/prod", log, table{t, dynalite.Client(database), f.app}}
 }
 
 // dial connects. status is that of the answer, and protocol the subprotocol that was chosen.
