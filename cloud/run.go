@@ -92,7 +92,7 @@ func newHandler(ctx context.Context, log *slog.Logger) (*handler, error) {
 		poster:   newPoster(account.Credentials, account.Region),
 		audience: maxAudience,
 		stride:   stride,
-		again:    self{lambda.NewFromConfig(account), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
+		again:    self{lambda.NewFromConfig(account, untiring), os.Getenv("AWS_LAMBDA_FUNCTION_NAME")},
 		log:      log,
 	}, nil
 }
@@ -110,16 +110,23 @@ func numberOf(variable string) (int64, error) {
 	return n, nil
 }
 
-// dynamoTimeout is how long one try of a request to DynamoDB may take. It answers within milliseconds.
-const dynamoTimeout = 3 * time.Second
+// answerTimeout is how long one try of a request to DynamoDB or Lambda may take. They answer within milliseconds, because
+// Lambda only takes the event.
+const answerTimeout = 3 * time.Second
 
-// persistent has a client wait little for each try, and try often.
+// persistent makes a client wait little for each try, and try often.
 func persistent(o *dynamodb.Options) {
 	o.Retryer = patient
-	o.HTTPClient = http.NewBuildableClient().WithTimeout(dynamoTimeout)
+	o.HTTPClient = http.NewBuildableClient().WithTimeout(answerTimeout)
 }
 
-// patient retries what DynamoDB throttles, for longer and with shorter pauses than the SDK does by itself: somebody waits. It
+// untiring is persistent for clients of Lambda. If it takes an event twice, the task in the table is found taken.
+func untiring(o *lambda.Options) {
+	o.Retryer = patient
+	o.HTTPClient = http.NewBuildableClient().WithTimeout(answerTimeout)
+}
+
+// patient retries what is throttled, for longer and with shorter pauses than the SDK does by itself: somebody waits. It
 // has no bucket of tokens that is empty after a hundred throttled calls. An answer that cannot be read is no answer.
 var patient = retry.NewStandard(func(o *retry.StandardOptions) {
 	o.MaxAttempts = maxTries

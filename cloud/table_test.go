@@ -31,7 +31,7 @@ func TestUnrulyTable(t *testing.T) {
 			w.WriteHeader(500)
 			return true
 		case verb == "GetItem" && n == 1: // hangs
-			time.Sleep(dynamoTimeout + time.Second)
+			time.Sleep(answerTimeout + time.Second)
 			return true
 		}
 		return false

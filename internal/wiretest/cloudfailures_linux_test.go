@@ -32,6 +32,9 @@ const (
 	unheard = "never answered"
 	refused = "refused with 429"
 	lost    = "passed on, and its answer is lost"
+	final   = "refused with 403"
+	taken   = "answered, and not passed on"
+	slow    = "answered after a while, and not passed on"
 )
 
 func startEndpoint(t *testing.T) *endpoint {
@@ -59,6 +62,25 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case lost:
 		forward.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
+	case final:
+		w.WriteHeader(http.StatusForbidden)
+	case failed:
+		w.WriteHeader(http.StatusInternalServerError)
+	case garbled:
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		io.WriteString(conn, "<html>\r\n\r\n")
+		conn.Close()
+	case cutOff:
+		forward.ServeHTTP(httptest.NewRecorder(), r)
+		w.Header().Set("Content-Length", "10")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	case late:
+		time.Sleep(700 * time.Millisecond) // what is tested is that time passes
+		forward.ServeHTTP(w, r)
+	case taken:
+	case slow:
+		time.Sleep(250 * time.Millisecond)
 	default:
 		forward.ServeHTTP(w, r)
 	}
@@ -216,4 +238,91 @@ func TestCloudDoubles(t *testing.T) {
 			t.Errorf("%s came %d times", text, n)
 		}
 	}
+}
+
+// TestCloudUnruly: posts are answered wrongly or late, for a while. Everybody gets the message, and nobody is told anything. It
+// comes once, unless nobody can know whether it had come.
+func TestCloudUnruly(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	clients := s.crowd(3)
+	for _, fate := range []string{failed, garbled, cutOff, late, refused} {
+		tries := make(map[string]int)
+		e.from(func(_ int, id string) string {
+			if tries[id]++; tries[id] < 3 {
+				return fate
+			}
+			return passed
+		})
+		clients[0].say(fate)
+		for i, c := range clients {
+			if !c.hearsWithin(`{"data":"`+fate+`",`, patience) {
+				t.Errorf("%s: client %d", fate, i)
+			}
+		}
+	}
+	e.from(nil)
+	clients[0].say("last")
+	for i, c := range clients {
+		if !c.hearsWithin(`{"data":"last",`, patience) {
+			t.Errorf("client %d got something else in between", i)
+		}
+	}
+}
+
+// TestCloudFinal: posts to one of three are refused for good. The sender is told, and the log says it once for each message.
+func TestCloudFinal(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	clients := s.crowd(3)
+	chosen := ""
+	e.from(func(n int, id string) string {
+		if n == 3 { // the first is the sender's
+			chosen = id
+		}
+		if id == chosen {
+			return final
+		}
+		return passed
+	})
+	for n := range 2 {
+		text := fmt.Sprint("message ", n)
+		clients[0].say(text)
+		clients[0].hears(`{"data":"` + text)
+		clients[0].hears(`{"message": "1 of 3 clients were not reached", "connectionId":"`)
+	}
+	s.settle(func() bool { return strings.Count(s.log(), "posts are refused") == 2 }, "two lines of the log")
+	if !strings.Contains(s.log(), `"refused":1`) {
+		t.Error("it is not counted")
+	}
+}
+
+// TestCloudSlowReader: API Gateway has no room for what one of three should get. The sender is told of the first such message;
+// from then on it is known that this client reads too slowly.
+func TestCloudSlowReader(t *testing.T) {
+	t.Parallel()
+	s, e := startBehind(t)
+	clients := s.crowd(3)
+	chosen := ""
+	e.from(func(n int, id string) string {
+		if n == 3 { // the first is the sender's
+			chosen = id
+		}
+		if id == chosen {
+			return refused
+		}
+		return passed
+	})
+	clients[0].say("one")
+	clients[0].hears(`{"data":"one",`)
+	clients[0].hears(`{"message": "1 of 3 clients were not reached"`)
+	start := time.Now()
+	clients[0].say("two")
+	clients[0].hears(`{"data":"two",`)
+	s.settle(func() bool { return strings.Contains(s.log(), `"Lost":1,"unsure":0,"slow":1`) }, "a slow client in the log")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("a client that is known to be slow took %v", took)
+	}
+	clients[0].say("three")
+	clients[0].hears(`{"data":"three",`) // and nothing about two
 }
