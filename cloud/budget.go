@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,7 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// A budget bounds what a stack sends, because that is what it costs. All environments of the function add up in the table what
+// A budget bounds what a stack sends, because that is what it costs. What a client can cause besides counts as messages that
+// cost as much: topics beyond its first, changes of them, and reads of many topics. All environments of the function add up in the table what
 // they have sent in a minute. A message whose audience is larger than what is left reaches a part of it.
 type budget struct {
 	registry *registry
@@ -48,6 +50,24 @@ func (b *budget) left(now time.Time) int64 {
 		return 60 * b.rate
 	}
 	return max(0, 60*b.rate-b.known-b.own)
+}
+
+// readsOf is how many reads of the table cost as much as a message. A write costs somewhat less than one.
+// https://aws.amazon.com/dynamodb/pricing/on-demand/
+const readsOf = 8
+
+// afford reports whether something may be done that costs as much as so many messages, besides those that it sends, and counts
+// it. If it may not, the sender is told.
+func (e *errand) afford(ctx context.Context, n int64) (ok bool, err error) {
+	if err := e.budget.learn(ctx, e.now()); err != nil {
+		return false, err
+	}
+	if e.budget.left(e.now()) == 0 {
+		sentence := fmt.Sprintf("this stack sends no more messages in this minute: %d a second are its limit, on average", e.budget.rate)
+		return false, cmp.Or(e.refuse(ctx, sentence), errRefused)
+	}
+	e.count.units.Add(n)
+	return true, nil
 }
 
 // audience returns how many clients may get a publication, of most.

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -167,5 +168,71 @@ func TestBudgetOfWindows(t *testing.T) {
 		if got := h.gateway.take(id); len(got) != 2 || !strings.Contains(got[0]+got[1], `"message": "not all clients were reached: 1 messages a second`) {
 			t.Errorf("%s got %q", id, got)
 		}
+	}
+}
+
+// TestBudgetOfTopics: many topics cost writes, as their client comes, goes and changes them. They count as messages do; who is in
+// one topic is free.
+func TestBudgetOfTopics(t *testing.T) {
+	h := newTestHome(t, "broadcast")
+	h.budget.rate = 1
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	spent := func() int64 {
+		t.Helper()
+		n, err := h.registry.spend(t.Context(), now.Unix()/60, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	h.must("CONNECT", ann, "topic=a", "")
+	if n := spent(); n != 0 {
+		t.Errorf("one topic costs %d", n)
+	}
+	many := "topic=a"
+	for i := range 39 {
+		many += fmt.Sprint("&topic=", i)
+	}
+	h.must("CONNECT", bob, many, "")
+	if n := spent(); n != 2*39 {
+		t.Errorf("40 topics cost %d", n)
+	}
+	answer, err := h.invoke("CONNECT", cat, "topic=a&topic=b", "")
+	if want := `{"body":"this stack does no more in this minute: try again in the next","statusCode":503}`; err != nil || answer != want {
+		t.Errorf("two topics more: %s, %v", answer, err)
+	}
+	h.must("CONNECT", cat, "topic=a", "")
+	now = now.Add(time.Minute)
+	h.must("CONNECT", idOf(4), "topic=a&topic=b", "")
+}
+
+// TestBudgetOfSubscriptions: so do subscriptions. To leave a topic in which one is not costs nothing.
+func TestBudgetOfSubscriptions(t *testing.T) {
+	h := newTestHome(t, "rooms")
+	h.budget.rate = 1
+	now := time.Unix(1_800_000_000, 0)
+	h.now = func() time.Time { return now }
+	h.must("CONNECT", ann, "", "")
+	writes := 0
+	h.front(func(_ http.ResponseWriter, verb string, _ int, body []byte, _ func()) bool {
+		if verb != "GetItem" && verb != "Query" && !strings.Contains(string(body), "ADD sent") {
+			writes++
+		}
+		return false
+	})
+	for i := range 12 {
+		h.must("MESSAGE", ann, "", fmt.Sprintf(`{"action":"subscribe","topic":"%d"}`, i))
+		now = now.Add(reportEvery)
+	}
+	h.must("MESSAGE", ann, "", `{"action":"unsubscribe","topic":"other"}`)
+	if writes != 2*12 {
+		t.Errorf("%d writes, want two for each topic", writes)
+	}
+	h.gateway.take(ann)
+	now = now.Truncate(time.Minute)
+	h.must("MESSAGE", ann, "", `{"action":"subscribe","topic":"one more"}`)
+	if got := h.gateway.take(ann); len(got) != 1 || !strings.HasPrefix(got[0], `{"message": "this stack sends no more messages in this minute`) || writes != 2*12 {
+		t.Errorf("ann got %q, after %d writes", got, writes)
 	}
 }

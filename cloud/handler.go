@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +103,7 @@ func (h *handler) connect(ctx context.Context, ev *event) ([]byte, error) {
 		return json.Marshal(map[string]any{"statusCode": no.Status, "body": no.Say})
 	}
 	err := h.registry.add(ctx, conn)
+	h.spend(ctx, ev.Context.RequestID, conn.cost())
 	h.report(ev, start, "connect", err, slog.Int("topics", len(conn.Topics)))
 	protocol := access.Protocol(r)
 	if err != nil || protocol == "" {
@@ -138,6 +141,16 @@ func (h *handler) welcome(r *http.Request, ev *event, start time.Time) (*connect
 			conn.Mute = append(conn.Mute, e.Topic)
 		}
 	}
+	if conn.cost() == 0 {
+		return conn, nil
+	}
+	if err := h.budget.learn(r.Context(), h.now()); err != nil {
+		h.log.Error("learn what is left of the minute", "requestId", ev.Context.RequestID, "error", err)
+	}
+	if h.budget.left(h.now()) == 0 {
+		no := door.Busy.Saying("this stack does no more in this minute: try again in the next")
+		return nil, &no
+	}
 	return conn, nil
 }
 
@@ -151,6 +164,9 @@ func (h *handler) ask(conn *connection, ev app.Event) []app.Effect {
 	}
 	return effects
 }
+
+// errRefused says that something was not done, and that the sender knows why.
+var errRefused = errors.New("refused")
 
 // errUnknown says that the registry does not know who sends a message.
 var errUnknown = errors.New("the connection is not registered")
@@ -223,6 +239,7 @@ func (e *errand) answer(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	e.count.units.Add(int64(e.conn.size()) / billed)
 	if e.conn.over(e.start) {
 		return e.expire(ctx, e.endpointOf(ev), ev.Context.RequestID, member{id: e.conn.ID})
 	}
@@ -235,7 +252,10 @@ func (e *errand) answer(ctx context.Context) (err error) {
 	}
 	effects := e.ask(e.conn, app.Event{Kind: app.Message, Now: e.start.UnixMilli(), Data: data, Binary: binary})
 	for i := range effects {
-		if err := e.do(ctx, &effects[i]); err != nil {
+		switch err := e.do(ctx, &effects[i]); {
+		case errors.Is(err, errRefused):
+			return nil // the rest would say that it was done
+		case err != nil:
 			return err
 		}
 	}
@@ -248,16 +268,26 @@ func (e *errand) do(ctx context.Context, effect *app.Effect) error {
 	case app.Publish:
 		return e.publish(ctx, effect)
 	case app.Subscribe:
+		if ok, err := e.afford(ctx, 2*e.conn.writes()+2); !ok {
+			return err
+		}
 		return e.registry.subscribe(ctx, e.conn, effect.Topic)
 	case app.Unsubscribe:
+		if !slices.Contains(e.conn.Topics, effect.Topic) {
+			return nil // which costs nothing
+		}
 		return e.registry.unsubscribe(ctx, e.conn, effect.Topic)
 	case app.Post:
 		return e.post(ctx, effect.Data)
 	case app.PostMembers:
+		if ok, err := e.afford(ctx, 0); !ok {
+			return err
+		}
 		list, err := e.list(ctx, effect.Topic)
 		if err != nil {
 			return err
 		}
+		e.count.units.Add(int64(len(list)) / billed) // what is read for it is as long
 		return e.post(ctx, list)
 	case app.Reject, app.Forbid:
 		return e.refuse(ctx, string(effect.Data))
@@ -274,14 +304,12 @@ func (e *errand) publish(ctx context.Context, effect *app.Effect) error {
 	if shareTopic(e.conn.Topics, topics) {
 		m.Mine = echo(effect)
 	}
-	if err := e.budget.learn(ctx, e.now()); err != nil {
+	if ok, err := e.afford(ctx, int64(len(topics))/readsOf); !ok {
 		return err
 	}
-	if e.budget.left(e.now()) == 0 {
-		return e.refuse(ctx, fmt.Sprintf("this stack sends no more messages in this minute: %d a second are its limit, on average", e.budget.rate))
-	}
 	if longest := max(len(m.Data), len(m.Mine)); longest > maxPost {
-		return e.refuse(ctx, fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost))
+		sentence := fmt.Sprintf("the message has %d bytes with its stamps, and at most %d can be sent", longest, maxPost)
+		return cmp.Or(e.refuse(ctx, sentence), errRefused)
 	}
 	if e.window > 0 {
 		return e.hold(ctx, topics, m)

@@ -3,6 +3,7 @@ package cloud
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,6 +24,20 @@ type connection struct {
 func (c *connection) over(now time.Time) bool {
 	return c.may != nil && !c.may.Expires.IsZero() && !now.Before(c.may.Expires)
 }
+
+// size returns about how many bytes the connection's row has.
+func (c *connection) size() (bytes int) {
+	for _, topic := range slices.Concat(c.Topics, c.Mute) {
+		bytes += len(mark + topic)
+	}
+	return bytes + len(c.ID) + len(c.Identity.User)
+}
+
+// writes returns as how many a write of the row is billed.
+func (c *connection) writes() int64 { return 1 + int64(c.size())>>10 }
+
+// cost returns how much more a client that comes and goes costs than one that is in a single topic.
+func (c *connection) cost() int64 { return 2 * (max(0, int64(len(c.Topics))-1) + c.writes() - 1) }
 
 // row returns the connection's row.
 func (c *connection) row() (item, error) {

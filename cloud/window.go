@@ -78,6 +78,7 @@ func (e *errand) hold(ctx context.Context, topics []string, m message) error {
 	case err != nil:
 		return err
 	}
+	e.count.units.Add(int64(before.size+len(m.Data)) >> 10) // writes of the row
 	switch {
 	case before.rows > 0 && time.Since(before.since) < overdue && before.size+len(m.Data) < mostWaiting && before.rows < mostTaken:
 		return nil // the keeper posts it
