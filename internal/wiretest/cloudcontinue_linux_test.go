@@ -261,14 +261,14 @@ func TestCloudContinuationRefused(t *testing.T) {
 // most 2,000 get the message twice. What comes before that is put off.
 func TestCloudContinuationCrash(t *testing.T) {
 	t.Parallel()
-	const size = 5000
-	a := startAudience(t, size, 6*time.Second)
+	const size = 6000
+	a := startAudience(t, size, 8*time.Second)
 	event := a.handed()
 	a.from(func(n int) string {
 		switch {
-		case n < 2500:
+		case n < 2100:
 			return taken
-		case n == 2500:
+		case n == 2100:
 			a.processes.signal(syscall.SIGKILL)
 		}
 		return unheard
