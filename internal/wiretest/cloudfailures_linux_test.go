@@ -244,7 +244,7 @@ func TestCloudDoubles(t *testing.T) {
 // comes once, unless nobody can know whether it had come.
 func TestCloudUnruly(t *testing.T) {
 	t.Parallel()
-	s, e := startBehind(t)
+	s, e := startBehind(t, 1)
 	clients := s.crowd(3)
 	for _, fate := range []string{failed, garbled, cutOff, late, refused} {
 		tries := make(map[string]int)
@@ -273,7 +273,7 @@ func TestCloudUnruly(t *testing.T) {
 // TestCloudFinal: posts to one of three are refused for good. The sender is told, and the log says it once for each message.
 func TestCloudFinal(t *testing.T) {
 	t.Parallel()
-	s, e := startBehind(t)
+	s, e := startBehind(t, 1)
 	clients := s.crowd(3)
 	chosen := ""
 	e.from(func(n int, id string) string {
@@ -301,7 +301,7 @@ func TestCloudFinal(t *testing.T) {
 // from then on it is known that this client reads too slowly.
 func TestCloudSlowReader(t *testing.T) {
 	t.Parallel()
-	s, e := startBehind(t)
+	s, e := startBehind(t, 1)
 	clients := s.crowd(3)
 	chosen := ""
 	e.from(func(n int, id string) string {
