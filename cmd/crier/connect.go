@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,6 +35,7 @@ type connect struct {
 	key          secret
 	wait         time.Duration
 	reconnect    bool
+	insecure     bool
 }
 
 // apps are those that --app may name.
@@ -110,6 +113,7 @@ func (c *connect) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&c.subprotocols, "subprotocol", nil, "ask for the subprotocol `NAME` (repeatable)")
 	f.DurationVar(&c.wait, "wait", time.Second, "stay for `DURATION` after the end of a piped input")
 	f.BoolVar(&c.reconnect, "reconnect", false, "reconnect when the connection is lost")
+	insecureFlag(f, &c.insecure)
 }
 
 func (c *connect) run(ctx context.Context) error {
@@ -134,7 +138,7 @@ func (c *connect) run(ctx context.Context) error {
 		notes:   notes{out: c.errOut, style: c.look()},
 	}
 	options := client.Options{
-		Header: header, Subprotocols: c.subprotocols, MaxMessage: maxReceived, Timeout: connectTimeout,
+		Header: header, Subprotocols: c.subprotocols, TLS: encryption(c.insecure), MaxMessage: maxReceived, Timeout: connectTimeout,
 		Confirm: client.Never, // it may be any server
 	}
 	if c.app == "live" {
@@ -215,7 +219,7 @@ func (c *connect) header() (http.Header, error) {
 // are those that would have shown a key; empty: one was shown.
 func explain(server *url.URL, ended error, flags string) error {
 	if refused, ok := errors.AsType[*client.Refused](ended); ok {
-		return refusal(refused, flags)
+		return refusal(server, refused, flags)
 	}
 	fault, broke := errors.AsType[*client.Fault](ended)
 	how, closed := errors.AsType[ws.Close](ended)
@@ -234,7 +238,7 @@ func explain(server *url.URL, ended error, flags string) error {
 
 // refusal repeats what the server said instead of doing as it was asked, and says
 // what may help. flags are those of explain.
-func refusal(r *client.Refused, flags string) error {
+func refusal(server *url.URL, r *client.Refused, flags string) error {
 	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
 	if why := sentence(r.Why()); why != "" {
 		status += ": " + why
@@ -244,9 +248,19 @@ func refusal(r *client.Refused, flags string) error {
 		status += "; try " + flags
 	case r.Status == http.StatusForbidden && flags == "":
 		status += "; crier token TOKEN says what a token is for"
+	case r.Status == http.StatusBadRequest && wantsTLS.Match(r.Body) && otherScheme[server.Scheme] != "":
+		status += "; try " + otherScheme[server.Scheme] + "://" + server.Host
 	}
 	return errors.New("refused: " + status)
 }
+
+// wantsTLS matches what servers say if they speak TLS only and the client does
+// not: crier, Go's net/http, nginx and Apache.
+var wantsTLS = regexp.MustCompile(`this is https and wss|HTTPS (server|port)|SSL-enabled server port`)
+
+// otherScheme has, for a scheme without TLS, the one with it, and the other way
+// round.
+var otherScheme = map[string]string{"ws": "wss", "wss": "ws", "http": "https", "https": "http"}
 
 // keyFlags returns the flags for a key that a header does not show; none if it
 // shows one.
@@ -263,15 +277,29 @@ func unreachable(server *url.URL, err error) error {
 	if layer, ok := errors.AsType[*url.Error](err); ok {
 		err = layer.Err
 	}
+	distrusted, _ := errors.AsType[*tls.CertificateVerificationError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	other := otherScheme[server.Scheme] + "://" + server.Host
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody listens at %s: is crier serve running?", server.Host)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s: is it the right address?", server.Host)
+	case distrusted != nil:
+		why := strings.TrimPrefix(distrusted.Err.Error(), "x509: ")
+		why, _, _ = strings.Cut(why, " (possibly") // a guess, which names other certificates
+		return fmt.Errorf("the certificate of %s is not to be trusted: %s; if it is your own, use --insecure", server.Host, sentence(why))
+	case noTLS || errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("%s does not speak TLS: try %s", server.Host, other)
+	case strings.Contains(err.Error(), tlsAlert):
+		return fmt.Errorf("%s speaks TLS only: try %s", server.Host, other)
 	default:
 		return fmt.Errorf("cannot reach %s: %s", server.Host, sentence(err.Error()))
 	}
 }
+
+// tlsAlert is how net/http describes an alert of TLS in the place of an answer.
+const tlsAlert = `malformed HTTP response "\x15\x03`
 
 func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *url.URL) error {
 	style := c.look()

@@ -26,7 +26,7 @@ func fromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := prefix + variable(f.Name)
 		value := os.Getenv(name)
-		if f.Changed || value == "" || f.Name == "help" || err != nil {
+		if f.Changed || value == "" || !settable(f) || err != nil {
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {
@@ -57,12 +57,15 @@ func checkEnvironment(root *cobra.Command) error {
 	return nil
 }
 
+// settable reports whether a flag can be set in the environment.
+func settable(f *pflag.Flag) bool { return f.Name != "help" && f.Name != "version" }
+
 // variables returns the names, without the prefix, of all variables that set
 // something: flags of all commands, and what cloud.Run reads.
 func variables(cmd *cobra.Command) []string {
 	names := slices.Clone(cloud.Variables)
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
+		if settable(f) {
 			names = append(names, variable(f.Name))
 		}
 	})

@@ -23,7 +23,8 @@ import (
 // info shows a stack on AWS, or a server that runs.
 type info struct {
 	stack
-	key secret
+	key      secret
+	insecure bool
 }
 
 func newInfo() *cobra.Command {
@@ -54,6 +55,7 @@ Without a URL, show a stack on AWS: its address, its state and its resources.`,
 	})
 	cmd.Args = cobra.MaximumNArgs(1)
 	i.key.flags(cmd.Flags(), "the server's admin key")
+	insecureFlag(cmd.Flags(), &i.insecure)
 	return cmd
 }
 
@@ -97,84 +99,58 @@ func writeStack(out io.Writer, s deploy.Stack) error {
 	return table.Flush()
 }
 
-// infoClient asks servers. One that asks others waits two seconds for those that
-// do not answer.
-var infoClient = &http.Client{Timeout: 10 * time.Second}
-
 func (i *info) showServer(ctx context.Context, typed string) error {
-	server, err := httpAddress(typed)
+	address, err := httpAddress(typed)
 	if err != nil {
 		return err
 	}
-	server.RawQuery = "" // it is for a WebSocket
+	address.RawQuery = "" // it is for a WebSocket
 	key, err := i.key.read()
 	if err != nil {
 		return err
 	}
-	stats, wantsKey, err := askStats(ctx, server, key)
-	if wantsKey && key == "" && i.interactive() {
-		if key, err = i.key.ask(ctx, i.streams, server.Host); err == nil {
-			stats, _, err = askStats(ctx, server, key)
-		}
-	}
+	server := newRemote(i.streams, i.insecure, key, i.key, "--admin-key-file FILE")
+	stats, err := server.stats(ctx, address)
 	if err != nil {
 		return err
 	}
-	state, err := askState(ctx, server)
+	state, err := server.state(ctx, address)
 	if err != nil {
 		return err
 	}
-	return writeServer(i.out, server, state, stats)
+	return writeServer(i.out, address, state, stats)
 }
 
-// askStats asks a server for its numbers. wantsKey says that it has an admin key,
-// and did not get it.
-func askStats(ctx context.Context, server *url.URL, key string) (stats door.Stats, wantsKey bool, err error) {
-	resp, err := get(ctx, server.JoinPath("stats"), key)
+// stats asks a server for its numbers.
+func (r *remote) stats(ctx context.Context, address *url.URL) (stats door.Stats, err error) {
+	answer, err := r.do(ctx, http.MethodGet, address.JoinPath("stats"), nil)
 	if err != nil {
-		return stats, false, err
+		return stats, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		wantsKey, err = refused(resp, keyFlags(resp.Request.Header, "--admin-key-file FILE"))
-		return stats, wantsKey, err
-	}
-	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&stats)
+	defer answer.Body.Close()
+	err = json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&stats)
 	if err != nil || stats.Now == 0 {
-		return stats, false, fmt.Errorf("%s answers, but not as crier does: is it the right address?", server.Host)
+		return stats, noCrier(address)
 	}
-	return stats, false, nil
+	return stats, nil
 }
 
-// askState asks a server whether it takes clients.
-func askState(ctx context.Context, server *url.URL) (string, error) {
-	resp, err := get(ctx, server.JoinPath("readyz"), "")
+// state asks a server whether it takes clients. That needs no key.
+func (r *remote) state(ctx context.Context, address *url.URL) (string, error) {
+	answer, err := r.send(ctx, http.MethodGet, address.JoinPath("readyz"), nil, "")
 	if err != nil {
 		return "", err
 	}
-	defer resp.Body.Close()
-	why, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	switch resp.StatusCode {
+	defer answer.Body.Close()
+	why, _ := io.ReadAll(io.LimitReader(answer.Body, 1024))
+	switch answer.StatusCode {
 	case http.StatusOK:
 		return "ready", nil
 	case http.StatusServiceUnavailable:
 		return "not ready: " + sentence(string(why)), nil
 	default:
-		return "unknown: /readyz answers " + sentence(resp.Status), nil
+		return "unknown: /readyz answers " + sentence(answer.Status), nil
 	}
-}
-
-func get(ctx context.Context, target *url.URL, key string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	bearer(req.Header, key)
-	resp, err := infoClient.Do(req)
-	if err != nil {
-		return nil, unreachable(target, err)
-	}
-	return resp, nil
 }
 
 // writeServer writes tables for people: what there is in all, and, if there are

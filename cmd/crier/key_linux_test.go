@@ -50,9 +50,9 @@ func TestAskedForTheKey(t *testing.T) {
 		" s3cret \r":                        "",
 		"\x1b[200~s3cret\r\x1b[201~":        "", // pasted
 		"guess\r":                           "refused: 401 Unauthorized: this needs the admin key",
-		"\r":                                "not published: no key was given",
-		"s3cr\x03":                          "not published: no key was given",
-		"\x04":                              "not published: no key was given",
+		"\r":                                "no key was given",
+		"s3cr\x03":                          "no key was given",
+		"\x04":                              "no key was given",
 		"s3cre\x08\x08\x08\x08\x08s3cret\r": "",
 	} {
 		p := sitDown(t)

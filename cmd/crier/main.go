@@ -75,6 +75,7 @@ CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.
 		},
 	}
 	root.DisableAutoGenTag = true
+	root.Version = thisVersion()
 	root.SetUsageFunc(printUsage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())

@@ -9,41 +9,40 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-
-	"crier/client"
-	"crier/door"
 )
-
-const publishTimeout = 30 * time.Second
 
 // publish sends one message to a server, without a WebSocket.
 type publish struct {
 	streams
-	url    string
-	topics []string
-	key    secret
-	admin  secret
+	url      string
+	app      string
+	topics   []string
+	key      secret
+	admin    secret
+	insecure bool
 }
 
 func newPublish() *cobra.Command {
 	p := publish{key: clientKey(), admin: adminKey()}
 	cmd := &cobra.Command{
-		Use:   "publish [MESSAGE...|-]",
-		Short: "Publish one message to everyone, or to topics",
-		Long: `Publish one message to every connection of a server, or to those in a topic.
+		Use:     "publish [MESSAGE...|-]",
+		Aliases: []string{"say"},
+		Short:   "Publish one message to everyone, or to topics",
+		Long: `Publish one message to every connection of a server, or to those in a topic. With
+--app live, publish it to topics of live, which remember it.
 
 The message is the arguments, joined by spaces. Without arguments, or with -, it
 is read from the standard input, without the newline at its end; an empty input
-is refused. Nothing is printed when the server accepts the message. Otherwise the
-server's reason is printed, and the exit code is 1.
+is refused. Nothing is printed when the server accepts the message. Otherwise
+the server's reason is printed, and the exit code is 1.
 
 If the server has keys, one of them is required, or a token: in a terminal you
 are asked for it if you did not give it. The admin key will do, too.`,
 		Example: `  crier publish hello everyone
   crier publish --topic news '{"headline":"crier cries"}'
+  crier say --app live --topic lobby the break is over
   date | crier publish
   crier publish --url https://crier.example.com --key-file key - < message.json`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -56,14 +55,16 @@ are asked for it if you did not give it. The admin key will do, too.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// works, too)")
+	f.StringVar(&p.app, "app", "", "publish to the app `NAME`, which can be live, instead of to broadcast")
 	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` instead of to everyone (repeatable)")
 	p.key.flags(f, "a key of the server, or a token")
 	p.admin.flags(f, "the server's admin key")
+	insecureFlag(f, &p.insecure)
 	return cmd
 }
 
 func (p *publish) run(ctx context.Context, args []string) error {
-	server, err := httpAddress(p.url)
+	target, err := p.target()
 	if err != nil {
 		return err
 	}
@@ -75,17 +76,32 @@ func (p *publish) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	target := server.JoinPath("publish")
-	addQuery(target, "topic", p.topics...)
-	wantsKey, err := post(ctx, target, message, key)
-	if !wantsKey || key != "" || !p.interactive() {
+	server := newRemote(p.streams, p.insecure, key, p.key, "--key-file FILE, or --admin-key-file FILE")
+	answer, err := server.do(ctx, http.MethodPost, target, message)
+	if err != nil {
 		return err
 	}
-	if key, err = p.key.ask(ctx, p.streams, target.Host); err != nil {
-		return fmt.Errorf("not published: %w", err)
+	return answer.Body.Close()
+}
+
+// target returns where the message goes.
+func (p *publish) target() (*url.URL, error) {
+	target, err := httpAddress(p.url)
+	if err != nil {
+		return nil, err
 	}
-	_, err = post(ctx, target, message, key)
-	return err
+	switch {
+	case p.app != "" && p.app != "live":
+		return nil, fmt.Errorf("--app %q is not live, the only app to publish to besides broadcast", p.app)
+	case p.app != "" && len(p.topics) == 0:
+		return nil, errors.New("live has topics only: say which with --topic")
+	}
+	target = target.JoinPath("publish")
+	if p.app != "" {
+		addQuery(target, "app", p.app)
+	}
+	addQuery(target, "topic", p.topics...)
+	return target, nil
 }
 
 // credential returns what to show to the server. Both kinds of keys may be in an
@@ -96,44 +112,6 @@ func (p *publish) credential() (string, error) {
 		return key, err
 	}
 	return p.admin.read()
-}
-
-// post publishes a message. wantsKey says that the server has keys, and got none
-// of them.
-func post(ctx context.Context, target *url.URL, message []byte, key string) (wantsKey bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(message))
-	if err != nil {
-		return false, err
-	}
-	bearer(req.Header, key)
-	resp, err := publishClient.Do(req)
-	if err != nil {
-		return false, unreachable(target, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode/100 == 2 {
-		return false, nil
-	}
-	return refused(resp, keyFlags(req.Header, "--key-file FILE, or --admin-key-file FILE"))
-}
-
-// refused returns why a server has refused a request. wantsKey says that it has
-// keys, and got none of them. flags are those of explain.
-func refused(resp *http.Response, flags string) (wantsKey bool, err error) {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	wantsKey = resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("X-Amzn-Errortype") == door.Unauthorized.Type
-	if resp.StatusCode == http.StatusUnauthorized && !wantsKey {
-		flags = "" // no key would help
-	}
-	return wantsKey, refusal(&client.Refused{Status: resp.StatusCode, Body: body}, flags)
-}
-
-// publishClient follows no redirect: a POST becomes a GET on the way, and an
-// empty success.
-var publishClient = &http.Client{
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 func (p *publish) message(args []string) ([]byte, error) {

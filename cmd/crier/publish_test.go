@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -106,6 +109,44 @@ func TestPublishRefused(t *testing.T) {
 	free := freeAddress(t)
 	if _, err := published(t, "", "--url", free, "x"); err == nil || !strings.Contains(err.Error(), "is crier serve running?") {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// TestWrongScheme: who speaks TLS with a server that does not, or the other way
+// round, is told which address to try, whatever kind of server it is.
+func TestWrongScheme(t *testing.T) {
+	plain, secure := httptest.NewServer(http.NotFoundHandler()), httptest.NewTLSServer(http.NotFoundHandler())
+	defer plain.Close()
+	defer secure.Close()
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	alerting, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	defer alerting.Close()
+	answering.Go(func() {
+		for {
+			conn, err := alerting.Accept()
+			if err != nil {
+				return
+			}
+			conn.Read(make([]byte, 1<<10))
+			conn.Write([]byte("\x15\x03\x01\x00\x02\x02\x46")) // a fatal alert
+			conn.Close()
+		}
+	})
+	for address, want := range map[string]string{
+		"https://" + plain.Listener.Addr().String(): "does not speak TLS: try http://",
+		"wss://" + plain.Listener.Addr().String():   "does not speak TLS: try http://",
+		"http://" + secure.Listener.Addr().String(): "refused: 400 Bad Request: Client sent an HTTP request to an HTTPS server.; try https://",
+		"http://" + alerting.Addr().String():        "speaks TLS only: try https://",
+		secure.URL:                                  "is not to be trusted: certificate signed by unknown authority; if it is your own, use --insecure",
+	} {
+		if _, err := published(t, "", "--url", address, "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", address, err, want)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-var told = regexp.MustCompile(`ws(://\S+)`)
+var told = regexp.MustCompile(`ws(s?://\S+)`)
 
 func served(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
@@ -48,7 +48,8 @@ func served(ts *testscript.TestScript, _ bool, args []string) {
 	found := awaitMatch(ts, args[0], told)
 	ts.Setenv("URL", found[0])
 	ts.Setenv("HTTP", "http"+found[1])
-	host, _, _ := strings.Cut(strings.TrimPrefix(found[1], "://"), "/")
+	_, address, _ := strings.Cut(found[1], "://")
+	host, _, _ := strings.Cut(address, "/")
 	ts.Setenv("HTTPHOST", host)
 }
 

@@ -8,8 +8,7 @@ import (
 )
 
 // printUsage prints how a command is used, wrapped for a terminal of 80
-// columns. No command has aliases, groups, or flags that its subcommands
-// inherit.
+// columns. No command has groups, or flags that its subcommands inherit.
 //
 // It is a function because cobra's other way to change this is a template: the
 // linker cannot know which methods a template calls, so it keeps all exported
@@ -22,6 +21,9 @@ func printUsage(cmd *cobra.Command) error {
 	}
 	if cmd.HasAvailableSubCommands() {
 		b.WriteString("\n  " + cmd.CommandPath() + " [command]")
+	}
+	if len(cmd.Aliases) > 0 {
+		b.WriteString("\n\nAliases:\n  " + cmd.NameAndAliases())
 	}
 	if cmd.HasExample() {
 		b.WriteString("\n\nExamples:\n" + cmd.Example)

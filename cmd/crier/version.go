@@ -15,10 +15,16 @@ func newVersion() *cobra.Command {
 		Example: "  crier version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "crier %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "crier version "+thisVersion())
 			return err
 		},
 	}
+}
+
+// thisVersion is the version, what it was built with, and what for. As cobra does for
+// --version, crier version prints it after the program's name.
+func thisVersion() string {
+	return fmt.Sprintf("%s %s %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // release is what packaging/release has built.
