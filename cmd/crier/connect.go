@@ -251,8 +251,17 @@ func refusal(server *url.URL, r *client.Refused, flags string) error {
 	case r.Status == http.StatusBadRequest && wantsTLS.Match(r.Body) && otherScheme[server.Scheme] != "":
 		status += "; try " + otherScheme[server.Scheme] + "://" + server.Host
 	}
-	return errors.New("refused: " + status)
+	return &refusedError{"refused: " + status, r}
 }
+
+// refusedError is a refusal in a sentence for people.
+type refusedError struct {
+	text string
+	*client.Refused
+}
+
+func (e *refusedError) Error() string { return e.text }
+func (e *refusedError) Unwrap() error { return e.Refused }
 
 // wantsTLS matches what servers say if they speak TLS only and the client does
 // not: crier, Go's net/http, nginx and Apache.

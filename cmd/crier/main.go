@@ -64,7 +64,8 @@ Every flag of every command can also be set in the environment: --admin-key is
 CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.`,
 		Example: `  crier serve                       # in one terminal
   crier connect                     # in two others: type something
-  crier publish hello everyone      # from a script`,
+  crier publish hello everyone      # from a script
+  crier ls                          # who is connected`,
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,6 +81,7 @@ CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newBench(), newDeploy(), newInfo(), newLogs(), newRemove(), newToken(), newHealth(), newVersion())
+	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newList(), newTopics(), newKick(), newBench(),
+		newDeploy(), newInfo(), newLogs(), newRemove(), newToken(), newHealth(), newVersion())
 	return root
 }

@@ -30,8 +30,8 @@ func newPublish() *cobra.Command {
 		Use:     "publish [MESSAGE...|-]",
 		Aliases: []string{"say"},
 		Short:   "Publish one message to everyone, or to topics",
-		Long: `Publish one message to every connection of a server, or to those in a topic. With
---app live, publish it to topics of live, which remember it.
+		Long: `Publish one message to every connection of a server, or to those in a topic.
+With --app live, publish it to topics of live, which remember it.
 
 The message is the arguments, joined by spaces. Without arguments, or with -, it
 is read from the standard input, without the newline at its end; an empty input

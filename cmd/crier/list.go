@@ -1,0 +1,167 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// connectionList lists the connections of a server.
+type connectionList struct {
+	managing
+	topic, app string
+	limit      length
+	json       bool
+}
+
+func newList() *cobra.Command {
+	var l connectionList
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the connections of a server",
+		Long: `List the connections of a running server, the oldest first. The id is what crier
+kick needs. Unread messages wait for the connection, and a client that sends
+faster than it may is throttled.
+
+With --json, each line is one connection, with all that the server tells of it.`,
+		Example: `  crier ls
+  crier ls --app live --topic lobby
+  crier ls --topic ''      # those that get what goes to everyone
+  crier ls --url https://crier.example.com --admin-key-file key --limit 20
+  crier ls --json | jq -r .identity.sourceIp | sort | uniq -c`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&l.topic, "topic", "", "list only those in topic `T`")
+	f.StringVar(&l.app, "app", "", "list only those of the app `NAME`")
+	l.limit.flag(f, "oldest")
+	f.BoolVar(&l.json, "json", false, "print a line of JSON for each connection")
+	return l.command(cmd, func(ctx context.Context, _ []string) error {
+		query := make(url.Values)
+		if cmd.Flags().Changed("topic") {
+			query.Set("topic", l.topic)
+		}
+		return l.run(ctx, query)
+	})
+}
+
+// A listed connection is one as GET /@connections tells of it.
+type listed struct {
+	ID       string    `json:"connectionId"`
+	App      string    `json:"app"`
+	User     string    `json:"user"`
+	Topics   []string  `json:"topics"`
+	Unread   int       `json:"unread"`
+	Slowed   bool      `json:"throttled"`
+	Server   string    `json:"server"`
+	Since    time.Time `json:"connectedAt"`
+	Identity struct {
+		SourceIP string `json:"sourceIp"`
+	} `json:"identity"`
+}
+
+func (l *connectionList) run(ctx context.Context, query url.Values) error {
+	most := l.limit.most(l.streams)
+	query.Set("limit", strconv.Itoa(most+1))
+	if l.app != "" {
+		query.Set("app", l.app)
+	}
+	var rows []listed
+	more, err := l.list(ctx, l.target(query, "@connections"), most, func(row json.RawMessage) error {
+		if l.json {
+			return writeJSON(l.out, row)
+		}
+		var one listed
+		if err := json.Unmarshal(row, &one); err != nil {
+			return noCrier(l.address)
+		}
+		rows = append(rows, one)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !l.json {
+		if err := l.write(rows, time.Now()); err != nil {
+			return err
+		}
+	}
+	if more {
+		_, err = fmt.Fprintf(l.errOut, "only the %d oldest are listed; --limit 0 lists all\n", most)
+	}
+	return err
+}
+
+// write writes a table for people. Only several servers have names.
+func (l *connectionList) write(rows []listed, now time.Time) error {
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(l.errOut, "nobody is connected")
+		return err
+	}
+	table := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
+	server, servers := "", false
+	for _, c := range rows {
+		servers = servers || c.Server != ""
+	}
+	if servers {
+		server = "  \tserver"
+	}
+	fmt.Fprintf(table, "id\tapp\tuser\ttopics\taddress\tsince\tunread%s\n", server)
+	for _, c := range rows {
+		unread := strconv.Itoa(c.Unread)
+		if c.Slowed {
+			unread += " (throttled)"
+		}
+		if servers {
+			server = "\t" + sentence(c.Server)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", sentence(c.ID), sentence(c.App), cell(c.User), topicsCell(c.Topics),
+			sentence(c.Identity.SourceIP), moment(c.Since, now), unread, server)
+	}
+	return table.Flush()
+}
+
+// everyone is what tables call the topic that has no name.
+const everyone = "(everyone)"
+
+// cell is a name in a table; a name is what a client says of itself.
+func cell(name string) string { return cmp.Or(shortened(sentence(name), 24), "-") }
+
+// topicsCell names the first few topics.
+func topicsCell(topics []string) string {
+	const shown = 3
+	var names []string
+	for _, name := range topics[:min(shown, len(topics))] {
+		names = append(names, cmp.Or(shortened(sentence(name), 24), everyone))
+	}
+	text := strings.Join(names, ", ")
+	if n := len(topics) - shown; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return cmp.Or(text, "-")
+}
+
+// shortened cuts a text that would make a table too wide.
+func shortened(text string, most int) string {
+	if characters := []rune(text); len(characters) > most {
+		return string(characters[:most-1]) + "…"
+	}
+	return text
+}
+
+// moment is a time by this machine's clock, with the day if that is not today.
+func moment(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format("Jan 2 15:04")
+}
