@@ -36,7 +36,7 @@ var builtins = []mount{
 		app:   app.Bridge{}, fixed: true,
 	},
 	{
-		Mount: door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"hello"} goes to everyone`},
+		Mount: door.Mount{Path: "/chat", Name: "chat", Help: `{"action":"sendMessage","data":"x"} to everyone`},
 		app:   app.Chat{}, fixed: true,
 	},
 	{

@@ -76,6 +76,7 @@ functions, and only there, this name leads to crier, too.`,
 			}
 			log := l.open(cmd.ErrOrStderr())
 			defer log.close()
+			log.lines.hold() // until the banner is there
 			config.Log = log.Logger
 			config.Guard = new(access.Guard)
 			var err error
@@ -121,7 +122,8 @@ func (o own) serve(ctx context.Context, config serve.Config, log journal, out io
 	if err != nil {
 		return fmt.Errorf("gateway: %w", orAnotherPort(err))
 	}
-	fmt.Fprint(out, gatewayBanner(s.URL(), file, opened.API.InvokeURL()), o.tables.banner(file))
+	fmt.Fprint(out, gatewayBanner(s.URL(), config.Listen, file, opened.API.InvokeURL()), o.tables.banner(file))
+	log.lines.release()
 	config.Log.Info("serving", "url", s.URL()+"/"+file.Stage)
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -194,9 +196,9 @@ func (o own) options(g *serve.OwnAPI, file *api.File, log journal, out io.Writer
 }
 
 // gatewayBanner tells a person what is served and what to do next.
-func gatewayBanner(url string, file *api.File, invoke string) string {
+func gatewayBanner(server, listen string, file *api.File, invoke string) string {
 	var b strings.Builder
-	url += "/" + file.Stage
+	url := server + "/" + file.Stage
 	fmt.Fprintf(&b, "crier serves %s\n\n", file.Path)
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, key := range file.Keys() {
@@ -204,6 +206,9 @@ func gatewayBanner(url string, file *api.File, invoke string) string {
 	}
 	table.Flush()
 	fmt.Fprintf(&b, "\nTalk to it:\n\n  npx wscat -c %s\n\n", url)
+	if there := elsewhere(server, listen); there != "" {
+		fmt.Fprintf(&b, "From another machine of this network:\n\n  npx wscat -c %s\n\n", there+"/"+file.Stage)
+	}
 	if functions := file.Functions(); len(functions) > 0 {
 		fmt.Fprintf(&b, "Invoke a function alone:\n\n  curl -d '{}' %s/2015-03-31/functions/%s/invocations\n\n", invoke, functions[0])
 	}

@@ -21,6 +21,7 @@ type queue struct {
 	lines   []byte // to be written. Invariant: len(lines) <= maxQueued
 	dropped int    // lines that were dropped after those
 	closed  bool   // no more lines are accepted
+	held    bool   // nothing is written for now
 }
 
 const (
@@ -57,6 +58,21 @@ func (q *queue) wake() {
 	}
 }
 
+// hold makes lines wait until release or Close. As many as fit are kept.
+func (q *queue) hold() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = true
+}
+
+// release writes what was held back. To call it again changes nothing.
+func (q *queue) release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = false
+	q.wake()
+}
+
 // Close waits until all lines are written. If they are not read, it gives up
 // after flushTime, and the goroutine stays in its write.
 func (q *queue) Close() {
@@ -76,6 +92,10 @@ func (q *queue) run() {
 	for ended := false; !ended; {
 		<-q.news
 		q.mu.Lock()
+		if q.held && !q.closed {
+			q.mu.Unlock()
+			continue
+		}
 		batch, q.lines = q.lines, batch[:0]
 		dropped := q.dropped
 		q.dropped, ended = 0, q.closed

@@ -62,6 +62,29 @@ func TestLogIsFlushed(t *testing.T) {
 	}
 }
 
+// TestHeldLog: what is logged while something else is written comes after it, at
+// the latest at the end.
+func TestHeldLog(t *testing.T) {
+	for name, end := range map[string]func(*queue){"release": (*queue).release, "Close": (*queue).Close} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			q := newQueue(&out, noticeOf)
+			q.hold()
+			fmt.Fprintln(q, "held")
+			synctest.Wait()
+			if out.Len() > 0 {
+				t.Errorf("it writes %q before %s", &out, name)
+			}
+			end(q)
+			synctest.Wait()
+			if out.String() != "held\n" {
+				t.Errorf("after %s it has written %q", name, &out)
+			}
+			q.Close()
+		})
+	}
+}
+
 // TestStalledLogEnds: a program whose log nobody reads ends all the same.
 func TestStalledLogEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

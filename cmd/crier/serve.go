@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -69,6 +67,7 @@ it: set one before other machines can reach the server.`,
 			}
 			log := l.open(cmd.ErrOrStderr())
 			defer log.close()
+			log.lines.hold() // until the banner is there
 			config.Log = log.Logger
 			var err error
 			if config.Guard, err = who.open(log.Logger); err != nil {
@@ -212,10 +211,10 @@ func (o own) serveBeside(ctx context.Context, config serve.Config, id identity, 
 		defer opened.API.Close()
 		config.Own = opened
 	}
-	return serveUntil(ctx, config, id, out)
+	return serveUntil(ctx, config, id, log, out)
 }
 
-func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Writer) error {
+func serveUntil(ctx context.Context, config serve.Config, id identity, log journal, out io.Writer) error {
 	listening, err := id.show(ctx, &config)
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
@@ -224,11 +223,15 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 	if err != nil {
 		return fmt.Errorf("serve: %w", orAnotherPort(err))
 	}
+	if len(id.domains) > 0 {
+		log.lines.release() // to get a certificate takes a while, and may fail
+	}
 	if err := listening(); err != nil {
 		s.Close()
 		return fmt.Errorf("serve: %w", err)
 	}
-	fmt.Fprint(out, banner(id.url(s), config))
+	newBanner(id.url(s), config).write(out)
+	log.lines.release()
 	config.Log.Info("serving", "url", s.URL())
 	err = s.Run(ctx)
 	config.Log.Info("stopped")
@@ -236,34 +239,4 @@ func serveUntil(ctx context.Context, config serve.Config, id identity, out io.Wr
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
-}
-
-// banner tells the user what is served and what to do next.
-func banner(url string, config serve.Config) string {
-	var b strings.Builder
-	page := "http" + strings.TrimPrefix(url, "ws")
-	try, link := url, page
-	closed := config.Guard != nil && config.Guard.Closed()
-	if closed {
-		try, link = `"`+url+`/?token=KEY"`, page+"/#key=KEY"
-	}
-	b.WriteString("crier serves\n\n")
-	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	for _, m := range config.Mounts() {
-		fmt.Fprintf(table, "  %s\t%s\n", url+strings.TrimSuffix(m.Path, "/")+m.Try, m.Help)
-	}
-	table.Flush()
-	if closed {
-		b.WriteString("\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
-	}
-	fmt.Fprintf(&b, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
-	switch {
-	case config.Files != nil && config.Console:
-		fmt.Fprintf(&b, "or in a browser, with your own page, or with crier's:\n\n  %s\n  %s/console\n\n", link, page)
-	case config.Files != nil:
-		fmt.Fprintf(&b, "or in a browser, with your own page:\n\n  %s\n\n", link)
-	case config.Console:
-		fmt.Fprintf(&b, "or in a browser:\n\n  %s\n\n", link)
-	}
-	return b.String()
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"crier/door"
+	"crier/serve"
+)
+
+// A banner tells a person what is served and what to do next.
+type banner struct {
+	here   string // the server's WebSocket address, on this machine
+	there  string // the same for other machines of the network; empty if they cannot reach it
+	mounts []door.Mount
+	own    bool // your own pages are at /
+	page   bool // crier's page is there, or at /console
+	closed bool // clients need a key
+}
+
+func newBanner(url string, config serve.Config) banner {
+	return banner{
+		here: url, there: elsewhere(url, config.Listen), mounts: config.Mounts(),
+		own: config.Files != nil, page: config.Console, closed: config.Guard != nil && config.Guard.Closed(),
+	}
+}
+
+func (b banner) write(out io.Writer) {
+	var text strings.Builder
+	text.WriteString("crier serves\n\n")
+	b.writeAddresses(&text)
+	b.writeApps(&text)
+	b.writeThere(&text)
+	if width, height := screenOf(out); b.opens() && b.there != "" {
+		text.WriteString(qrCode(web(b.there), width, height))
+	}
+	io.WriteString(out, text.String())
+}
+
+// opens reports whether there is anything for browsers at /.
+func (b banner) opens() bool { return b.own || b.page }
+
+// writeAddresses begins with what a person clicks on.
+func (b banner) writeAddresses(out io.Writer) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	page, key := web(b.here), ""
+	if b.closed {
+		key = "/#key=KEY"
+	}
+	switch {
+	case b.own:
+		fmt.Fprintf(table, "  %s\tyour own page\n", page+key)
+		if b.page {
+			fmt.Fprintf(table, "  %s\tcrier's page\n", page+"/console")
+		}
+	case b.page:
+		fmt.Fprintf(table, "  %s\tin a browser: crier's page\n", page+key)
+	}
+	fmt.Fprintf(table, "  %s\tfor WebSockets, with these apps\n\n", b.here)
+	table.Flush()
+}
+
+func (b banner) writeApps(out io.Writer) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	for _, m := range b.mounts {
+		fmt.Fprintf(table, "  %s\t%s\n", m.Path+m.Try, m.Help)
+	}
+	table.Flush()
+	try := b.here
+	if b.closed {
+		try = `"` + b.here + `/?token=KEY"`
+		fmt.Fprint(out, "\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
+	}
+	fmt.Fprintf(out, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
+}
+
+func (b banner) writeThere(out io.Writer) {
+	switch {
+	case b.there == "":
+	case b.opens():
+		fmt.Fprintf(out, "On a phone, or another machine of this network:\n\n  %s\n", web(b.there))
+		if b.closed {
+			fmt.Fprint(out, "  The key is not in this address: the page asks for it.\n")
+		}
+		fmt.Fprintln(out)
+	default:
+		fmt.Fprintf(out, "From another machine of this network:\n\n  %s\n\n", b.there)
+	}
+}
+
+// web returns the address for browsers of a server with a WebSocket address.
+func web(address string) string { return "http" + strings.TrimPrefix(address, "ws") }
+
+// screenOf returns how large a terminal is, where a code in colours can be read;
+// zeros elsewhere.
+func screenOf(out io.Writer) (width, height int) {
+	screen := asTerminal(out)
+	if screen == nil || !lookOf(streams{screen: screen}).colour {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(screen.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+// TestBannerComesFirst: at a terminal, where banner and log are on one screen,
+// warnings come after the banner.
+func TestBannerComesFirst(t *testing.T) {
+	p := sitDown(t)
+	ctx, stop := context.WithCancel(t.Context())
+	cmd := newServe()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetOut(p.terminal)
+	cmd.SetErr(p.terminal)
+	cmd.SetArgs([]string{"--listen", "127.0.0.1:0", "--token-secret", "short", "--drain", "0"})
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	p.sees("serving")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	banner, log, ok := strings.Cut(p.passed, "npx wscat")
+	if !ok || strings.Contains(banner, "WRN") || !strings.Contains(log, "a token secret is short") || !strings.HasPrefix(banner, "crier serves") {
+		t.Errorf("the screen shows\n%s", p.passed)
+	}
+	if strings.Contains(p.passed, inkOnPaper) {
+		t.Error("there is a code for an address that no phone can reach")
+	}
+}
+
+// TestCodeAtTheTerminal: a phone gets a code, unless the screen has no colours.
+func TestCodeAtTheTerminal(t *testing.T) {
+	for _, environment := range []string{"", "NO_COLOR", "TERM"} {
+		t.Setenv("TERM", "xterm")
+		t.Setenv("NO_COLOR", "")
+		if environment != "" {
+			t.Setenv(environment, "dumb")
+		}
+		p := sitDown(t)
+		banner{here: "ws://localhost:8080", there: "ws://192.168.1.20:8080", page: true, closed: true}.write(p.terminal)
+		p.terminal.WriteString("the end")
+		p.sees("the end")
+		if got := strings.Contains(p.passed, inkOnPaper); got != (environment == "") {
+			t.Errorf("with %s set, there is a code: %v", environment, got)
+		}
+	}
+}
