@@ -5,13 +5,17 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +38,8 @@ type connect struct {
 	json, raw    bool
 	key          secret
 	wait         time.Duration
+	last         int
+	lastSaid     bool // last was given
 	reconnect    bool
 	insecure     bool
 }
@@ -53,34 +59,36 @@ line and bring back earlier ones, and ctrl-C or ctrl-D closes the connection.
 Control characters in what arrives are shown as escapes.
 
 In a pipe every line of the input is one message, and every message received is
-one line of the output, whatever it contains. JSON stays the same JSON: only line
-breaks between its members are left out. In other text, line breaks and other
-control characters become the escapes \n, \r and \u001b, and bytes that are not
-UTF-8 become \xff. With --json every line is JSON: other text becomes a JSON
-string, and a binary message a JSON string in base64. With --raw messages are
-printed unchanged.
+one line of the output, whatever it contains. JSON stays the same JSON: only
+line breaks between its members are left out. In other text, line breaks and
+other control characters become the escapes \n, \r and \u001b, and bytes that
+are not UTF-8 become \xff. With --json every line is JSON: other text becomes a
+JSON string, and a binary message a JSON string in base64. With --raw messages
+are printed unchanged.
 
 The URL is ws://localhost:8080 when none is given; http://, https:// and a bare
 host:port work, too. The exit code is 1 if the server refuses the connection, or
 closes it with a code other than 1000.
 
-With --reconnect, crier connect tries again when the connection is lost. It waits
-longer before each try, up to 30 s, and keeps up to 1,000 lines for the next
-connection. It ends when the server says that reconnecting would not help: with
-close codes such as 1000 and 1008, or a refusal such as 403. Messages that others
-send meanwhile are missed. Messages that were on their way when the connection
-was lost may be lost, too.
+With --reconnect, crier connect tries again when the connection is lost. It
+waits longer before each try, up to 30 s, and keeps up to 1,000 lines for the
+next connection. It ends when the server says that reconnecting would not help:
+with close codes such as 1000 and 1008, or a refusal such as 403. Messages that
+others send meanwhile are missed. Messages that were on their way when the
+connection was lost may be lost, too.
 
-With --app, crier connect uses that app of a crier server. With --app live and
---reconnect it resumes its session: it gets what others have sent meanwhile, and
-every line is published exactly once, unless it was away for too long.`,
+With --app, crier connect uses that app of a crier server. In a terminal, live
+is a conversation: who is here, what was said before, who comes and goes. --json
+shows the messages themselves. With --app live and --reconnect it resumes its
+session: it gets what others have sent meanwhile, and every line is published
+exactly once, unless it was away for too long.`,
 		Example: `  crier connect
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
   echo '{"hello":"world"}' | crier connect | jq .hello
   crier connect --wait 1h < /dev/null > messages.txt
   crier connect wss://crier.example.com --reconnect --key-file key
-  crier connect --app live --topic news --user ada --reconnect`,
+  crier connect --app live --topic lobby --user ada --reconnect`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if len(args) == 1 {
@@ -89,6 +97,7 @@ every line is published exactly once, unless it was away for too long.`,
 			if c.streams, err = streamsOf(cmd); err != nil {
 				return err
 			}
+			c.lastSaid = cmd.Flags().Changed("last")
 			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			// A second signal ends the process, in case the output is not being
@@ -105,6 +114,7 @@ func (c *connect) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: bridge, chat, rooms, directory or live (adds the path)")
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
 	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T` (adds ?topic=T; repeatable)")
+	f.IntVar(&c.last, "last", 0, "with --app live, begin with the last `N` messages of each topic; if you do not say how many, 20 in a terminal, none in a pipe")
 	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
 	f.BoolVar(&c.raw, "raw", false, "print messages unchanged, each followed by a newline; not in a terminal")
 	c.key.flags(f, "a key of the server, or a token, sent as Authorization: Bearer KEY")
@@ -146,6 +156,7 @@ func (c *connect) run(ctx context.Context) error {
 	}
 	if c.reconnect {
 		options.State, options.Drop = talk.noteState, talk.noteDrop
+		talk.refusalsShown = c.conversing(server)
 	} else {
 		options.ComeBack = func(error) bool { return false }
 	}
@@ -160,13 +171,28 @@ func (c *connect) run(ctx context.Context) error {
 	if c.interactive() {
 		err = c.atTerminal(ctx, talk, server)
 	} else {
-		err = c.inPipe(ctx, talk)
+		err = c.inPipe(ctx, talk, server)
 	}
 	// A normal end is news for the person, and no failure.
 	if closed, ok := errors.AsType[*closedError](err); ok && closed.code == ws.NormalClosure {
 		_, err = fmt.Fprintln(out, closed)
 	}
 	return err
+}
+
+// show returns what shows messages on out. At a terminal, those of live are a
+// conversation.
+func (c *connect) show(out io.Writer, server *url.URL) func(data []byte, binary bool) error {
+	if c.conversing(server) {
+		return newLiveLook(c.look()).writeTo(out)
+	}
+	return c.look().writeTo(out)
+}
+
+// conversing reports whether messages are to be shown as those of live, if the
+// server's greeting says that they are.
+func (c *connect) conversing(server *url.URL) bool {
+	return c.screen != nil && !c.json && (c.app == "live" || path.Base(server.Path) == "live")
 }
 
 // look is how messages are shown.
@@ -192,7 +218,25 @@ func (c *connect) address() (*url.URL, error) {
 		addQuery(u, "user", c.user)
 	}
 	addQuery(u, "topic", c.topics...)
-	return u, nil
+	return u, c.begin(u)
+}
+
+// begin says with which messages of the past a client of live begins.
+func (c *connect) begin(u *url.URL) error {
+	query := u.Query()
+	switch {
+	case c.app != "live" && c.lastSaid:
+		return errors.New("--last is for --app live")
+	case c.app == "live" && !query.Has("topic"):
+		return errors.New("live has topics only: say which with --topic")
+	case c.lastSaid:
+		query.Del("last")
+		u.RawQuery = query.Encode()
+		addQuery(u, "last", strconv.Itoa(c.last))
+	case c.app == "live" && c.screen != nil && !query.Has("last"):
+		addQuery(u, "last", "20")
+	}
+	return nil
 }
 
 func (c *connect) header() (http.Header, error) {
@@ -311,14 +355,19 @@ func unreachable(server *url.URL, err error) error {
 const tlsAlert = `malformed HTTP response "\x15\x03`
 
 func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *url.URL) error {
+	connected, hint := "connected to "+server.Redacted(), "(ctrl-C says goodbye)"
+	between := " "
+	if utf8.RuneCountInString(connected+between+hint) > 80 {
+		between = "\n"
+	}
 	style := c.look()
-	fmt.Fprintln(c.out, style.paint(dim, "connected to "+server.Redacted()+" (ctrl-C says goodbye)"))
+	fmt.Fprintln(c.out, style.paint(dim, connected+between+hint))
 	p, err := openPrompt(c.streams)
 	if err != nil {
 		return err
 	}
 	talk.notes.to(p)
-	talk.next, talk.show, talk.stay = p.nextLine, style.writeTo(p), 0
+	talk.next, talk.show, talk.stay = p.nextLine, c.show(p, server), 0
 	err = talk.run(ctx)
 	talk.notes.to(c.out)
 	p.close()
@@ -328,7 +377,7 @@ func (c *connect) atTerminal(ctx context.Context, talk *conversation, server *ur
 	return err
 }
 
-func (c *connect) inPipe(ctx context.Context, talk *conversation) error {
-	talk.next, talk.show = lines(c.in), c.look().writeTo(c.out)
+func (c *connect) inPipe(ctx context.Context, talk *conversation, server *url.URL) error {
+	talk.next, talk.show = lines(c.in), c.show(c.out, server)
 	return talk.run(ctx)
 }

@@ -459,18 +459,18 @@ func TestLive(t *testing.T) {
 
 func TestApp(t *testing.T) {
 	for args, want := range map[string]string{
-		"ws://h --app rooms":          "ws://h/rooms",
-		"ws://h/?a=b --app chat":      "ws://h/chat?a=b",
-		"ws://h/here/live --app live": "ws://h/here/live",
-		"ws://h --app lives":          `--app "lives" is none of bridge, chat, rooms, directory, live`,
+		"ws://h --app rooms":                  "ws://h/rooms",
+		"ws://h/?a=b --app chat":              "ws://h/chat?a=b",
+		"ws://h/here/live?topic=a --app live": "ws://h/here/live?topic=a",
+		"ws://h --app live":                   "live has topics only: say which with --topic",
+		"ws://h --app lives":                  `--app "lives" is none of bridge, chat, rooms, directory, live`,
 	} {
 		parts := strings.Fields(args)
 		c := connect{url: parts[0], app: parts[2]}
-		got := ""
-		if u, err := c.address(); err != nil {
+		u, err := c.address()
+		got := fmt.Sprint(u)
+		if err != nil {
 			got = err.Error()
-		} else {
-			got = u.String()
 		}
 		if got != want {
 			t.Errorf("%s is %s, want %s", args, got, want)

@@ -29,6 +29,9 @@ type conversation struct {
 	explain func(ended error) error
 	notes   notes
 	met     bool // only noteState's: there was a connection
+	// refusalsShown says that show shows what live answers to a message that it
+	// rejects.
+	refusalsShown bool
 
 	client *client.Client
 	cut    context.CancelFunc // ends the client without a goodbye
@@ -202,7 +205,7 @@ func (c *conversation) noteState(_ *client.Client, s client.Status) {
 }
 
 func (c *conversation) noteDrop(_ *client.Client, d client.Drop) {
-	if d.Why != "closed" {
+	if d.Why != "closed" && !(d.Fate == client.Rejected && c.refusalsShown) {
 		c.notes.write(fmt.Sprintf("%s (%s): %s", d.Fate, d.Why, printable(string(d.Data))))
 	}
 }

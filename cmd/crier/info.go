@@ -34,8 +34,8 @@ func newInfo() *cobra.Command {
 		Use:   "info [URL]",
 		Short: "Show a server, several servers, or a stack on AWS",
 		Long: `Show a running server: its address, whether it takes clients and if not why, and
-what it does. If it is one of several, each of them is shown, and how many do not
-answer. The URL may also be HOST:PORT. If the server has an admin key, it is
+what it does. If it is one of several, each of them is shown, and how many do
+not answer. The URL may also be HOST:PORT. If the server has an admin key, it is
 required: in a terminal you are asked for it if you did not give it.
 
 Without a URL, show a stack on AWS: its address, its state and its resources.`,

@@ -209,3 +209,45 @@ func TestColourOnlyWhereWanted(t *testing.T) {
 		t.Error("colour in spite of NO_COLOR")
 	}
 }
+
+// TestLiveAtATerminal: with live, a person sees who is here and what was said
+// before, and a rejected message once.
+func TestLiveAtATerminal(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	asked := make(chan string, 1)
+	server := peer(t, func(r *http.Request, conn *websocket.Conn) {
+		asked <- r.URL.RequestURI()
+		write := func(text string) { conn.Write(r.Context(), websocket.MessageText, []byte(text)) }
+		write(`{"_hello":{"id":"A","user":"ada","resume":"x","offset":"o-1","missed":false,"said":0,"count":2,"here":[{"id":"B","user":"ben"},{"id":"A","user":"ada"}]},"_topic":"lobby","_now":1}`)
+		write(`{"data":"before","_topic":"lobby","_user":"ben","_from":"B","_offset":"o-1","_now":1,"_me":false}`)
+		write(`{"_ready":true,"_topic":"lobby","_offset":"o-1","_now":1}`)
+		conn.Read(r.Context())
+		write(`{"_error":{"name":"nobody","text":"nobody called cleo is in this topic"},"_now":2}`)
+		write(`{"data":"the end","_topic":"lobby","_user":"ben","_from":"B","_offset":"o-2","_now":3,"_me":false}`)
+		conn.Read(r.Context())
+	})
+	for path, c := range map[string]connect{
+		"":           {app: "live", reconnect: true},
+		"/crier/":    {app: "live"},
+		"/some/live": {},
+	} {
+		p := sitDown(t)
+		c.url, c.topics, c.user = server+path, []string{"lobby"}, "ada"
+		ended := p.starts(c)
+		if uri, want := <-asked, c.app != ""; strings.Contains(uri, "last=20") != want || !strings.Contains(uri, "topic=lobby") {
+			t.Errorf("it asks for %s", uri)
+		}
+		p.sees("* lobby: you are ada; ben is here\r\n")
+		p.sees(" ben: before\r\n")
+		p.types(`{"x":1,"_to":"cleo"}` + "\r")
+		p.sees("* not sent: nobody called cleo is in this topic\r\n")
+		p.sees("< ben: the end\r\n")
+		p.types("\x03")
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(p.passed, "nobody called cleo"); n != 1 {
+			t.Errorf("the refusal is there %d times: %q", n, p.passed)
+		}
+	}
+}

@@ -112,7 +112,7 @@ func (l *connectionList) write(rows []listed, now time.Time) error {
 		servers = servers || c.Server != ""
 	}
 	if servers {
-		server = "  \tserver"
+		server = "\tserver"
 	}
 	fmt.Fprintf(table, "id\tapp\tuser\ttopics\taddress\tsince\tunread%s\n", server)
 	for _, c := range rows {
@@ -123,8 +123,8 @@ func (l *connectionList) write(rows []listed, now time.Time) error {
 		if servers {
 			server = "\t" + sentence(c.Server)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", sentence(c.ID), sentence(c.App), cell(c.User), topicsCell(c.Topics),
-			sentence(c.Identity.SourceIP), moment(c.Since, now), unread, server)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", sentence(c.ID), sentence(c.App), cell(c.User),
+			topicsCell(c.Topics), sentence(c.Identity.SourceIP), moment(c.Since, now), unread, server)
 	}
 	return table.Flush()
 }
