@@ -4,9 +4,10 @@
 # make soak     lets clients come and go over wss for ten minutes; SOAK=1h for longer
 # make chaos    kills, freezes and parts servers for ten minutes; CHAOS=1h for longer
 # make release  builds release archives into dist/
+# make module   gives the module the path at which it can be fetched: make module NAME=github.com/you/crier
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: release run test live soak chaos deps check unit race fuzz vuln
+.PHONY: module release run test live soak chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -19,6 +20,10 @@ TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windo
 DIST ?= dist
 release:
 	@packaging/release $(DIST) $(TARGETS)
+
+NAME ?=
+module:
+	@go run ./internal/module "$(NAME)"
 
 test: deps check unit race fuzz
 
