@@ -48,6 +48,9 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// TestPackage installs crier.js as an npm package, and uses it.
+func TestPackage(t *testing.T) { run(t, "package.test.mjs") }
+
 // TestPage uses the page as people do.
 func TestPage(t *testing.T) { run(t, "page.test.mjs") }
 
