@@ -144,7 +144,7 @@ func TestNothingInline(t *testing.T) {
 	}
 }
 
-// TestClientIsSmall: crier.js has at most 4 KiB, compressed.
+// TestClientIsSmall: crier.js has at most 5 KiB, compressed.
 func TestClientIsSmall(t *testing.T) {
 	var small bytes.Buffer
 	w := gzip.NewWriter(&small)

@@ -94,7 +94,7 @@ export class Crier extends EventTarget implements AsyncIterable<Heard> {
   readonly pending: number;
   /** Says data to everyone, now or when there is a connection. The promise is never rejected. Do not change binary data
    * until it is settled.
-   * @throws TypeError for what is neither text nor binary */
+   * @throws TypeError for what has neither text nor bytes */
   send(data: Message): Promise<Fate>;
   /** Leaves for good, as soon as what is on its way has come back, or after `timeout`. What waits for a connection is dropped. */
   close(): Promise<void>;

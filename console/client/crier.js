@@ -1,14 +1,9 @@
 const inFlight = 1024;
 const mostIds = 8192;
-const mostBytes = 16 << 20;
-const mostUnread = 10_000;
-const stable = 5000;
-const slept = 90_000;
 
 const forGood = /^(100[0237-9]|1010|[34])/;
 
-// After all copies:
-const settled = /^(going-away|idle|topic-removed|Connection Closed Normally)\b/;
+const afterAllCopies = /^(going-away|idle|topic-removed|Connection Closed Normally)\b/;
 
 const latin1 = new TextDecoder("latin1");
 
@@ -29,8 +24,8 @@ export class Crier extends EventTarget {
 
   #o;
   #confirms;
-  #queue = []; // the first #sent are on the way
-  #sent = 0;
+  #queue = [];
+  #sent = 0; // of #queue
   #bytes = 0;
 
   #socket;
@@ -54,8 +49,8 @@ export class Crier extends EventTarget {
   #rooms;
   #resume;
   #said = 0;
+  #rivals = 0;
   #replays = new Set();
-  #ghosts = 0; // may take over
 
   constructor(url, options) {
     super();
@@ -67,7 +62,6 @@ export class Crier extends EventTarget {
       queue: 1000,
       retry: [500, 30_000],
       timeout: 15_000,
-      heartbeat: 0,
     });
     for (const name in options) if (options[name] != null) o[name] = options[name];
     o.url = url ?? o.url ?? new URL(".", import.meta.url);
@@ -100,11 +94,11 @@ export class Crier extends EventTarget {
     }
     const text = typeof data === "string";
     const size = text ? data.length : data?.byteLength ?? data?.size;
-    if (!(size >= 0)) throw new TypeError("neither text nor binary");
+    if (!(size >= 0)) throw new TypeError("no text, no bytes");
     return new Promise((fate) => {
       const m = { data, fate, text, size, topic };
       if (this.status === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
-      if (this.#bytes + size > mostBytes) return this.#drop(m, "dropped", "full");
+      if (this.#bytes + size > 16 << 20) return this.#drop(m, "dropped", "full");
       this.#bytes += size;
       const last = this.#queue.push(m) - 1;
       this.#flush();
@@ -154,7 +148,7 @@ export class Crier extends EventTarget {
     let lost;
     let wake;
     const listen = (event) => {
-      if (event.type === "message") lost ||= unread.push(event) > mostUnread;
+      if (event.type === "message") lost ||= unread.push(event) > 10_000;
       wake?.();
     };
     for (const type of ["message", "state"]) this.addEventListener(type, listen);
@@ -186,7 +180,7 @@ export class Crier extends EventTarget {
     try {
       this.#connect(url.call ? await url() : url, token?.call ? await token() : token);
     } catch (error) {
-      this.#end({ code: 1006, reason: String(error) });
+      this.#end(String(error));
     }
   };
 
@@ -207,7 +201,11 @@ export class Crier extends EventTarget {
       this.#flush();
     });
     on("message", (event) => this.#hear(event));
-    on("close", (event) => this.#end(event));
+    on("close", ({ code, reason }) => {
+      if (this.ended || this.#opened || globalThis.origin !== "null") return this.#end(reason, code);
+      console.error((reason = "file:// needs crier serve --files DIR, or --allow-origin null"));
+      this.#end(reason, 4403);
+    });
     on("error", () => {});
     this.#alive = Date.now();
     this.#become("connecting");
@@ -229,9 +227,8 @@ export class Crier extends EventTarget {
     this.url = at.href;
     const echo = query.get("echo") !== "0";
     this.#confirms = o.confirm ?? (echo && !unmarked.test(at.pathname));
-    if (o.once && !this.#confirms) throw new TypeError("once needs echoes");
-    if (o.heartbeat && !echo) throw new TypeError("heartbeat needs echoes");
-    if (!o.WebSocket) throw new TypeError('needs the package "ws"');
+    if ((o.once && !this.#confirms) || (o.heartbeat && !echo)) throw new TypeError("needs echoes");
+    if (!o.WebSocket) throw new TypeError('needs package "ws"');
     o.beat ??= o.app ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
     if (o.app) this.#rejoin(query);
     return at.href;
@@ -400,7 +397,7 @@ export class Crier extends EventTarget {
     const pause = now - this.#ticked;
     this.#ticked = now;
     if (!this.#socket) return;
-    if (pause > slept) return this.#lose("the machine slept");
+    if (pause > 90_000) return this.#lose("slept");
     const { bufferedAmount } = this.#socket;
     if (bufferedAmount !== this.#buffered) this.#alive = now;
     this.#buffered = bufferedAmount;
@@ -417,25 +414,25 @@ export class Crier extends EventTarget {
   };
 
   #lose(reason) {
-    this.#socket.close(this.#rooms && 4000); // ends no session
-    this.#end({ code: 1006, reason });
+    this.#socket.close(this.#rooms && 4000); // resumes
+    this.#end(reason);
   }
 
-  #end({ code, reason }) {
+  #end(reason, code = 1006) {
     const now = Date.now();
     this.#socket = undefined;
     this.ended = { code, reason };
     if (!this.#o.once) {
-      if (settled.test(reason)) for (const m of this.#queue) m.at = 0;
+      if (afterAllCopies.test(reason)) for (const m of this.#queue) m.at = 0;
       else if (!this.#rooms) this.#take(0, this.#sent, "unsure", "lost");
     }
     if (this.status === "closed") return;
     this.#sent = 0;
-    if (this.status !== "open") this.#ghosts++;
+    if (this.status !== "open") this.#rivals++;
     const expired = /^expired/.test(reason) && this.#o.token?.call;
-    const robbed = /^taken/.test(reason) && this.#ghosts-- > 0;
+    const robbed = /^taken/.test(reason) && this.#rivals-- > 0;
     if ((forGood.test(code) && !robbed && !expired) || this.#leaving.length) return this.#quit();
-    if (now - this.#opened > stable) this.#tries = 0;
+    if (now - this.#opened > 5000) this.#tries = 0;
     this.#opened = undefined;
     const [first, most] = this.#o.retry;
     const wait = Math.random() * Math.min(most, first * 2 ** this.#tries++);
@@ -447,7 +444,7 @@ export class Crier extends EventTarget {
   #leave() {
     if (!this.#leaving.length || (this.#open() && this.#queue.length)) return;
     this.#socket?.close(1000);
-    this.#end({ code: 1000, reason: "" });
+    this.#end("", 1000);
   }
 
   #quit() {

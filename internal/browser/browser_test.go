@@ -63,6 +63,9 @@ func TestPageLive(t *testing.T) { run(t, "pagelive.test.mjs") }
 // TestPageServers looks at several servers on the page.
 func TestPageServers(t *testing.T) { run(t, "pageservers.test.mjs") }
 
+// TestFile opens pages from files.
+func TestFile(t *testing.T) { run(t, "file.test.mjs") }
+
 // TestExamples runs what is in examples/.
 func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 

@@ -230,7 +230,7 @@ test("after a sleep it comes back", async (t) => {
   t.after(() => (Date.now = now));
   Date.now = () => now() + 120_000;
   await becomes(crier, "waiting");
-  assert.deepEqual(crier.ended, { code: 1006, reason: "the machine slept" });
+  assert.deepEqual(crier.ended, { code: 1006, reason: "slept" });
   Date.now = now;
   await becomes(crier, "open");
   assert.equal(await crier.send("good morning"), "confirmed");
