@@ -58,7 +58,8 @@ func New(at string) *Console {
 	}
 	if at != "" {
 		c.files[at] = load("page/index.html", "text/html; charset=utf-8")
-		for _, name := range []string{"access.js", "apps.js", "code.js", "console.js", "copy.js", "frames.js", "json.js", "room.js", "seat.js", "server.js", "session.js"} {
+		for _, name := range []string{"access.js", "apps.js", "bytes.js", "code.js", "console.js", "copy.js", "frames.js", "json.js",
+			"lists.js", "log.js", "own.js", "place.js", "room.js", "rows.js", "save.js", "seat.js", "server.js", "session.js"} {
 			c.files["/console/"+name] = load("page/"+name, "text/javascript; charset=utf-8")
 		}
 		c.files["/console/console.css"] = load("page/console.css", "text/css; charset=utf-8")

@@ -66,7 +66,8 @@ function Browser(seat) {
   btoa(String.fromCharCode(...new TextEncoder().encode(text))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 `;
   const where = seat.app === "live" ? "" : js(addressOf(seat));
-  return `<script type="module">
+  return `<!-- Part of an index.html. Let crier serve it: crier serve --files DIR. From a file, it would be refused. -->
+<script type="module">
 import { connect } from ${js(new URL("crier.js", server).href)};
 
 ${shown() ? `const key = ${asks};\n` : ""}const crier = connect(${[where, given(seat)].filter(Boolean).join(", ")});
@@ -84,49 +85,64 @@ ${all(seat).map((text) => `  socket.send(${js(text)});`).join("\n")}
 </script>`;
 }
 
-const languages = {
-  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}${shown() ? header("KEY") : ""}\n\n${all(seat).map((text) => `> ${text}`).join("\n")}`,
-  curl,
-  Browser,
-  Go: (seat) => `package main
+// optionsOfGo are what package client is given besides the address.
+function optionsOfGo(seat) {
+  const texts = (list) => `[]string{${list.map(goString).join(", ")}}`;
+  const lines = [];
+  if (byOptions(seat) && seat.topics.length) lines.push(`Topics: ${texts(seat.topics)}`);
+  if (seat.app === "live") lines.push(`User: ${goString(seat.name)}`, "Live: &client.Live{Last: 20}");
+  if (first(seat).length) lines.push(`First: ${texts(first(seat))}`);
+  if (shown()) lines.push(`Token: func(context.Context) (string, error) { return os.Getenv("KEY"), nil }`);
+  return lines.length ? `{\n${lines.map((line) => `\t\t${line},\n`).join("")}\t}` : "{}";
+}
+
+const byOptions = ({ app }) => app === "broadcast" || app === "live";
+
+function Go(seat) {
+  const address = addressOf(seat);
+  return `// crier has no published module path yet. In a directory of its own:
+//	go mod init mine
+//	go mod edit -require crier@v0.0.0 -replace crier=/path/to/clone
+//	go mod tidy
+package main
 
 import (
 	"context"
 	"fmt"
 	"log"
-${shown() ? '\t"net/http"\n\t"os"\n' : ""}
-	"github.com/coder/websocket"
+${shown() ? '\t"os"\n' : ""}
+	"crier/client"
 )
 
 func main() {
-	ctx := context.Background()
-${shown() ? '\theader := http.Header{"Authorization": {"Bearer " + os.Getenv("KEY")}}\n' : ""}	conn, _, err := websocket.Dial(ctx, ${JSON.stringify(addressOf(seat))}, ${shown() ? "&websocket.DialOptions{HTTPHeader: header}" : "nil"})
+	room, err := client.Connect(context.Background(), ${goString(byOptions(seat) ? address.split("?")[0] : address)}, client.Options${optionsOfGo(seat)})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.CloseNow()
-${all(seat)
-  .map((text) => `	if err := conn.Write(ctx, websocket.MessageText, []byte(${goString(text)})); err != nil {\n		log.Fatal(err)\n	}`)
-  .join("\n")}
-	for {
-		_, message, err := conn.Read(ctx)
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(string(message))
+	defer room.Close()
+	room.Send(${goString(hint(seat))})
+	for m := range room.Messages() {
+		fmt.Printf("%s\\n", m.Data)
 	}
-}`,
+}`;
+}
+
+const languages = {
+  Browser,
+  curl,
+  wscat: (seat) => `npx wscat -c ${quote(addressOf(seat))}${shown() ? header("KEY") : ""}\n\n${all(seat).map((text) => `> ${text}`).join("\n")}`,
+  Go,
 };
 
 function goString(text) {
-  return text.includes("`") ? JSON.stringify(text) : "`" + text + "`";
+  return /["\\]/.test(text) && !text.includes("`") ? "`" + text + "`" : JSON.stringify(text);
 }
 
 // showCode fills the section. It returns what to call with the seat that is looked at, and when the server has an admin key.
 export function showCode(tell) {
   const tabs = document.querySelector(".tabs");
   const place = document.querySelector("#paste code");
-  let language = "wscat";
+  let language = "Browser";
   let seat;
   const show = () => {
     for (const tab of tabs.children) {

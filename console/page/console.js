@@ -1,13 +1,13 @@
 // The page: seats to talk in, code to paste, and the server as it is now.
 
 import { showAccess, userOfToken } from "./access.js";
-import { addressOf, apps, topicsFor } from "./apps.js";
+import { addressOf } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
+import { names, queryOf, seatsIn } from "./place.js";
 import { showServer } from "./server.js";
 import { Seat } from "./seat.js";
 
-const names = ["Ada", "Ben", "Cleo", "Dev", "Edith", "Finn"];
 const mostSeats = names.length;
 
 const place = document.getElementById("seats");
@@ -29,24 +29,43 @@ const locked = showAccess(() => {
   for (const seat of seats) seat.rejoin(userOfToken());
 });
 
-function sit(what) {
-  const name = userOfToken() ?? names.find((name) => !seats.some((seat) => seat.name === name)) ?? "Somebody";
-  const seat = new Seat({ ...what, name }, { changed: showSeat, left: leave, locked, tell });
+function sit({ name: wanted, ...where }) {
+  const free = names.find((name) => !seats.some((seat) => seat.name === name)) ?? "Somebody";
+  const name = userOfToken() ?? wanted ?? free;
+  const seat = new Seat({ ...where, name }, { looked: look, changed: keep, left: leave, locked, tell });
   seats.push(seat);
   place.append(seat.element);
   document.getElementById("nobody").hidden = true;
-  add.disabled = seats.length === mostSeats;
+  count();
   return seat;
+}
+
+// count says when there is no room for one more.
+function count() {
+  add.disabled = seats.length >= mostSeats;
+  document.getElementById("full").hidden = !add.disabled;
+}
+
+// look makes a seat the one whose code is shown, and whose messages are read out.
+function look(seat) {
+  for (const one of seats) one.listen(one === seat);
+  showSeat(seat);
+}
+
+// keep writes the seats into the page's address.
+function keep() {
+  history.replaceState(null, "", location.pathname + queryOf(seats));
 }
 
 function leave(seat) {
   const i = seats.indexOf(seat);
   seats.splice(i, 1);
   seat.element.remove();
-  add.disabled = false;
+  count();
+  keep();
   const next = seats[Math.min(i, seats.length - 1)];
   (next ?? add).focus();
-  showSeat(next);
+  look(next);
   document.getElementById("nobody").hidden = Boolean(next);
 }
 
@@ -58,14 +77,16 @@ document.getElementById("copy-address").addEventListener("click", async () => {
 add.addEventListener("click", () => {
   const { app, topics } = seats.at(-1) ?? { app: "broadcast", topics: [] };
   sit({ app, topics }).focus();
+  keep();
+});
+document.getElementById("share").addEventListener("click", async () => {
+  tell((await copy(location.href)) ? "Copied: the address of these seats. No key is in it." : "The browser does not let the page copy.");
 });
 
-// Two seats from the start: what one says the other hears. /?topic=a in the page's address is their topic.
-const query = new URLSearchParams(location.search);
-const app = Object.hasOwn(apps, query.get("app")) ? query.get("app") : "broadcast";
-const topics = topicsFor(app, query.getAll("topic").filter(Boolean));
-const [first] = [sit({ app, topics }), sit({ app, topics })];
-showSeat(first);
+// Two seats from the start, if the page's address says nothing else: what one says the other hears.
+for (const seat of seatsIn(location.search).slice(0, mostSeats)) sit(seat);
+const [first] = seats;
+look(first);
 if (matchMedia("(hover: hover)").matches) first.focus(); // elsewhere it would open a keyboard
 
-showServer(tell, showKey, (id) => seats.find((seat) => seat.id === id));
+showServer(tell, showKey, seats);

@@ -1,9 +1,8 @@
 // The list of a seat's frames. It keeps the newest, and has elements only for those that can be seen: a frame is a row of
-// --row pixels, and more when it is unfolded. All that happens between two pictures of the screen is drawn at once.
+// the style sheet's --row pixels, and more when it is unfolded. All that happens between two pictures of the screen is drawn at once.
 
 import { folds, hex, hexLine, paint, unfold } from "./json.js";
 
-const rowHeight = 28;
 const lineHeight = 18;
 const mostLines = 16; // of an unfolded frame, before it scrolls
 const mostFrames = 10_000;
@@ -32,6 +31,7 @@ export class Frames {
 
   #rows = new Map(); // the elements there are, by frame
   #height = 0; // of the box
+  #row = 0; // the height of a row
   #painted = 0; // the height of all rows, as it was drawn
   #top = 0; // how far it is scrolled
   #following = true; // it stays at the end
@@ -57,6 +57,7 @@ export class Frames {
     });
     this.resizing = new ResizeObserver(() => {
       this.#height = this.#box.clientHeight;
+      this.#row = parseFloat(getComputedStyle(this.#box).getPropertyValue("--row"));
       this.#draw();
     });
     this.resizing.observe(this.#box);
@@ -107,10 +108,19 @@ export class Frames {
     this.#draw();
   }
 
+  // list returns the frames that are shown.
+  list() {
+    return this.#shown.slice(0, this.#length());
+  }
+
+  // shows reports whether a frame can be seen: it is not filtered out, and waits for no pause to end.
+  shows(frame) {
+    return frame.n < this.#held && (!this.#sieve || this.#passes(frame));
+  }
+
   // text returns what is shown, a frame a line.
   text() {
-    return this.#shown
-      .slice(0, this.#length())
+    return this.list()
       .filter((frame) => frame.way !== "note")
       .map((frame) => (typeof frame.data === "string" ? frame.data : hexLine(frame.data)))
       .join("\n");
@@ -164,7 +174,7 @@ export class Frames {
 
   // y returns where row i begins.
   #y(i) {
-    let y = i * rowHeight;
+    let y = i * this.#row;
     for (const frame of this.#open) {
       if (this.#at(frame.n) >= i) break;
       y += frame.extra;
@@ -198,36 +208,36 @@ export class Frames {
     let [low, high] = [0, length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#y(middle + 1) <= this.#top - 2 * rowHeight) low = middle + 1;
+      if (this.#y(middle + 1) <= this.#top - 2 * this.#row) low = middle + 1;
       else high = middle;
     }
-    const wanted = new Set();
-    for (let i = low, y = this.#y(low); i < length && y < this.#top + this.#height + 2 * rowHeight; i++) {
-      const frame = this.#shown[i];
-      wanted.add(frame);
-      let row = this.#rows.get(frame);
-      if (!row) {
-        row = this.#row(frame);
-        this.#rows.set(frame, row);
-      }
-      row.style.transform = `translateY(${y}px)`;
-      row.setAttribute("aria-posinset", i + 1);
-      row.setAttribute("aria-setsize", length);
-      row.classList.toggle("active", frame === this.#active);
-      if (row.parentNode !== this.#space) this.#space.append(row);
-      y += rowHeight + frame.extra;
+    const wanted = new Map(); // where they begin
+    for (let i = low, y = this.#y(low); i < length && y < this.#top + this.#height + 2 * this.#row; i++) {
+      wanted.set(this.#shown[i], y);
+      y += this.#row + this.#shown[i].extra;
     }
     for (const [frame, row] of this.#rows) {
-      if (!wanted.has(frame)) {
-        row.remove();
-        this.#rows.delete(frame);
-      }
+      if (wanted.has(frame)) continue;
+      row.remove();
+      this.#rows.delete(frame);
+    }
+    let next = this.#space.firstChild; // they stand in their order
+    let place = low;
+    for (const [frame, y] of wanted) {
+      const row = this.#rows.get(frame) ?? this.#element(frame);
+      this.#rows.set(frame, row);
+      row.style.transform = `translateY(${y}px)`;
+      row.setAttribute("aria-posinset", ++place);
+      row.setAttribute("aria-setsize", length);
+      row.classList.toggle("active", frame === this.#active);
+      if (row === next) next = next.nextSibling;
+      else this.#space.insertBefore(row, next);
     }
     if (this.#active && wanted.has(this.#active)) this.#box.setAttribute("aria-activedescendant", `${this.#id}-${this.#active.n}`);
     else this.#box.removeAttribute("aria-activedescendant");
   }
 
-  #row(frame) {
+  #element(frame) {
     const row = make("div", "frame " + frame.way);
     row.id = `${this.#id}-${frame.n}`;
     row.setAttribute("role", "treeitem");
@@ -263,6 +273,7 @@ export class Frames {
     const start = frame.data.slice(0, 600);
     if (frame.way !== "note" && /^\s*[{[]/.test(start)) paint(what, start.replace(lineBreaks, " "));
     else what.append(start.replace(lineBreaks, "⏎"));
+    if (frame.way === "note") what.title = frame.data; // it does not unfold
     return what;
   }
 
@@ -326,7 +337,7 @@ export class Frames {
     const length = this.#length();
     if (!length) return;
     const now = this.#active ? this.#at(this.#active.n) : length;
-    const page = Math.max(1, Math.floor(this.#height / rowHeight) - 1);
+    const page = Math.max(1, Math.floor(this.#height / this.#row) - 1);
     const to = { ArrowUp: now - 1, ArrowDown: now + 1, PageUp: now - page, PageDown: now + page, Home: 0, End: length - 1 }[event.key];
     if (to !== undefined) {
       const i = Math.min(Math.max(to, 0), length - 1);

@@ -3,10 +3,13 @@
 import { connect } from "../crier.js";
 import { credential, noKey, refuses, whyNot } from "./access.js";
 import { addressOf, apps, audience, topicsOf } from "./apps.js";
+import { bytesOf, sendFiles } from "./bytes.js";
 import { copy } from "./copy.js";
 import { Frames } from "./frames.js";
 import { kind } from "./json.js";
+import { Log } from "./log.js";
 import { RoomView } from "./room.js";
+import { save } from "./save.js";
 import { Session } from "./session.js";
 
 const longestTopic = 256; // bytes, as docs/limits.md has it
@@ -18,6 +21,7 @@ const bytes = (text) => new TextEncoder().encode(text).length;
 export class Seat {
   #crier = null;
   #frames;
+  #log; // is read out
   #room; // what it shows of a topic of live
   #session = null; // of live
   #said = [];
@@ -26,18 +30,23 @@ export class Seat {
   #open; // undefined before there was a connection
   #reached = false; // by this try
   #refusal = null; // what the server says, if the connection cannot tell
+  #hex = false; // what is typed are bytes
 
-  // what is { app, topics, name }; changed is called when that changes or the seat is looked at, left when it is given up,
-  // locked when the server refuses its key.
-  constructor(what, { changed, left, locked, tell }) {
+  // link is when the seat connected, by this machine's clock: { from, to }, without to before it is open.
+  link = { from: 0 };
+
+  // what is { app, topics, name }; looked is called when the seat is looked at, changed when that changes, left when it is
+  // given up, locked when the server refuses its key.
+  constructor(what, { looked, changed, left, locked, tell }) {
     Object.assign(this, what);
-    Object.assign(this, { changed, left, locked, tell });
+    Object.assign(this, { looked, changed, left, locked, tell });
     this.element = document.getElementById("seat").content.firstElementChild.cloneNode(true);
     this.#frames = new Frames(this.#find(".listening"), (shown, all) => {
       const text = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")}`;
       const place = this.#find(".sieve span");
       if (place.textContent !== text) place.textContent = text;
     });
+    this.#log = new Log(this.#find(".log"));
     this.#room = new RoomView(this.#find(".room"), (text) => this.#say(text));
     this.#furnish();
     this.#describe();
@@ -57,6 +66,11 @@ export class Seat {
     this.#join();
   }
 
+  // listen says whether what the seat hears is read out.
+  listen(aloud) {
+    this.#log.listen(this.name, aloud);
+  }
+
   focus() {
     this.#find(".say textarea").focus({ preventScroll: true });
   }
@@ -68,7 +82,7 @@ export class Seat {
   // furnish gives every button its meaning.
   #furnish() {
     const on = (selector, type, then) => this.#find(selector).addEventListener(type, then);
-    this.element.addEventListener("focusin", () => this.changed(this));
+    this.element.addEventListener("focusin", () => this.looked(this));
     on(".where", "click", () => {
       this.#ask(this.#find(".join").hidden);
       this.#find(".join select").focus();
@@ -82,7 +96,15 @@ export class Seat {
     on(".sieve input", "keydown", (event) => event.key === "Escape" && this.#sieve());
     on(".pause", "click", () => this.#pause());
     on(".copy", "click", async () => this.tell((await copy(this.#frames.text())) ? "Copied." : "The browser does not let the page copy."));
+    on(".save", "click", () => this.#fold(".saving", ".save"));
+    for (const [button, kind] of [[".as-text", "txt"], [".as-lines", "jsonl"]]) {
+      on(button, "click", () => save(this.#frames.list(), `${this.name} ${audience(this)}`, kind));
+    }
     on(".clear", "click", () => this.#frames.clear());
+    on(".now", "click", () => {
+      this.#crier.reconnect();
+      this.focus();
+    });
     on(".leave", "click", () => this.#leave());
     on(".say", "submit", (event) => {
       event.preventDefault();
@@ -90,6 +112,13 @@ export class Seat {
     });
     on(".say textarea", "keydown", (event) => this.#typed(event));
     on(".say textarea", "input", () => this.#measure());
+    on(".bytes", "click", () => this.#switch());
+    const files = this.#find("[type=file]");
+    on(".attach", "click", () => files.click());
+    files.addEventListener("change", async () => {
+      await sendFiles(files.files, (data, what) => this.#say(data, what), this.tell);
+      files.value = "";
+    });
     const list = this.#find(".join select");
     for (const app of Object.keys(apps)) list.add(new Option(app, app));
   }
@@ -111,7 +140,7 @@ export class Seat {
         return button;
       }),
     );
-    this.changed(this);
+    this.looked(this);
   }
 
   #join() {
@@ -126,7 +155,7 @@ export class Seat {
     const crier = connect(addressOf(this), { token: credential, ...(session ? { app: this.app, WebSocket: session.Socket } : { first }) });
     this.#crier = crier;
     const mine = (then) => (event) => crier === this.#crier && then(event);
-    if (!session) crier.addEventListener("message", mine((event) => this.#frames.add("heard", event.data)));
+    if (!session) crier.addEventListener("message", mine((event) => this.#hear(event.data)));
     crier.addEventListener("state", mine(() => this.#state(first)));
     this.#state(first);
   }
@@ -136,7 +165,7 @@ export class Seat {
     const mine = (then) => (...what) => session === this.#session && then(...what);
     const session = apps[this.app].remembers
       ? new Session({
-          heard: mine((data, known) => this.#frames.add("heard", data, known)),
+          heard: mine((data, known) => this.#hear(data, known)),
           greeted: mine((text) => this.#frames.add("note", text)),
           changed: mine(() => this.#room.changed()),
           failed: mine((sentence) => this.tell(`${this.name}: ${sentence}`)),
@@ -145,6 +174,12 @@ export class Seat {
     this.#session = session;
     this.element.classList.toggle("remembers", session !== null);
     this.#room.follow(session);
+  }
+
+  // hear shows a frame, and has it read out unless it is of the past or not to be seen.
+  #hear(data, known = {}) {
+    const frame = this.#frames.add("heard", data, known);
+    if (!known.tag && this.#frames.shows(frame)) this.#log.add(data);
   }
 
   // inquire finds out whether the server wants a key. A client that shows one is told why it is refused.
@@ -174,9 +209,14 @@ export class Seat {
     const place = this.#find(".state");
     this.element.dataset.state = state;
     place.textContent = { connecting: "connecting…", open: "", waiting: "", closed: "left" }[state];
-    if (state === "connecting") this.#reached = false;
+    this.#find(".now").hidden = state !== "waiting";
+    if (state === "connecting") {
+      this.#reached = false;
+      this.link = { from: Date.now() };
+    }
     if (state === "open") {
       this.#reached = true;
+      this.link.to = Date.now();
       if (this.#open === false) this.tell(`${this.name} is connected again.`);
       this.#open = true;
       if (!this.#session) this.#frames.add("note", "connected"); // a session says how
@@ -202,15 +242,17 @@ export class Seat {
     }
   }
 
-  #say(text) {
+  // say sends a text or bytes. what says what they are, if they do not.
+  #say(data, what = "") {
     if (this.#crier.status === "closed") {
       this.tell("This seat is not connected: join again.");
       return false;
     }
-    const frame = this.#frames.add("said", text);
+    if (what) this.#frames.add("note", what);
+    const frame = this.#frames.add("said", data);
     const crier = this.#crier;
     if (crier.status !== "open") this.#frames.mark(frame, "waits");
-    crier.send(text).then((fate) => {
+    crier.send(data).then((fate) => {
       const lost = crier.ended?.code === tooLarge ? "too large" : "perhaps lost";
       this.#frames.mark(frame, { unsure: lost, dropped: "not sent", refused: "refused" }[fate] ?? "");
     });
@@ -220,7 +262,9 @@ export class Seat {
   #sayTyped() {
     const field = this.#find(".say textarea");
     if (field.value === "") return field.focus();
-    if (!this.#say(field.value)) return;
+    const data = this.#hex ? bytesOf(field.value) : field.value;
+    if (data === undefined) return this.tell("These are not bytes in hex, such as 00 ff 48 69.");
+    if (!this.#say(data)) return;
     this.#said = [...this.#said.slice(1 - mostRemembered), field.value];
     this.#recall = this.#said.length;
     field.value = "";
@@ -252,9 +296,21 @@ export class Seat {
     field.rows = Math.min(value.split("\n").length, 6);
     const place = this.#find(".kind");
     const looks = /^\s*[{[]/.test(value);
-    const what = value === "" ? "" : kind(value);
-    place.textContent = looks && what === "text" ? "not JSON" : what;
-    place.classList.toggle("off", looks && what === "text");
+    let what = value === "" ? "" : kind(value);
+    if (looks && what === "text") what = "not JSON";
+    if (what && this.#hex) what = bytesOf(value) ? `${bytesOf(value).byteLength} B` : "not hex";
+    place.textContent = what;
+    place.classList.toggle("off", what.startsWith("not "));
+  }
+
+  // switch has what is typed be bytes, or a text again.
+  #switch() {
+    this.#hex = !this.#hex;
+    const field = this.#find(".say textarea");
+    this.#find(".bytes").setAttribute("aria-pressed", this.#hex);
+    field.placeholder = field.ariaLabel = this.#hex ? "Bytes in hex" : "Say something";
+    this.#measure();
+    field.focus();
   }
 
   #ask(open) {
@@ -298,12 +354,19 @@ export class Seat {
     this.#describe();
     this.#join();
     this.focus();
+    this.changed();
+  }
+
+  // fold shows or hides a row that belongs to a button.
+  #fold(row, button) {
+    const field = this.#find(row);
+    field.hidden = !field.hidden;
+    this.#find(button).setAttribute("aria-expanded", !field.hidden);
+    return field;
   }
 
   #sieve() {
-    const field = this.#find(".sieve");
-    field.hidden = !field.hidden;
-    this.#find(".filter").setAttribute("aria-expanded", !field.hidden);
+    const field = this.#fold(".sieve", ".filter");
     const input = field.querySelector("input");
     if (!field.hidden) return input.focus();
     input.value = "";

@@ -1,13 +1,13 @@
 // The server as it is now: asked every two seconds, while somebody looks.
 
 import { server } from "./apps.js";
+import { listsIn, several } from "./lists.js";
+import { compact, fill, make, sum } from "./rows.js";
 
 const every = 2000;
 const patience = 5000;
 const points = 150; // of a chart: five minutes
 const fewest = 30; // that it is drawn for: a minute
-const mostTopics = 50;
-const mostConnections = 100;
 
 const tiles = [
   { name: "Connections", value: (now) => sum(now.connections), more: byApp },
@@ -16,9 +16,6 @@ const tiles = [
   { name: "Deliveries / s", value: (now, before) => total(now, before, "deliveries"), more: (now) => `${compact(now.deliveries)} in all` },
 ];
 
-const several = ({ servers }) => servers > 1;
-const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
-const compact = (n) => new Intl.NumberFormat("en", { notation: n < 10_000 ? "standard" : "compact", maximumFractionDigits: n < 10 ? 1 : n < 10_000 ? 0 : 1 }).format(n);
 
 function byApp({ connections }) {
   return Object.entries(connections)
@@ -53,25 +50,11 @@ function bytes(n) {
   return `${(n / unit[1]).toFixed(n < 10 * unit[1] && unit[1] > 1 ? 1 : 0)} ${unit[0]}`;
 }
 
-function duration(ms) {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 86_400) return `${Math.floor(s / 3600)} h`;
-  return `${Math.floor(s / 86_400)} d`;
-}
-
 const svg = (name, attributes) => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 };
-
-function make(name, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-}
 
 // A Chart is a number and how it was over the last minutes.
 class Chart {
@@ -110,18 +93,16 @@ class Chart {
   }
 }
 
-// showServer shows the server. wantsKey is called when it turns out that the server has an admin key. seatOf returns the
-// seat of a connection of that id, if it is one of this page and knows its id.
-export function showServer(tell, wantsKey, seatOf) {
+// showServer shows the server. wantsKey is called when it turns out that the server has an admin key. seats are those of
+// this page.
+export function showServer(tell, wantsKey, seats) {
   const picture = document.getElementById("picture");
   const keyForm = document.getElementById("key");
+  const keyless = document.getElementById("keyless");
   const state = document.getElementById("live-state");
   const charts = tiles.map((tile) => new Chart(tile));
   picture.querySelector(".tiles").append(...charts.map((chart) => chart.element));
-  const topics = picture.querySelector(".topics");
-  const connections = picture.querySelector(".connections");
   const showServers = serversIn(picture.querySelector(".servers"));
-  let only = null; // the topic whose connections are listed: { app, topic }
   let before = null;
   let visible = false;
   let timer;
@@ -132,28 +113,28 @@ export function showServer(tell, wantsKey, seatOf) {
   };
   const ask = (path, options = {}) => fetch(new URL(path, server), { ...options, headers: headers(), cache: "no-store", signal: AbortSignal.timeout(patience) });
 
-  async function list(path) {
-    const answer = await ask(path);
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    return answer.json();
-  }
+  const showLists = listsIn(picture, ask, { tell, changed: look, seats });
 
   async function look() {
     clearTimeout(timer);
     if (document.hidden || !visible) return;
     try {
+      const asked = Date.now();
       const answer = await ask("stats");
+      const unsure = (Date.now() - asked) / 2;
       if (answer.status === 401 || (answer.status === 403 && headers().Authorization)) return locked(answer.headers.get("X-Amzn-ErrorType") === "NoAdminKeyException");
       if (!answer.ok) throw new Error(`the server says ${answer.status}`);
       const now = await answer.json();
-      keyForm.hidden = true;
+      keyForm.hidden = keyless.hidden = true;
       picture.hidden = false;
+      picture.classList.remove("gone");
       say(now.answered < now.servers ? `${answering(now)}. The others are missing from these numbers.` : "Since you opened this page, five minutes at most.");
       for (const chart of charts) chart.add(now, before);
       showServers(now, before);
       before = now;
-      await Promise.all([showTopics(now), showConnections(now)]);
+      await showLists(now, { ahead: now.now - asked - unsure, unsure });
     } catch (error) {
+      picture.classList.add("gone");
       say(`No answer from the server: ${error.message}. Asking again.`);
     }
     timer = setTimeout(look, every);
@@ -170,107 +151,13 @@ export function showServer(tell, wantsKey, seatOf) {
     sessionStorage.removeItem("crier-admin-key");
     picture.hidden = true;
     keyForm.hidden = noKey;
+    keyless.hidden = !noKey;
     if (noKey) return say("The server has no admin key, so it shows itself on its own machine only.");
     wantsKey();
     say("The server wants its admin key: what crier serve was given with --admin-key-file. It is kept until this tab is closed.");
     document.getElementById("key-wrong").textContent = tried ? "This is not the key." : "";
     if (tried) document.getElementById("key-field").focus();
   }
-
-  async function showTopics(now) {
-    const rows = await list(`topics?limit=${mostTopics}`);
-    fill(topics, rows, (row) => row.app + "\n" + row.topic, topicRow, (tr, row) => (tr.cells[2].textContent = compact(row.members)));
-    topics.querySelector(".rest").textContent = rows.length === mostTopics && now.topics > mostTopics ? `The ${mostTopics} largest${several(now) ? "" : ` of ${compact(now.topics)}`}.` : "";
-  }
-
-  function topicRow({ app, topic }) {
-    const pick = make("button", { className: "link", textContent: topic || "everyone", title: `List the connections of ${topic || "everyone"}` });
-    pick.addEventListener("click", () => narrow({ app, topic }));
-    return make("tr", {}, make("td", { textContent: app }), make("td", {}, pick), make("td", { className: "number" }));
-  }
-
-  function narrow(to) {
-    only = to;
-    const place = connections.querySelector(".only");
-    place.replaceChildren();
-    if (only) {
-      const all = make("button", { textContent: `of ${only.app}, ${only.topic || "everyone"} ✕`, ariaLabel: "List all connections" });
-      all.addEventListener("click", () => narrow(null));
-      place.append(all);
-    }
-    look();
-  }
-
-  async function showConnections(now) {
-    const query = only ? `&app=${encodeURIComponent(only.app)}&topic=${encodeURIComponent(only.topic)}` : "";
-    const rows = await list(`@connections?limit=${mostConnections}${query}`);
-    fill(connections, rows, (row) => row.connectionId, connectionRow, (tr, row) => {
-      const [who, where, age, quiet, unread] = tr.cells;
-      who.querySelector(".slowed").hidden = !row.throttled;
-      const seat = seatOf(row.connectionId);
-      const pill = who.querySelector(".pill");
-      pill.hidden = !seat;
-      pill.textContent = seat ? `${seat.name}, on this page` : "";
-      const at = several(now) ? row.server : "";
-      const place = `${row.app} · ${row.topics.map((topic) => topic || "everyone").join(", ") || "no topic"}`;
-      where.firstChild.data = place;
-      where.title = at ? `${place}, on ${at}` : place;
-      where.querySelector("small").textContent = at ? `on ${at}` : "";
-      age.textContent = duration(now.now - Date.parse(row.connectedAt));
-      quiet.textContent = duration(now.now - Date.parse(row.lastActiveAt));
-      unread.textContent = compact(row.unread);
-    });
-    connections.querySelector(".rest").textContent = rows.length === mostConnections ? `Only the first ${mostConnections}. Pick a topic to see its own.` : "";
-  }
-
-  function connectionRow({ connectionId: id, user, identity }) {
-    const post = make("button", { textContent: "Post…", ariaLabel: `Post to ${user || id}` });
-    const kick = make("button", { textContent: "Kick", ariaLabel: `Kick ${user || id}` });
-    post.addEventListener("click", () => postTo(id));
-    kick.addEventListener("click", () => sure(kick, () => remove(id)));
-    const who = make("td", {}, user || make("code", { textContent: id }), " ", make("span", { className: "pill", hidden: true }), make("span", { className: "pill slowed", hidden: true, textContent: "throttled", title: "It sends more than --rate allows, so the server reads it more slowly." }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
-    const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
-    return make("tr", {}, who, make("td", { className: "whither" }, "", make("small")), ...cells, make("td", { className: "doing" }, post, " ", kick));
-  }
-
-  // sure has a button pressed twice.
-  function sure(button, then) {
-    if (button.classList.contains("sure")) return then();
-    const { ariaLabel, textContent } = button;
-    button.classList.add("sure");
-    Object.assign(button, { textContent: "Sure?", ariaLabel: `Sure? ${ariaLabel}` });
-    setTimeout(() => {
-      button.classList.remove("sure");
-      Object.assign(button, { textContent, ariaLabel });
-    }, 3000);
-  }
-
-  async function remove(id) {
-    const answer = await ask(`@connections/${encodeURIComponent(id)}`, { method: "DELETE" }).catch(() => null);
-    tell(answer?.ok ? "Kicked." : answer?.status === 410 ? "It was gone already." : "That did not work.");
-    look();
-  }
-
-  const dialog = document.getElementById("post");
-  const text = document.getElementById("post-text");
-  const result = document.getElementById("post-result");
-  function postTo(id) {
-    document.getElementById("post-to").textContent = id;
-    result.textContent = "";
-    dialog.showModal();
-    text.focus();
-  }
-  document.getElementById("post-cancel").addEventListener("click", () => dialog.close());
-  dialog.querySelector("form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const id = document.getElementById("post-to").textContent;
-    const answer = await ask(`@connections/${encodeURIComponent(id)}`, { method: "POST", body: text.value }).catch(() => null);
-    if (answer?.ok) {
-      text.value = "";
-      dialog.close();
-      tell("Posted.");
-    } else result.textContent = answer?.status === 410 ? "It is gone." : `That did not work${answer ? `: ${answer.status}` : ""}.`;
-  });
 
   keyForm.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -325,29 +212,4 @@ function serversIn(card) {
 function serverRow() {
   const cells = ["held", "rate", "rate"].map((name) => make("td", { className: "number " + name }));
   return make("tr", {}, make("th", { scope: "row" }), ...cells);
-}
-
-// fill makes the rows of a table those of a list. Rows that stay keep their elements, and with them the focus.
-function fill(card, list, keyOf, build, update) {
-  const body = card.querySelector("tbody");
-  const old = new Map(Array.from(body.rows, (tr) => [tr.dataset.key, tr]));
-  list.forEach((item, i) => {
-    const key = keyOf(item);
-    const tr = old.get(key) ?? build(item);
-    old.delete(key);
-    tr.dataset.key = key;
-    update(tr, item);
-    if (body.rows[i] !== tr) body.insertBefore(tr, body.rows[i] ?? null);
-  });
-  for (const tr of old.values()) tr.remove();
-  card.querySelector("table").hidden = !list.length;
-  const empty = card.querySelector(".empty");
-  if (empty) empty.hidden = list.length > 0;
-}
-
-// browser says in two words where a connection comes from.
-function browser({ sourceIp, userAgent }) {
-  const known = /(Firefox|Edg|OPR|Chrome|Safari|Deno|node|curl|Go-http-client)/.exec(userAgent ?? "");
-  const name = { Edg: "Edge", OPR: "Opera", "Go-http-client": "Go", node: "Node" }[known?.[1]] ?? known?.[1];
-  return name ? `${sourceIp}, ${name}` : sourceIp;
 }

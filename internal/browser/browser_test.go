@@ -60,6 +60,13 @@ func TestPageAccess(t *testing.T) { run(t, "pageaccess.test.mjs") }
 // TestPageLive uses the page's seats of live.
 func TestPageLive(t *testing.T) { run(t, "pagelive.test.mjs") }
 
+// TestPageTools sends bytes, saves conversations, shares seats, and manages the
+// server's lists.
+func TestPageTools(t *testing.T) { run(t, "pagetools.test.mjs") }
+
+// TestPageReader uses the page with a screen reader, a keyboard, and fingers.
+func TestPageReader(t *testing.T) { run(t, "pagereader.test.mjs") }
+
 // TestPageServers looks at several servers on the page.
 func TestPageServers(t *testing.T) { run(t, "pageservers.test.mjs") }
 

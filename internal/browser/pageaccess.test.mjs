@@ -1,13 +1,10 @@
 // The page with keys and tokens, in a real Chromium.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { Home, secret, token } from "./home.mjs";
-import { browser, complaints, heard, say, seat, seated, sticksOut, test, visit } from "./visit.mjs";
+import { browser, complaints, heard, runGo, say, seat, seated, sticksOut, test, visit } from "./visit.mjs";
 
 const key = "schlüssel + äpfel/~";
 const form = (page) => page.locator("#access");
@@ -161,13 +158,7 @@ test("the code to paste has no key, and works with one", async (t) => {
   await mine.goto(`http://localhost:${server.address().port}/`);
   await arrives(3);
 
-  const dir = mkdtempSync(path.join(tmpdir(), "crier-paste-"));
-  t.after(() => rmSync(dir, { recursive: true }));
-  writeFileSync(path.join(dir, "main.go"), await code("Go"));
-  execFileSync("go", ["build", "-o", path.join(dir, "pasted"), path.join(dir, "main.go")]);
-  const pasted = spawn(path.join(dir, "pasted"), { env });
-  t.after(() => pasted.kill());
-  assert.match(String((await once(pasted.stdout, "data"))[0]), /^\{"data":"hi there","_now":\d+,"_me":true\}\n$/);
+  assert.match(await runGo(t, await code("Go"), env), /^\{"data":"hi there","_now":\d+,"_me":true\}\n$/);
 });
 
 test("in live and rooms the code to paste has no key either", async (t) => {

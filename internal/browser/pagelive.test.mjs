@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import WebSocket from "ws";
 import { Home, Network } from "./home.mjs";
-import { complaints, field, heard, longTask, say, seat, sticksOut, test, visit } from "./visit.mjs";
+import { complaints, field, heard, longTask, runGo, say, seat, sticksOut, test, visit } from "./visit.mjs";
 
 const atLive = (home, query = "") => ({ address: `${home.http}/?app=live${query}` });
 
@@ -128,8 +128,8 @@ test("in live a seat knows its row in the list of connections", async (t) => {
   const home = await Home.open(t);
   const page = await visit(t, home, atLive(home));
   await page.locator("#live-section").scrollIntoViewIfNeeded();
-  await page.locator(".connections tbody tr", { hasText: "Ada, on this page" }).waitFor();
-  await page.locator(".connections tbody tr", { hasText: "Ben, on this page" }).waitFor();
+  await page.locator(".connections tbody tr", { hasText: /^Ada\s+this page/ }).waitFor();
+  await page.locator(".connections tbody tr", { hasText: /^Ben\s+this page/ }).waitFor();
   await page.getByRole("button", { name: "Kick Ben" }).click();
   await page.getByRole("button", { name: "Sure? Kick Ben" }).click();
   await seat(page, 1).getByText("closed: 1000 the session was ended").waitFor();
@@ -163,11 +163,14 @@ test("the code to paste knows live", async (t) => {
     return page.locator("#paste code").textContent();
   };
   assert.match(await code("wscat"), /\/live\?topic=lobby&user=Ada&last=20'/);
-  assert.match(await code("Go"), /\/live\?topic=lobby&user=Ada&last=20"/);
+  const go = await code("Go");
+  assert.match(go, /client\.Connect\(context\.Background\(\), "ws:[^"?]+\/live", client\.Options\{\n\t\tTopics: \[\]string\{"lobby"\},\n\t\tUser: "Ada",\n\t\tLive: &client\.Live\{Last: 20\},\n/);
   assert.match(await code("Browser"), /connect\(\{\n {2}app: "live",\n {2}topic: "lobby",\n {2}user: "Ada",\n {2}last: 20,\n\}\)/);
   const out = execFileSync("sh", ["-ec", await code("curl")], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   assert.match(out, /"heard":2\}\n[^]*"_key":"temperature"[^]*"data":"hi there"/);
   await becomes(() => keys(seat(page, 0)), [["temperature", "21.5"]]);
+  assert.match(await runGo(t, go), /^\{"_hello":/);
+  await heard(seat(page, 1), '"data":"hi there"').locator(".pill", { hasText: "Ada" }).waitFor();
 });
 
 for (const [colorScheme, size, forcedColors] of [["light", [1280, 860]], ["dark", [1280, 860]], ["dark", [390, 844]], ["light", [320, 640]], ["light", [1920, 1000]], ["dark", [1280, 860], "active"]]) {
