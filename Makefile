@@ -1,5 +1,6 @@
 # make run      serves on localhost:8080
 # make test     installs what the tests need and runs all of them
+# make screenshot  takes the README's pictures of the page
 # make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
 # make soak     lets clients come and go over wss for ten minutes; SOAK=1h for longer
 # make chaos    kills, freezes and parts servers for ten minutes; CHAOS=1h for longer
@@ -8,6 +9,7 @@
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
 .PHONY: module release run test live soak chaos deps check unit race fuzz vuln
+.PHONY: release run test screenshot live soak chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -26,6 +28,10 @@ module:
 	@go run ./internal/module "$(NAME)"
 
 test: deps check unit race fuzz
+
+screenshot:
+	go build -o crier ./cmd/crier
+	cd internal/browser && PROGRAM=$(CURDIR)/crier CHROMIUM=$$(command -v chromium) node screenshot.mjs $(CURDIR)/docs
 
 # No part of make test, where the same tests take seconds. A fault comes with a seed: make live SEED=7 plays that one.
 LIVE ?= 60s

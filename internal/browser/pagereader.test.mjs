@@ -150,7 +150,7 @@ function small(page) {
   );
 }
 
-test("who wants no motion sees none", async (t) => {
+test("nothing moves for those who want no motion", async (t) => {
   const home = await Home.open(t);
   const page = await visit(t, home, { reducedMotion: "reduce" });
   const moving = () => page.evaluate(() => Array.from(document.querySelectorAll("*")).filter((element) => {

@@ -1,5 +1,6 @@
 // What seats and lists of the page can do besides talking, in a real Chromium.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -267,6 +268,18 @@ test("publish to a topic, from the list", async (t) => {
   await home.stop();
   await publish("to nobody");
   await dialog.getByText("The server does not answer.").waitFor();
+});
+
+test("the README's pictures can be taken", (t) => {
+  const dir = mkdtempSync(path.join(tmpdir(), "crier-pictures-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  execFileSync("node", ["screenshot.mjs", dir], { stdio: "pipe" });
+  for (const name of ["page-light.png", "page-dark.png"]) {
+    const picture = readFileSync(path.join(dir, name));
+    assert.equal(picture.toString("latin1", 1, 4), "PNG");
+    assert.equal(picture.readUInt32BE(16), 1500); // its width
+    assert.ok(picture.length > 20_000 && picture.length <= 60_000, `${name} has ${picture.length} bytes`);
+  }
 });
 
 test("long lists have pages", async (t) => {
