@@ -4,6 +4,7 @@
 import { folds, hex, hexLine, paint, unfold } from "./json.js";
 
 const lineHeight = 18;
+const noteWidth = 30; // characters of a note that are seen in any seat
 const mostLines = 16; // of an unfolded frame, before it scrolls
 const mostFrames = 10_000;
 const mostCharacters = 32 << 20; // of all frames of a seat
@@ -273,12 +274,12 @@ export class Frames {
     const start = frame.data.slice(0, 600);
     if (frame.way !== "note" && /^\s*[{[]/.test(start)) paint(what, start.replace(lineBreaks, " "));
     else what.append(start.replace(lineBreaks, "⏎"));
-    if (frame.way === "note") what.title = frame.data; // it does not unfold
     return what;
   }
 
   #folds(frame) {
-    frame.folds ??= typeof frame.data !== "string" || (frame.way !== "note" && (folds(frame.data) || frame.data.length > 80 || frame.data.includes("\n")));
+    const { data, way } = frame;
+    frame.folds ??= typeof data !== "string" || data.length > (way === "note" ? noteWidth : 80) || (way !== "note" && (folds(data) || data.includes("\n")));
     return frame.folds;
   }
 
@@ -299,7 +300,8 @@ export class Frames {
 
   #toggle(frame, open = !frame.extra) {
     if (!this.#folds(frame) || open === frame.extra > 0) return;
-    const lines = open ? Math.min(this.#unfolded(frame).split("\n").length, mostLines) : 0;
+    const breaks = frame.way === "note" ? Math.floor(frame.data.length / noteWidth) : this.#unfolded(frame).split("\n").length - 1;
+    const lines = open ? Math.min(breaks + 1, mostLines) : 0;
     frame.extra = open ? lines * lineHeight + 12 + 8 : 0;
     this.#open = this.#open.filter((other) => other !== frame);
     if (open) {

@@ -97,6 +97,17 @@ test("a seat that waits can try now", async (t) => {
   assert.equal(await ada.getByRole("button", { name: "Try now" }).isVisible(), false);
 });
 
+test("a long note can be read on a phone", async (t) => {
+  const home = await Home.open(t);
+  const page = await visit(t, home, { size: [320, 640] });
+  await home.stop();
+  const note = seat(page, 0).locator(".frame.note", { hasText: "connection lost" });
+  await note.click();
+  await note.locator(".whole").waitFor();
+  const { scrollWidth, clientWidth, scrollHeight, clientHeight } = await note.locator(".whole").evaluate(({ scrollWidth, clientWidth, scrollHeight, clientHeight }) => ({ scrollWidth, clientWidth, scrollHeight, clientHeight }));
+  assert.deepEqual([scrollWidth, scrollHeight], [clientWidth, clientHeight]);
+});
+
 test("bytes can be said in hex", async (t) => {
   const home = await Home.open(t);
   const page = await visit(t, home);
