@@ -153,8 +153,8 @@ test("files are sent as they are", async (t) => {
   await seated(page, 2);
   await choose(file("huge.bin", Buffer.alloc((16 << 20) + 1)));
   await page.getByText("huge.bin has more than 16 MiB.").waitFor();
-  await choose(file("a.bin", Buffer.from([7])));
-  await heard(ben, "07").waitFor();
+  await choose(file("a.bin", Buffer.from([7, 8, 9])));
+  await heard(ben, "07 08 09").waitFor();
 });
 
 test("a conversation can be saved, as text and as lines of JSON", async (t) => {
