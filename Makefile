@@ -8,8 +8,7 @@
 # make module   gives the module the path at which it can be fetched: make module NAME=github.com/you/crier
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: module release run test live soak chaos deps check unit race fuzz vuln
-.PHONY: release run test screenshot live soak chaos deps check unit race fuzz vuln
+.PHONY: module release run test screenshot live soak chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
