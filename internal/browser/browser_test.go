@@ -78,6 +78,7 @@ func TestExamples(t *testing.T) { run(t, "examples.test.mjs") }
 
 // TestTutorial builds what docs/tutorial.md builds.
 func TestTutorial(t *testing.T) { run(t, "tutorial.test.mjs") }
+
 // TestExamplesReader uses the examples with a screen reader and fingers.
 func TestExamplesReader(t *testing.T) { run(t, "examplesreader.test.mjs") }
 
