@@ -19,12 +19,14 @@ package bench
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,7 @@ type Config struct {
 	URL         string        // of the app, ws:// or wss://
 	Topic       string        // for ?topic=, unless empty
 	Header      http.Header   // of each handshake
+	TLS         *tls.Config   // for wss; nil: trust the authorities that the system trusts
 	Subscribers int           // connections, all of which listen
 	Publishers  int           // how many of them speak
 	Rate        float64       // messages per second of each publisher
@@ -79,6 +82,8 @@ type Result struct {
 	WhyClosed    string  `json:"whyClosed,omitempty"` // the first of them
 	ServerMemory uint64  `json:"serverMemory"`        // bytes resident at the end; 0 if unknown
 	ServerCPU    float64 `json:"serverCPU"`           // cores; 0 if unknown
+	BenchCPU     float64 `json:"benchCPU"`            // cores that this process used, of those that it may use
+	BenchLimits  bool    `json:"benchLimits"`         // it used nearly all of them: another bench may get more out of the server
 	ConnectTime  float64 `json:"connectSeconds"`      // to open all connections
 }
 
@@ -170,7 +175,7 @@ func (r *run) connect(ctx context.Context, address *url.URL) error {
 	for range atOnce {
 		dialing.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(r.subscribers)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				conn, err := dial(ctx, address.String(), client.Handshake{Header: r.config.Header, MaxMessage: r.config.maxHeard()})
+				conn, err := dial(ctx, address.String(), client.Handshake{Header: r.config.Header, TLS: r.config.TLS, MaxMessage: r.config.maxHeard()})
 				if err != nil {
 					stop(fmt.Errorf("connection %d: %w", i+1, err))
 					return
@@ -221,13 +226,14 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 
 	r.watch(ctx, r.config.Warmup, 0)
 	interrupted := ctx.Err() != nil
-	server := probe(ctx, address)
+	server, own := r.config.probe(ctx, address), ownCPU()
 	before, begun := r.count(), time.Since(r.start)
 	r.from.Store(int64(begun))
 	r.watch(ctx, r.config.Duration, r.config.Warmup)
 	after, ended := r.count(), time.Since(r.start)
 	r.to.Store(int64(ended))
-	used := probe(ctx, address)
+	spent := ownCPU() - own
+	used := r.config.probe(ctx, address)
 	quiet()
 	stuck := time.AfterFunc(r.config.patience, r.cut)
 	speaking.Wait()
@@ -254,7 +260,9 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 		PerSecond:   float64(after.received-before.received) / seconds,
 		Stamped:     r.stamped.Load(),
 		ConnectTime: connected.Seconds(),
+		BenchCPU:    spent.Seconds() / seconds,
 	}
+	result.BenchLimits = limits(result.BenchCPU)
 	if used.ok && server.ok {
 		result.ServerMemory = used.memory
 		result.ServerCPU = (used.cpu - server.cpu) / used.at.Sub(server.at).Seconds()
@@ -262,6 +270,9 @@ func (r *run) measure(ctx context.Context, address *url.URL) (Result, error) {
 	r.sum(&result)
 	return result, nil
 }
+
+// limits reports whether a bench that uses so many cores is as busy as it can be.
+func limits(cores float64) bool { return cores > 0.9*float64(runtime.GOMAXPROCS(0)) }
 
 type counted struct{ sent, received uint64 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -175,6 +176,22 @@ func TestSlowMetrics(t *testing.T) {
 	result, err := (&room{spoil: fair}).visit(t.Context(), t, Config{Rate: 100, Duration: 300 * time.Millisecond})
 	if most := uint64(100*result.Seconds) + 2; err != nil || result.Published > most {
 		t.Errorf("published %d in %v s, %v", result.Published, result.Seconds, err)
+	}
+}
+
+// TestBenchLimits: a bench that uses nearly all of its cores says so.
+func TestBenchLimits(t *testing.T) {
+	cores := float64(runtime.GOMAXPROCS(0))
+	for used, want := range map[float64]bool{0.1: false, 0.8 * cores: false, 0.95 * cores: true} {
+		if limits(used) != want {
+			t.Errorf("%.2f cores of %.0f: limits is %v", used, cores, !want)
+		}
+	}
+	before := ownCPU()
+	for begun := time.Now(); time.Since(begun) < 50*time.Millisecond; {
+	}
+	if ownCPU() <= before {
+		t.Error("it has used no processor time")
 	}
 }
 

@@ -19,7 +19,7 @@ type usage struct {
 }
 
 // probe asks a server what it uses.
-func probe(ctx context.Context, address *url.URL) (u usage) {
+func (c *Config) probe(ctx context.Context, address *url.URL) (u usage) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	metrics := *address
@@ -29,7 +29,8 @@ func probe(ctx context.Context, address *url.URL) (u usage) {
 	if err != nil {
 		return u
 	}
-	resp, err := http.DefaultClient.Do(req)
+	asking := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.TLS, DisableKeepAlives: true}}
+	resp, err := asking.Do(req)
 	if err != nil {
 		return u
 	}

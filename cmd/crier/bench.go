@@ -19,8 +19,9 @@ import (
 type load struct {
 	streams
 	bench.Config
-	key  secret
-	json bool
+	key      secret
+	insecure bool
+	json     bool
 }
 
 func newBench() *cobra.Command {
@@ -74,6 +75,7 @@ them on different processors: taskset -c 0 crier serve, taskset -c 1 crier bench
 	f.DurationVar(&b.Warmup, "warmup", time.Second, "how long to run before measuring")
 	f.StringVar(&b.Topic, "topic", "", "send to topic `T` (adds ?topic=T)")
 	b.key.flags(f, "a key of the server, or a token")
+	insecureFlag(f, &b.insecure)
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
 	return cmd
 }
@@ -83,7 +85,7 @@ func (b *load) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.URL = address.String()
+	b.URL, b.TLS = address.String(), encryption(b.insecure)
 	key, err := b.key.read()
 	if err != nil {
 		return err
@@ -147,6 +149,11 @@ func writeResult(out io.Writer, r bench.Result) error {
 		row("server", "%.1f MiB resident, %.2f cores, %.2f µs a delivery", float64(r.ServerMemory)/(1<<20), r.ServerCPU,
 			r.ServerCPU*1e6/max(r.PerSecond, 1))
 	}
+	limits := ""
+	if r.BenchLimits {
+		limits = ": it could do no more, so the server may be faster than this"
+	}
+	row("bench", "%.2f cores%s", r.BenchCPU, limits)
 	return table.Flush()
 }
 
