@@ -54,11 +54,14 @@ check unit fuzz: export CGO_ENABLED := 0
 race: export CGO_ENABLED := 1
 
 # gcc is for the race detector; Node, Python, PHP, curl, openssl and their packages are the clients, handlers and services that tests drive.
+# g++ and Mono compile recipes. A python3 that is not Debian's has its own modules, so tests look into both.
 deps:
-	@for need in gcc:"gcc libc6-dev" node:nodejs npm:npm python3:python3 php:php-cli curl:curl openssl:openssl chromium:"chromium fonts-liberation"; do \
+	@for need in gcc:"gcc libc6-dev" g++:g++ mcs:mono-mcs node:nodejs npm:npm python3:python3 php:php-cli curl:curl openssl:openssl chromium:"chromium fonts-liberation"; do \
 		command -v $${need%%:*} >/dev/null || missing="$$missing $${need#*:}"; done; \
 	test -z "$$missing" || { apt-get update && apt-get install -y --no-install-recommends $$missing; }
 	python3 -c "import boto3, requests" || { apt-get update && apt-get install -y --no-install-recommends python3-boto3 python3-requests; }
+	for module in websockets aiohttp; do python3 -c "import $$module" 2>/dev/null || /usr/bin/python3 -c "import $$module" || { \
+		apt-get update && apt-get install -y --no-install-recommends python3-$$module; } || exit 1; done
 	go mod download
 	cd internal/pebble && go mod download
 	cd internal/interop && npm ci --no-audit --no-fund

@@ -22,17 +22,33 @@ const patience = 20 * time.Second
 
 const wscat = "node_modules/wscat/bin/wscat"
 
-// serve builds crier, starts it with more flags and returns its address.
+// crier is the program, which TestMain builds.
+var crier string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "interop")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	crier = filepath.Join(dir, "crier")
+	code := 1
+	if out, err := exec.Command("go", "build", "-o", crier, "crier/cmd/crier").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	} else {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// serve starts crier with more flags and returns its address.
 func serve(t *testing.T, flags ...string) (url string) {
 	t.Helper()
 	for _, file := range []string{wscat, "node_modules/ws/package.json"} {
 		if _, err := os.Stat(file); err != nil {
 			t.Fatalf("%v: run make test, or npm ci in internal/interop", err)
 		}
-	}
-	crier := filepath.Join(t.TempDir(), "crier")
-	if out, err := exec.Command("go", "build", "-o", crier, "crier/cmd/crier").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	cmd := exec.Command(crier, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain", "0s"}, flags...)...)
 	cmd.Stderr = os.Stderr
