@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,7 +56,8 @@ type loop struct {
 	mu    sync.Mutex
 	inbox []*line // new lines with their sockets
 
-	got, sent uint64 // bytes read and written in this round
+	got, sent uint64   // bytes read and written in this round
+	written   workload // since the last pause
 }
 
 func (t *Transport) newWorker() (worker, *hub.Shard, error) {
@@ -123,6 +125,7 @@ func (l *loop) run() {
 		}
 		l.more = l.shard.Turn(turn)
 		l.flush()
+		time.Sleep(l.written.pause())
 		l.resume()
 		l.wheel.advance(l.now, (*line).onTimer)
 		l.transport.bytesIn.Add(l.got)
@@ -146,6 +149,7 @@ func (l *loop) wait() []unix.EpollEvent {
 		l.asleep.Store(false)
 		return l.poller.ready()
 	}
+	l.written = workload{}
 	events := l.poller.wait(l.delays.next(l.transport.started))
 	l.asleep.Store(false)
 	l.news.Store(false)
@@ -216,6 +220,10 @@ const batch = 64
 // of every line would have to be fetched again after each call, one after the
 // other. In a short loop the states are fetched together.
 func (l *loop) flush() {
+	if len(l.ready) >= batch {
+		l.written.lines += len(l.ready)
+		defer func(start time.Time) { l.written.took += time.Since(start) }(time.Now())
+	}
 	for len(l.ready) > 0 {
 		n := min(len(l.ready), batch)
 		drafts := l.drafts[:n]
@@ -238,6 +246,35 @@ func (l *loop) flush() {
 		l.memory.Reset()
 		l.desk.records = l.desk.records[:0]
 	}
+}
+
+// A workload is what was written without a pause.
+type workload struct {
+	lines  int // that were ready, where many were
+	sealed int // messages that were finished in records
+	took   time.Duration
+}
+
+// pause returns how long to wait before the next round. After many records with
+// many messages each, the clients still have to open them, and what they answer
+// comes one by one. If the loop went on with the first of it, there would be as many
+// records again, with few messages each, and both sides would be busy with records.
+// So a part of the time is left for more to come.
+func (w *workload) pause() time.Duration {
+	const (
+		long  = 4 * time.Millisecond
+		many  = 20
+		share = 4
+	)
+	if w.took < long {
+		return 0
+	}
+	last := *w
+	*w = workload{}
+	if last.sealed < many*last.lines {
+		return 0
+	}
+	return last.took / share
 }
 
 // resume handles input that had to wait.

@@ -105,6 +105,9 @@ func (d *draft) settle() {
 func (l *line) wrote(d *draft) {
 	messages, finished := l.conn.Member.Advance(d.batch, d.sent)
 	l.loop.sent += uint64(d.sent)
+	if l.tunnel != nil {
+		l.loop.written.sealed += messages
+	}
 	if messages > 0 {
 		l.conn.active.Store(l.loop.now)
 	}
