@@ -164,7 +164,7 @@ func TestWaitingMessagesAreCounted(t *testing.T) {
 // TestRestlessClient: a client that sends nothing but control frames is closed,
 // and told why, and what else it sends costs little.
 func TestRestlessClient(t *testing.T) {
-	eachWay(t, Config{Close: 300 * time.Millisecond, controls: 5000}, hub.Config{}, func(w *world) {
+	eachWay(t, Config{Close: 700 * time.Millisecond, controls: 5000}, hub.Config{}, func(w *world) {
 		for _, op := range []ws.Opcode{ws.Ping, ws.Pong} {
 			ann := w.dial()
 			flood := bytes.Repeat(masked(op, ""), 10_000)
