@@ -2,13 +2,14 @@
 # make test     installs what the tests need and runs all of them
 # make screenshot  takes the README's pictures of the page
 # make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
+# make looks    looks at the page in all widths and colours; PICTURES=DIR keeps pictures
 # make soak     lets clients come and go over wss for ten minutes; SOAK=1h for longer
 # make chaos    kills, freezes and parts servers for ten minutes; CHAOS=1h for longer
 # make release  builds release archives into dist/
 # make module   gives the module the path at which it can be fetched: make module NAME=github.com/you/crier
 # make vuln     asks whether a vulnerability of what crier is made of is known
 
-.PHONY: module release run test screenshot live soak chaos deps check unit race fuzz vuln
+.PHONY: module release run test screenshot looks live soak chaos deps check unit race fuzz vuln
 .DEFAULT_GOAL := run
 
 run:
@@ -76,9 +77,14 @@ check:
 	go tool -modfile=tools/go.mod staticcheck ./...
 	cd internal/pebble && go vet . && go tool -modfile=../../tools/go.mod staticcheck .
 
-# The longest tests mostly wait, for handlers, browsers and elections: so there are more packages at once than processors.
+# The longest tests mostly wait, for handlers, browsers and elections: so they begin first, and there are more packages at once than
+# processors.
 unit:
-	go test -count=1 -p $$(($$(nproc) + 1)) ./...
+	go test -count=1 -p $$(($$(nproc) + 1)) ./internal/browser ./internal/wiretest ./examples/lambda ./...
+
+# The page in all widths and colours, where make test looks at some.
+looks:
+	LOOKS=all go test -count=1 -timeout 20m -v -run Reader ./internal/browser
 
 # serve runs the wire suite in its own process, so that its races are seen, too.
 race:
