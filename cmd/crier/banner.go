@@ -83,7 +83,10 @@ func (b banner) writeThere(out io.Writer) {
 	case b.there == "":
 	case b.opens():
 		fmt.Fprintf(out, "On a phone, or another machine of this network:\n\n  %s\n", web(b.there))
-		if b.closed {
+		switch {
+		case b.closed && b.own:
+			fmt.Fprint(out, "  The key is not in this address. Your page must show it: it finds it at the\n  end, if you send your friends the address with /#key=KEY.\n")
+		case b.closed:
 			fmt.Fprint(out, "  The key is not in this address: the page asks for it.\n")
 		}
 		fmt.Fprintln(out)

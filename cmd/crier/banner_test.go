@@ -25,9 +25,13 @@ func TestBanner(t *testing.T) {
 	}{
 		"this machine": {banner{here: "ws://localhost:8080", page: true}, `^crier serves\n\n  http://localhost:8080   in a browser: crier's page\n  ws://localhost:8080 .*\n\n  / .*npx wscat -c ws://localhost:8080\n\n$`, "phone|KEY"},
 		"the network":  {banner{here: "ws://localhost:8080", there: "ws://192.168.178.120:8080", page: true}, `  http://localhost:8080 .*npx wscat.*On a phone, .*\n\n  http://192.168.178.120:8080\n\n$`, "KEY"},
-		"a key":        {banner{here: "wss://localhost:8443", there: "wss://10.0.0.1:8443", page: true, closed: true}, `  https://localhost:8443/#key=KEY .*wscat -c "wss://localhost:8443/\?token=KEY".*  https://10.0.0.1:8443\n  The key is not in this address: the page asks for it.\n\n$`, "10.0.0.1:8443/"},
-		"own pages":    {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true}, `  http://localhost:8080 +your own page\n  http://localhost:8080/console +crier's page\n.*  http://10.0.0.1:8080\n`, "KEY"},
-		"no page":      {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080"}, `^crier serves\n\n  ws://localhost:8080 .*From another machine.*  ws://10.0.0.1:8080\n`, "http|phone"},
+		"a key and your own pages": {
+			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, closed: true},
+			`  http://10.0.0.1:8080\n  The key is not in this address. Your page must show it: .*\n.* /#key=KEY.\n\n$`, "asks for it",
+		},
+		"a key":     {banner{here: "wss://localhost:8443", there: "wss://10.0.0.1:8443", page: true, closed: true}, `  https://localhost:8443/#key=KEY .*wscat -c "wss://localhost:8443/\?token=KEY".*  https://10.0.0.1:8443\n  The key is not in this address: the page asks for it.\n\n$`, "10.0.0.1:8443/"},
+		"own pages": {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true}, `  http://localhost:8080 +your own page\n  http://localhost:8080/console +crier's page\n.*  http://10.0.0.1:8080\n`, "KEY"},
+		"no page":   {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080"}, `^crier serves\n\n  ws://localhost:8080 .*From another machine.*  ws://10.0.0.1:8080\n`, "http|phone"},
 	} {
 		c.banner.mounts = apps
 		var b bytes.Buffer

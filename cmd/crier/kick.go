@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ Nothing is printed when the server has done it.`,
 
 func (k *kick) run(ctx context.Context, ids []string) error {
 	switch {
-	case k.user == "" && len(ids) == 0:
+	case k.user == "" && (len(ids) == 0 || slices.Contains(ids, "")):
 		return errors.New("say whom: a connection's id, as crier ls lists it, or --user")
 	case k.user != "" && len(ids) > 0:
 		return errors.New("an id and --user: there can be one of the two")

@@ -86,6 +86,8 @@ test("the tutorial", { timeout: 6 * patience }, async (t) => {
   await second.locator("#tap").click();
   const winner = second === ada ? "Ada" : "Bob";
   for (const page of [ada, bob, late]) await status(page, `${winner} wins!`);
+  await second.reload();
+  await status(second, `${winner} wins!`);
   assert.ok(await ada.locator("#tap").isDisabled());
   await late.goto("about:blank");
   await first.waitForFunction(() => document.querySelectorAll("progress").length === 2);
@@ -94,6 +96,16 @@ test("the tutorial", { timeout: 6 * patience }, async (t) => {
     await status(page, "Go!");
     assert.equal(await page.evaluate(() => [...document.querySelectorAll("progress")].map((bar) => bar.value).join()), "0,0");
   }
+  await second.reload(); // it has won the round before: that changes nothing
+  await status(second, "Go!");
+  await second.locator("#tap").click();
+  for (const page of [second, first]) {
+    await page.reload();
+    await page.waitForFunction(() => [...document.querySelectorAll("progress")].map((bar) => bar.value).sort().join() === "0,1");
+    await status(page, "Go!");
+  }
+  await second.locator("#tap").click();
+  await first.waitForFunction(() => [...document.querySelectorAll("progress")].map((bar) => bar.value).sort().join() === "0,2");
 });
 
 test("the step about phones", { timeout: 3 * patience }, async (t) => {
