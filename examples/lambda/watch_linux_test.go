@@ -94,7 +94,7 @@ func TestHastyChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		for got := ""; got != word; {
-			c.say("x") // none is left when the next change comes
+			c.say("x")                                                                           // none is left when the next change comes
 			for got = c.hear(); strings.Contains(got, "Internal server error"); got = c.hear() { // what was waiting
 			}
 		}
