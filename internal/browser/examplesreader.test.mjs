@@ -51,8 +51,9 @@ const happenings = {
 
 const offline = { chat: "waiting for the network…", game: "Connecting…", poll: "Connecting…" };
 
-for (const [example, happen] of Object.entries(happenings)) {
-  for (const [colorScheme, width] of [["light", 390], ["dark", 1280]]) {
+const sizes = [["light", 390], ["dark", 1280]];
+for (const [i, [example, happen]] of Object.entries(happenings).entries()) {
+  for (const [colorScheme, width] of process.env.LOOKS === "all" ? sizes : [sizes[i % 2]]) {
     test(`${example}, ${colorScheme}, ${width} pixels wide: axe finds nothing at all`, async (t) => {
       const home = await Home.open(t, "--files", examples);
       const looks = { colorScheme, viewport: { width, height: 800 }, reducedMotion: "reduce" };
