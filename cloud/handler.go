@@ -222,8 +222,7 @@ func (h *handler) tellMissed(ctx context.Context, endpoint string, m message, c 
 
 // reply posts something about a message to its sender.
 func (h *handler) reply(ctx context.Context, endpoint string, m message, text []byte) {
-	p := &publication{endpoint: endpoint, request: m.Request, messages: []message{{Request: m.Request, Sender: m.Sender, Mine: text}}}
-	d, err := h.deliver(ctx, time.Now(), p, new(counts))
+	d, err := h.deliver(ctx, time.Now(), toSender(endpoint, m.Request, m.Sender, text), new(counts))
 	d.finish(ctx)
 	if err != nil {
 		h.log.Error("tell the sender", "requestId", m.Request, "error", err)
@@ -329,10 +328,12 @@ func (e *errand) tell(ctx context.Context, topics []string, messages []message) 
 
 // post posts something to the sender.
 func (e *errand) post(ctx context.Context, data []byte) error {
-	request := e.ev.Context.RequestID
-	return e.deliver(ctx, &publication{
-		endpoint: e.endpointOf(e.ev), request: request, messages: []message{{Request: request, Sender: e.conn.ID, Mine: data}},
-	})
+	return e.deliver(ctx, toSender(e.endpointOf(e.ev), e.ev.Context.RequestID, e.conn.ID, data))
+}
+
+// toSender returns a publication of something that only the sender of a request gets.
+func toSender(endpoint, request, sender string, text []byte) *publication {
+	return &publication{endpoint: endpoint, request: request, messages: []message{{Request: request, Sender: sender, Mine: text}}}
 }
 
 // refuse tells the sender why something is not done.
@@ -359,9 +360,8 @@ func (e *errand) deliver(ctx context.Context, p *publication) error {
 		return err
 	case d.left == tooMany && p.most < e.audience:
 		for _, m := range p.messages {
-			m.Data, m.Mine = nil, app.AppendErrorFrame(nil, e.tooMany(), m.Sender, m.Request)
-			told := &publication{endpoint: p.endpoint, request: m.Request, messages: []message{m}}
-			if err := e.deliver(ctx, told); err != nil {
+			told := app.AppendErrorFrame(nil, e.tooMany(), m.Sender, m.Request)
+			if err := e.deliver(ctx, toSender(p.endpoint, m.Request, m.Sender, told)); err != nil {
 				return err
 			}
 		}
