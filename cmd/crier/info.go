@@ -100,25 +100,19 @@ func writeStack(out io.Writer, s deploy.Stack) error {
 }
 
 func (i *info) showServer(ctx context.Context, typed string) error {
-	address, err := httpAddress(typed)
+	m := managing{streams: i.streams, url: typed, key: i.key, insecure: i.insecure}
+	if err := m.open(); err != nil {
+		return err
+	}
+	stats, err := m.server.stats(ctx, m.address)
 	if err != nil {
 		return err
 	}
-	address.RawQuery = "" // it is for a WebSocket
-	key, err := i.key.read()
+	state, err := m.server.state(ctx, m.address)
 	if err != nil {
 		return err
 	}
-	server := newRemote(i.streams, i.insecure, key, i.key, "--admin-key-file FILE")
-	stats, err := server.stats(ctx, address)
-	if err != nil {
-		return err
-	}
-	state, err := server.state(ctx, address)
-	if err != nil {
-		return err
-	}
-	return writeServer(i.out, address, state, stats)
+	return writeServer(i.out, m.address, state, stats)
 }
 
 // stats asks a server for its numbers.
