@@ -93,6 +93,20 @@ func (e *endpoint) from(fate func(n int, id string) string) {
 	e.n, e.fate = 0, fate
 }
 
+// fromThird decides that posts to the third of those who are posted to have a fate from now on. The first is the sender.
+func (e *endpoint) fromThird(fate string) {
+	third := ""
+	e.from(func(n int, id string) string {
+		if n == 3 {
+			third = id
+		}
+		if id == third {
+			return fate
+		}
+		return passed
+	})
+}
+
 // startBehind starts the broadcast app, whose function posts through an endpoint. So many runs of it are possible at once.
 func startBehind(t *testing.T, concurrency int) (stack, *endpoint) {
 	e := startEndpoint(t)
@@ -275,16 +289,7 @@ func TestCloudFinal(t *testing.T) {
 	t.Parallel()
 	s, e := startBehind(t, 1)
 	clients := s.crowd(3)
-	chosen := ""
-	e.from(func(n int, id string) string {
-		if n == 3 { // the first is the sender's
-			chosen = id
-		}
-		if id == chosen {
-			return final
-		}
-		return passed
-	})
+	e.fromThird(final)
 	for n := range 2 {
 		text := fmt.Sprint("message ", n)
 		clients[0].say(text)
@@ -303,16 +308,7 @@ func TestCloudSlowReader(t *testing.T) {
 	t.Parallel()
 	s, e := startBehind(t, 1)
 	clients := s.crowd(3)
-	chosen := ""
-	e.from(func(n int, id string) string {
-		if n == 3 { // the first is the sender's
-			chosen = id
-		}
-		if id == chosen {
-			return refused
-		}
-		return passed
-	})
+	e.fromThird(refused)
 	clients[0].say("one")
 	clients[0].hears(`{"data":"one",`)
 	clients[0].hears(`{"message": "1 of 3 clients were not reached"`)
