@@ -5,6 +5,9 @@
 //	GET /a            leads to /a/, if that is a directory
 //	GET /crier.reload tells pages that something has changed, if that is watched
 //
+// The directory is opened by its name for each request: a build may remove it and
+// make it anew.
+//
 // A name that begins with a dot is never served, nor is anything below such a
 // directory. Nothing outside of the directory is served, whatever a path or a
 // symbolic link says: see [os.Root]. There are no lists of files.
@@ -18,12 +21,14 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"mime"
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -40,20 +45,24 @@ type Config struct {
 
 // Files is a directory that is served. Close must be called.
 type Files struct {
-	root   *os.Root
+	dir    string  // absolute
 	reload *reload // nil if nobody watches
 }
 
 // Open opens the directory.
 func Open(c Config) (*Files, error) {
-	root, err := os.OpenRoot(c.Dir)
+	root, err := os.OpenRoot(c.Dir) // what is wrong with it shows now
 	if err != nil {
 		return nil, err
 	}
-	f := &Files{root: root}
+	root.Close()
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Files{dir: dir}
 	if c.Watch {
-		if f.reload, err = newReload(c.Dir, c.Log); err != nil {
-			root.Close()
+		if f.reload, err = newReload(dir, c.Log); err != nil {
 			return nil, fmt.Errorf("watch %s: %w", c.Dir, err)
 		}
 	}
@@ -74,15 +83,33 @@ func (f *Files) Close() {
 	if f.reload != nil {
 		f.reload.done.Wait()
 	}
-	f.root.Close()
 }
+
+// stat describes what has that name in the directory.
+func (f *Files) stat(name string) (fs.FileInfo, error) {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Stat(name)
+}
+
+// has reports whether there is a file of that name.
+func (f *Files) has(name string) bool {
+	info, err := f.stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// HasIndex reports whether there is anything to see at /.
+func (f *Files) HasIndex() bool { return f.has(index) }
 
 // Hides returns those of the paths of a server that the directory has, too: what
 // it has there cannot be reached.
 func (f *Files) Hides(paths []string) (hidden []string) {
 	for _, p := range paths {
 		name := strings.Trim(p, "/")
-		if _, err := f.root.Stat(name); name != "" && err == nil {
+		if _, err := f.stat(name); name != "" && err == nil {
 			hidden = append(hidden, p)
 		}
 	}
@@ -101,27 +128,28 @@ func (f *Files) Find(r *http.Request) http.Handler {
 	if !ok {
 		return nil
 	}
-	info, err := f.root.Stat(name)
-	if err != nil {
-		return nil
-	}
-	if info.IsDir() {
-		index := path.Join(name, "index.html")
-		if info, err = f.root.Stat(index); err != nil {
-			return nil
+	if strings.HasSuffix(r.URL.Path, "/") {
+		switch page := path.Join(name, index); {
+		case f.has(page):
+			return &file{f, page}
+		case name == ".":
+			return nothing{f}
 		}
-		if !strings.HasSuffix(r.URL.Path, "/") {
-			return slash{}
-		}
-		name = index
-	} else if strings.HasSuffix(r.URL.Path, "/") {
 		return nil
 	}
-	if !info.Mode().IsRegular() {
+	switch info, err := f.stat(name); {
+	case err != nil:
 		return nil
+	case info.Mode().IsRegular():
+		return &file{f, name}
+	case info.IsDir() && f.has(path.Join(name, index)):
+		return slash{}
 	}
-	return &file{f, name}
+	return nil
 }
+
+// index is what is served for a directory.
+const index = "index.html"
 
 // nameOf returns the name of a file that a path may lead to. A path that is not
 // clean leads nowhere: links in a page would lead elsewhere than its author sees.
@@ -156,39 +184,76 @@ func (slash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
+// Nothing is what is at / if there is no page.
+type nothing struct{ files *Files }
+
+// ServeHTTP implements http.Handler. What it says is for whoever makes the page.
+func (n nothing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotFound)
+	page := "<!doctype html>\n<meta charset=\"utf-8\">\n<title>No page yet</title>\n" +
+		"<p>There is no index.html in the directory that crier serves here (--files).</p>\n"
+	if n.files.reload != nil {
+		page += "<p>As soon as there is one, you will see it.</p>\n" + n.files.reload.script()
+	}
+	io.WriteString(w, page)
+}
+
 // A file is one that was found.
 type file struct {
 	files *Files
 	name  string
 }
 
-// ServeHTTP implements http.Handler. It does not wait for what opens slowly, such
-// as a pipe that has just taken the place of the file.
+// ServeHTTP implements http.Handler.
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	in, err := f.files.root.OpenFile(f.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	var info fs.FileInfo
-	if err == nil {
-		defer in.Close()
-		if info, err = in.Stat(); err == nil && !info.Mode().IsRegular() {
-			err = errors.New("it is no file")
-		}
+	var listen string
+	if f.files.reload != nil {
+		listen = f.files.reload.script() // before the file is read, which may change
 	}
+	in, info, err := f.open()
 	if err != nil {
 		http.Error(w, "this file cannot be read", http.StatusNotFound)
 		return
 	}
+	defer in.Close()
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache") // ask whether it is still the same
 	h.Set("X-Content-Type-Options", "nosniff")
 	if kind := kindOf(f.name); kind != "" {
 		h.Set("Content-Type", kind)
 	}
-	if f.files.reload != nil && strings.HasPrefix(h.Get("Content-Type"), "text/html") {
-		f.files.reload.serve(w, r, in)
+	if listen != "" && strings.HasPrefix(h.Get("Content-Type"), "text/html") {
+		serveWith(listen, w, r, in)
 		return
 	}
 	h.Set("ETag", `"`+strconv.FormatInt(info.Size(), 36)+"-"+strconv.FormatInt(info.ModTime().UnixNano(), 36)+`"`)
 	http.ServeContent(w, r, "", info.ModTime().Truncate(time.Second), in)
+}
+
+// open opens the file. It does not wait for what opens slowly, such as a pipe that
+// has just taken its place.
+func (f *file) open() (*os.File, fs.FileInfo, error) {
+	root, err := os.OpenRoot(f.files.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	in, err := root.OpenFile(f.name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := in.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no file")
+	}
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	return in, info, nil
 }
 
 // kinds are those that must not depend on what a machine happens to know.

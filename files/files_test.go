@@ -3,6 +3,7 @@ package files
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -141,6 +142,12 @@ func TestHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if !f.HasIndex() {
+		t.Error("it has no index.html")
+	}
+	if err := os.Remove(filepath.Join(dir, "index.html")); err != nil || f.HasIndex() {
+		t.Errorf("it has an index.html; %v", err)
+	}
 	if hidden := f.Hides([]string{"/", "/a", "/chat", "/game.js"}); strings.Join(hidden, " ") != "/a /game.js" {
 		t.Error(hidden)
 	}
@@ -183,20 +190,37 @@ func next(t *testing.T, lines *bufio.Scanner, begin string) string {
 	return ""
 }
 
+// parts returns a page without the script at its end, the version that the script
+// says, and the script.
+func parts(t *testing.T, s *httptest.Server, path string) (before, seen, script string) {
+	t.Helper()
+	_, body := get(t, s, path)
+	begin, end, _ := strings.Cut(listener, "%q")
+	before, rest, ok := strings.Cut(body, begin)
+	quoted, _, ok2 := strings.Cut(rest, end)
+	seen, ok3 := strings.CutPrefix(strings.Trim(quoted, `"`), reloadPath+"?seen=")
+	if !ok || !ok2 || !ok3 {
+		t.Fatalf("%s has no script: %q", path, body)
+	}
+	return before, seen, begin + rest
+}
+
 // TestReload: a page hears of changes, also in new directories, and also of those
 // that happened while it was not listening.
 func TestReload(t *testing.T) {
 	dir, s := served(t, true)
+	_, _, script := parts(t, s, "/a/")
 	resp, body := get(t, s, "/")
 	if want := "<!doctype html><body>the game" + script + "</body>"; body != want || resp.Header.Get("ETag") != "" {
 		t.Errorf("the page is %q", body)
 	}
-	if _, body := get(t, s, "/a/"); body != "a"+script {
-		t.Errorf("without a body it is %q", body)
+	if before, seen, _ := parts(t, s, "/a/"); before != "a" || seen == "" {
+		t.Errorf("without a body it is %q, of version %q", before, seen)
 	}
 	if _, body := get(t, s, "/game.js"); body != "1" {
 		t.Errorf("a script is %q", body)
 	}
+	_, loaded, _ := parts(t, s, "/a/")
 	lines := listen(t, s, "")
 	first := next(t, lines, "id: ")
 	write(t, filepath.Join(dir, "game.js"), "2")
@@ -206,6 +230,12 @@ func TestReload(t *testing.T) {
 	}
 	next(t, lines, "data: ")
 	next(t, listen(t, s, first), "data: ")
+	resp, err := http.Get(s.URL + reloadPath + "?seen=" + loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	next(t, bufio.NewScanner(resp.Body), "data: ")
 
 	lines = listen(t, s, second)
 	if err := os.MkdirAll(filepath.Join(dir, "new", "deep"), 0o777); err != nil {
@@ -219,6 +249,72 @@ func TestReload(t *testing.T) {
 	next(t, lines, "id: ")
 	write(t, filepath.Join(dir, "new", "deep", "x.js"), "3")
 	next(t, lines, "data: ")
+}
+
+// TestAnew: a build may remove the directory and make it anew, and a page that is
+// asked for in the meantime says what is missing.
+func TestAnew(t *testing.T) {
+	dir, s := served(t, true)
+	write(t, filepath.Join(dir, "..", "other.txt"), "x")
+	expect := func(status int, what string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			resp, body := get(t, s, "/")
+			if resp.StatusCode == status && strings.Contains(body, what) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s, %q", resp.Status, body)
+			}
+		}
+	}
+	version := func() string { _, seen, _ := parts(t, s, "/"); return seen }
+	awaits := func(seen string) string {
+		t.Helper()
+		lines := listen(t, s, seen)
+		next(t, lines, "id: ")
+		next(t, lines, "data: ")
+		return version()
+	}
+	expect(200, "the game")
+	full := version()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	expect(404, "no index.html")
+	awaits(full)
+	for _, text := range []string{"the second", "the third"} {
+		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		seen := version()
+		write(t, filepath.Join(dir, "index.html"), text)
+		expect(200, text)
+		seen = awaits(seen)
+		write(t, filepath.Join(dir, "index.html"), text+" game")
+		awaits(seen)
+	}
+}
+
+// TestLinkedDirectory: the directory may be a link.
+func TestLinkedDirectory(t *testing.T) {
+	dir, _ := served(t, false)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(Config{Dir: link, Watch: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, changed := f.reload.now()
+	write(t, filepath.Join(dir, "game.js"), "2")
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Error("a change is none")
+	}
 }
 
 // TestReloadAfterRestart: a page stays as it is if the files do.

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -23,9 +24,25 @@ import (
 // reloadPath is where pages listen to changes.
 const reloadPath = "/crier.reload"
 
-// script is what a page gets in addition. The browser connects again by itself,
-// and then says which change it has seen last.
-const script = "\n<script>new EventSource(\"" + reloadPath + "\").onmessage = () => location.reload();</script>\n"
+// listener is what a page gets in addition, with its version: it loads itself again
+// when the files have another one. It does not while it is hidden, because a browser
+// has only six connections to a server for all of its tabs; nor while there is no
+// such page, because a build may be about to make it.
+const listener = `
+<script>
+  {
+    let changes;
+    const listen = () => {
+      changes?.close();
+      if (document.hidden) return;
+      changes = new EventSource(%q);
+      changes.onmessage = async () => (await fetch(location, { method: "HEAD" })).ok && location.reload();
+    };
+    addEventListener("visibilitychange", listen);
+    listen();
+  }
+</script>
+`
 
 const (
 	// listening is how long a page listens before it asks again. It is less than
@@ -45,8 +62,9 @@ type reload struct {
 	done  sync.WaitGroup
 	stop  chan struct{} // closed by end
 	once  sync.Once     // of end
+	many  sync.Once     // of what look warns of
 
-	mu      sync.Mutex
+	mu      sync.Mutex    // of what follows
 	version string        // of the files
 	changed chan struct{} // closed with the next version
 }
@@ -57,37 +75,23 @@ func newReload(dir string, log *slog.Logger) (*reload, error) {
 		return nil, err
 	}
 	r := &reload{dir: dir, files: files, log: log, stop: make(chan struct{}), changed: make(chan struct{})}
-	if err := r.add(dir); err != nil {
+	if r.version, err = r.look(); err != nil {
 		files.Close()
 		return nil, err
 	}
-	r.version = r.look()
 	r.done.Go(r.run)
 	return r, nil
-}
-
-// add watches a directory and those below it.
-func (r *reload) add(dir string) error {
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil || !entry.IsDir():
-			return nil // it is gone already, or is watched with its directory
-		case passed(entry.Name()) && path != r.dir:
-			return fs.SkipDir
-		case len(r.files.WatchList()) >= maxDirectories:
-			r.log.Warn("there are too many directories; changes in the others are not noticed", "watched", maxDirectories)
-			return fs.SkipAll
-		}
-		return r.files.Add(path)
-	})
 }
 
 // passed reports whether what changes in a directory of that name does not matter.
 func passed(name string) bool { return strings.HasPrefix(name, ".") || name == "node_modules" }
 
 func (r *reload) run() {
-	watch.Run(r.files, r.matters, func() {
-		version := r.look()
+	watch.Run(r.files, r.dir, r.matters, func() {
+		version, err := r.look()
+		if err != nil {
+			r.log.Warn("not all pages can be watched", "error", err)
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if version == r.version {
@@ -99,22 +103,37 @@ func (r *reload) run() {
 	}, r.stop)
 }
 
-// look returns the version that the files have. It is the same after a restart if
-// they are: then a page stays as it is, with what its user has typed.
-func (r *reload) look() string {
+// look watches all directories, and returns the version that the files have. It is
+// the same after a restart if they are: then a page stays as it is, with what its
+// user has typed.
+func (r *reload) look() (version string, err error) {
+	root, err := filepath.EvalSymlinks(r.dir)
+	if err != nil {
+		return "none", err
+	}
 	sum := fnv.New64a()
 	directories := 0
-	filepath.WalkDir(r.dir, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil || strings.HasPrefix(entry.Name(), ".") && path != r.dir && !entry.IsDir():
-			return nil
-		case entry.IsDir() && passed(entry.Name()) && path != r.dir:
+	var unwatched error
+	filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch hidden := passed(entry.Name()) && path != root; {
+		case err != nil:
+			return nil // it is gone already
+		case hidden && entry.IsDir():
 			return fs.SkipDir
-		case entry.IsDir():
+		case hidden:
+			return nil
+		}
+		if entry.IsDir() {
 			if directories++; directories > maxDirectories {
+				r.many.Do(func() {
+					r.log.Warn("there are too many directories; changes in the others are not noticed", "watched", maxDirectories)
+				})
 				return fs.SkipAll
 			}
 			fmt.Fprintln(sum, path)
+			if err := r.files.Add(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				unwatched = err
+			}
 			return nil
 		}
 		if info, err := entry.Info(); err == nil {
@@ -122,15 +141,11 @@ func (r *reload) look() string {
 		}
 		return nil
 	})
-	return strconv.FormatUint(sum.Sum64(), 36)
+	return strconv.FormatUint(sum.Sum64(), 36), unwatched
 }
 
-// matters reports whether an event is about what is served. It also watches new
-// directories.
+// matters reports whether an event is about what is served.
 func (r *reload) matters(ev fsnotify.Event) bool {
-	if ev.Has(fsnotify.Create) {
-		r.add(ev.Name) // if it is a directory
-	}
 	return !ev.Has(fsnotify.Chmod) && !strings.HasPrefix(filepath.Base(ev.Name), ".")
 }
 
@@ -150,7 +165,7 @@ func (r *reload) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	seen := cmp.Or(req.Header.Get("Last-Event-ID"), version)
+	seen := cmp.Or(req.Header.Get("Last-Event-ID"), req.URL.Query().Get("seen"), version)
 	fmt.Fprintf(w, "retry: 300\nid: %s\n\n", version) // an event without data is none, but its id counts
 	if seen == version {
 		http.NewResponseController(w).Flush()
@@ -170,8 +185,14 @@ func (r *reload) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, "id: %s\ndata: changed\n\n", version)
 }
 
-// serve serves a page, with the script.
-func (r *reload) serve(w http.ResponseWriter, req *http.Request, in io.Reader) {
+// script returns the script for a page that is served now.
+func (r *reload) script() string {
+	version, _ := r.now()
+	return fmt.Sprintf(listener, reloadPath+"?seen="+version)
+}
+
+// serveWith serves a page with a script.
+func serveWith(script string, w http.ResponseWriter, req *http.Request, in io.Reader) {
 	page, err := io.ReadAll(io.LimitReader(in, maxPage))
 	if err != nil {
 		http.Error(w, "this file cannot be read", http.StatusInternalServerError)

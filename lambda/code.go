@@ -131,17 +131,24 @@ func (c code) owns(path string) bool {
 	return slices.Contains(c.extensions, filepath.Ext(path))
 }
 
+// home returns the directory that has all of the code.
+func (c code) home() string {
+	if len(c.extensions) == 0 {
+		return filepath.Dir(c.program)
+	}
+	return c.root
+}
+
 // directories visits the directories in which the code may be, each before what
 // is in it is looked at.
 func (c code) directories(visit func(string) error) error {
 	if len(c.extensions) == 0 {
-		return visit(filepath.Dir(c.program))
+		return visit(c.home())
 	}
-	return directoriesIn(c.root, visit)
-}
-
-// directoriesIn visits a directory and those in it that may have code.
-func directoriesIn(root string, visit func(string) error) error {
+	root, err := filepath.EvalSymlinks(c.root)
+	if err != nil {
+		return err
+	}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it went while we looked

@@ -371,7 +371,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestReloadOfWhatIsNew: a directory that comes, with others in it, is watched as those that were there.
+// TestReloadOfWhatIsNew: a directory that comes, with others in it, is watched as
+// those that were there, and so is the root that is made anew.
 func TestReloadOfWhatIsNew(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "dist", "src", "index.js")
@@ -413,6 +414,13 @@ func TestReloadOfWhatIsNew(t *testing.T) {
 	answers("2")
 	write(source, 3)
 	answers("3")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(source, 4)
+	answers("4")
+	write(source, 5)
+	answers("5")
 }
 
 // TestPythonLogging: what the logging module is told is printed as Lambda does.

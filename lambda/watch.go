@@ -45,7 +45,8 @@ func WatchFile(path string, stop <-chan struct{}) (changes <-chan struct{}, err 
 // run returns when stop is closed. Then it closes w.changes.
 func (w *watcher) run(stop <-chan struct{}) {
 	defer close(w.changes)
-	watch.Run(w.files, w.matters, func() {
+	watch.Run(w.files, w.code.home(), w.matters, func() {
+		w.code.directories(w.files.Add) // those that are not there will come
 		select {
 		case w.changes <- struct{}{}:
 		default: // it is known
@@ -53,14 +54,13 @@ func (w *watcher) run(stop <-chan struct{}) {
 	}, stop)
 }
 
-// matters reports whether an event is about the code. It also watches new
-// directories.
+// matters reports whether an event is about the code.
 func (w *watcher) matters(ev fsnotify.Event) bool {
 	if !ev.Has(fsnotify.Write | fsnotify.Create | fsnotify.Rename | fsnotify.Remove) {
 		return false
 	}
 	if info, err := os.Stat(ev.Name); err == nil && info.IsDir() && ev.Has(fsnotify.Create) {
-		return !passed(filepath.Base(ev.Name)) && directoriesIn(ev.Name, w.files.Add) == nil
+		return !passed(filepath.Base(ev.Name))
 	}
 	return w.code.owns(ev.Name)
 }

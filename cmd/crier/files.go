@@ -36,6 +36,9 @@ func (p *ownPages) open(config *serve.Config) (closePages func(), err error) {
 		return nil, fmt.Errorf("--files: %w", err)
 	}
 	config.Files = pages
+	if !pages.HasIndex() {
+		config.Log.Warn("there is no index.html in the directory of --files, so there is no page at / yet", "directory", p.dir)
+	}
 	if hidden := pages.Hides(config.Paths()); len(hidden) > 0 {
 		config.Log.Warn("the server has these paths itself, so what is there in --files cannot be reached", "paths", strings.Join(hidden, " "))
 	}

@@ -94,7 +94,7 @@ export class Crier extends EventTarget {
     }
     const text = typeof data === "string";
     const size = text ? data.length : data?.byteLength ?? data?.size;
-    if (!(size >= 0)) throw new TypeError("no text, no bytes");
+    if (!(size >= 0)) throw new TypeError("no text or bytes");
     return new Promise((fate) => {
       const m = { data, fate, text, size, topic };
       if (this.status === "closed" || this.#leaving.length) return this.#drop(m, "dropped", "closed");
@@ -203,8 +203,7 @@ export class Crier extends EventTarget {
     on("message", (event) => this.#hear(event));
     on("close", ({ code, reason }) => {
       if (this.ended || this.#opened || globalThis.origin !== "null") return this.#end(reason, code);
-      console.error((reason = "file:// needs crier serve --files DIR, or --allow-origin null"));
-      this.#end(reason, 4403);
+      this.#end("file:// needs crier serve --files DIR, or --allow-origin null", 4403);
     });
     on("error", () => {});
     this.#alive = Date.now();
@@ -228,7 +227,7 @@ export class Crier extends EventTarget {
     const echo = query.get("echo") !== "0";
     this.#confirms = o.confirm ?? (echo && !unmarked.test(at.pathname));
     if ((o.once && !this.#confirms) || (o.heartbeat && !echo)) throw new TypeError("needs echoes");
-    if (!o.WebSocket) throw new TypeError('needs package "ws"');
+    if (!o.WebSocket) throw new TypeError("needs package ws");
     o.beat ??= o.app ? '{"_beat":true,"_keep":false}' : '{"_beat":true}';
     if (o.app) this.#rejoin(query);
     return at.href;
@@ -431,7 +430,10 @@ export class Crier extends EventTarget {
     if (this.status !== "open") this.#rivals++;
     const expired = /^expired/.test(reason) && this.#o.token?.call;
     const robbed = /^taken/.test(reason) && this.#rivals-- > 0;
-    if ((forGood.test(code) && !robbed && !expired) || this.#leaving.length) return this.#quit();
+    if ((forGood.test(code) && !robbed && !expired) || this.#leaving.length) {
+      if (code > 4399) console.error(reason);
+      return this.#quit();
+    }
     if (now - this.#opened > 5000) this.#tries = 0;
     this.#opened = undefined;
     const [first, most] = this.#o.retry;
