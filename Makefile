@@ -1,4 +1,4 @@
-# make run      serves on localhost:8080
+# make run      serves on localhost:8080; for phones, too: make run LISTEN=:8080
 # make test     installs what the tests need and runs all of them
 # make screenshot  takes the README's pictures of the page
 # make live     plays at random against /live for minutes, and with a crowd; LIVE=10m for longer
@@ -14,7 +14,7 @@
 
 run:
 	@go build -o crier ./cmd/crier
-	@./crier serve
+	@./crier serve $(if $(LISTEN),--listen $(LISTEN))
 
 # One archive for each system and architecture, with the manual and shell completions, and their checksums. The same sources
 # make the same archives. To build a few: make release TARGETS=linux/amd64
