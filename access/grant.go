@@ -19,7 +19,16 @@ type Grant struct {
 	Hear, Say bool
 	// Expires is when the grant ends. The zero time means never.
 	Expires time.Time
+	// Guest is for a client that has shown neither a key nor a token. It has no
+	// name, so that it cannot take that of somebody who has.
+	Guest bool
 }
+
+// guest is the grant of all guests.
+var guest = &Grant{Hear: true, Guest: true}
+
+// SaysAnything reports whether a client may say something somewhere.
+func (g *Grant) SaysAnything() bool { return g == nil || g.Say }
 
 // Name returns who the client is, or nothing.
 func (g *Grant) Name() string {
@@ -29,12 +38,19 @@ func (g *Grant) Name() string {
 	return g.User
 }
 
-// ErrOtherUser is why a client may not have the name that it asks for.
-var ErrOtherUser = errors.New("the token is of another user than ?user=")
+// Why a client may not have the name that it asks for.
+var (
+	ErrOtherUser = errors.New("the token is of another user than ?user=")
+	ErrGuestName = errors.New("only clients with a key or a token have a name (?user=)")
+)
 
 // Claim gives the query of a handshake the client's name, if the grant has one. The
-// error is ErrOtherUser if the query has another.
+// error is ErrOtherUser if the query has another, and ErrGuestName if a guest wants
+// one.
 func (g *Grant) Claim(query url.Values) error {
+	if g != nil && g.Guest && query.Has("user") {
+		return ErrGuestName
+	}
 	name := g.Name()
 	if name == "" {
 		return nil

@@ -17,10 +17,17 @@ type Guard struct {
 	AdminKeys   *Secrets // do all that, and manage
 	Tokens      *Tokens  // of clients; nil: there are none
 	Service     *Service // is asked about clients without a key or a token; nil: nobody is
+	Guests      bool     // clients without a key or a token may hear everything, and say nothing; there is no Service then
 }
 
-// Closed reports whether clients need a credential.
-func (g *Guard) Closed() bool { return !g.Keys.None() || g.Tokens != nil || g.Service != nil }
+// Closed reports whether clients need a credential for all that they may do.
+func (g *Guard) Closed() bool {
+	return !g.Keys.None() || g.Tokens != nil || g.Service != nil || g.Guests
+}
+
+// DecidesWithout reports whether there is something to decide about clients that
+// show no credential.
+func (g *Guard) DecidesWithout() bool { return g.Service != nil || g.Guests }
 
 // Close ends what fetches keys.
 func (g *Guard) Close() {
@@ -55,6 +62,9 @@ func (g *Guard) Admit(r *http.Request, app string, topics ...string) (Pass, erro
 		if pass, err = g.Check(r.Context(), credential); err == nil {
 			return pass, nil
 		}
+	}
+	if g.Guests && errors.Is(err, ErrNoCredential) {
+		return Pass{Connect: true, Grant: guest}, nil
 	}
 	if g.Service == nil || !errors.Is(err, ErrNoCredential) && !errors.Is(err, ErrWrongKey) {
 		return Pass{}, err

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 )
@@ -23,6 +24,10 @@ func TestGuard(t *testing.T) {
 	keys := &Guard{AdminKeys: secrets(t, "admin"), PublishKeys: secrets(t, "publish"), Keys: secrets(t, "key", "old key")}
 	tokens := &Guard{Keys: secrets(t, "key", "a.b.c"), Tokens: newTokens(t, TokenConfig{Secrets: []string{secret}})}
 	token := func(body string) string { return signed(hs, body, hs256(secret)) }
+	guests := &Guard{PublishKeys: secrets(t, "publish"), Guests: true}
+	if !guests.Closed() || !guests.DecidesWithout() || keys.DecidesWithout() {
+		t.Error("a guard with guests decides about all clients, and others do not")
+	}
 	if open.Closed() || !keys.Closed() || !tokens.Closed() || (&Guard{}).Closed() {
 		t.Error("a guard is open that should not be, or the other way round")
 	}
@@ -109,6 +114,26 @@ func TestTime(t *testing.T) {
 		token := must(SecretSigner(secret).Sign(Wish{Expires: time.Now().Add(ttl)}, time.Now()))
 		if _, err := guard.Check(context.Background(), token); !errors.Is(err, want) {
 			t.Errorf("%v: %v", ttl, err)
+		}
+	}
+}
+
+// TestGuests: whoever shows nothing may hear everything, under no name, and say
+// nothing. Whoever shows something wrong is no guest.
+func TestGuests(t *testing.T) {
+	guard := &Guard{Keys: secrets(t, "key"), Tokens: newTokens(t, TokenConfig{Secrets: []string{secret}}), Guests: true}
+	for target, want := range map[string]error{
+		"/live?topic=a": nil, "/live?token=": nil, "/live?token=key": nil, "/live?token=wrong": ErrWrongKey, "/live?token=a.b.c": ErrNoToken,
+	} {
+		pass, err := guard.Admit(httptest.NewRequest("GET", target, nil), "live")
+		isGuest := err == nil && target != "/live?token=key"
+		switch {
+		case !errors.Is(err, want) || (err == nil) != pass.Connect || pass.Manage:
+			t.Errorf("%s: %+v, %v", target, pass, err)
+		case isGuest && (!pass.Grant.MayHear("a") || !pass.Grant.MayHear("") || pass.Grant.MaySay("a") || pass.Grant.SaysAnything()):
+			t.Errorf("%s: %+v", target, pass.Grant)
+		case isGuest && (pass.Grant.Claim(url.Values{"topic": {"a"}}) != nil || !errors.Is(pass.Grant.Claim(url.Values{"user": {""}}), ErrGuestName)):
+			t.Errorf("%s: a guest has a name", target)
 		}
 	}
 }

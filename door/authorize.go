@@ -41,7 +41,7 @@ func (d *Door) keptOut(may *access.Grant) bool {
 // sign. What clients do needs a key from everywhere, if there is one.
 func (d *Door) authorize(r *http.Request, m method) (*access.Grant, *Refusal) {
 	need := m.need
-	if _, shown := access.Credential(r); shown || need != nil && d.config.Guard.Service != nil {
+	if _, shown := access.Credential(r); shown || need != nil && d.config.Guard.DecidesWithout() {
 		pass, no := d.check(r, m)
 		switch {
 		case no == &WrongKey:
@@ -54,8 +54,11 @@ func (d *Door) authorize(r *http.Request, m method) (*access.Grant, *Refusal) {
 			return nil, &KeptOut
 		case need == nil:
 			return nil, &NotManaging
+		case !need(pass.Grant) && pass.Grant.Guest:
+			return nil, &NoCredential
 		case !need(pass.Grant):
-			return nil, &Forbidden
+			no := Forbidden.Saying(m.without)
+			return nil, &no
 		}
 		return pass.Grant, nil
 	}
@@ -131,6 +134,8 @@ func RefusalOf(err error) *Refusal {
 		return &NoCredential
 	case errors.Is(err, access.ErrWrongKey):
 		return &WrongKey
+	case errors.Is(err, access.ErrGuestName):
+		no = NoCredential
 	case errors.Is(err, access.ErrNoKeys), errors.Is(err, access.ErrServiceDown):
 		no = Unchecked
 	case errors.As(err, &refused) && refused.Unknown:

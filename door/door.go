@@ -316,7 +316,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case len(path) == 1 && path[0] == "publish" && r.URL.Query().Get("app") == Live:
 		d.manage(w, r, methods{"POST": saying(r.URL.Query().Get("topic"), d.say)}, query{names: []string{"app", "topic"}})
 	case len(path) == 1 && path[0] == "publish":
-		d.manage(w, r, methods{"POST": {need: anything, handle: d.publish}}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
+		d.manage(w, r, methods{"POST": publishing(d.publish)}, query{names: []string{"topic", "topicName", "echo"}}) // the parameters of the broadcast app
 	case len(path) >= 3 && path[0] == "topics" && d.config.Memory != nil && d.remembered(w, r, path[1], path[2:]):
 	case len(path) == 1 && path[0] == "topics", len(path) == 2 && path[0] == "topics" && path[1] == "":
 		d.manage(w, r, methods{"GET": managing(d.listTopics)}, query{names: []string{"app", "limit"}})

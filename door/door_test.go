@@ -384,7 +384,7 @@ func TestRefusalsAreComplete(t *testing.T) {
 			t.Errorf("%s must have either a status or a close code", no.Name)
 		case no.Say == "" && no.Name != Gone.Name || no.Why == "":
 			t.Errorf("%s says too little", no.Name)
-		case len(no.Say) > 123:
+		case len(no.Name+": "+no.Say) > 123:
 			t.Errorf("%s is too long for a close frame", no.Name)
 		}
 		names[no.Name] = true

@@ -23,9 +23,10 @@ type methods map[string]method
 
 // A method is what a request does, and what right it needs.
 type method struct {
-	need   func(may *access.Grant) bool // nil: that of managing everything
-	topic  string                       // that it is about, if the path says so
-	handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)
+	need    func(may *access.Grant) bool // nil: that of managing everything
+	without string                       // what those are told who have not got it
+	topic   string                       // that it is about, if the path says so
+	handle  func(w http.ResponseWriter, r *http.Request, may *access.Grant)
 }
 
 // managing is a method for those that manage the server.
@@ -37,16 +38,24 @@ func managing(handle http.HandlerFunc) method {
 func hearing(topic string, handle http.HandlerFunc) method {
 	m := managing(handle)
 	m.need, m.topic = func(may *access.Grant) bool { return may.MayHear(topic) }, topic
+	m.without = "you may not hear the topic " + strconv.Quote(topic)
 	return m
 }
 
 // saying is a method for those that may say something in a topic.
 func saying(topic string, handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)) method {
-	return method{func(may *access.Grant) bool { return may.MaySay(topic) }, topic, handle}
+	return method{
+		need:    func(may *access.Grant) bool { return may.MaySay(topic) },
+		without: "you may not say anything in the topic " + strconv.Quote(topic),
+		topic:   topic, handle: handle,
+	}
 }
 
-// anything is the need of a method that looks at the rights itself.
-func anything(*access.Grant) bool { return true }
+// publishing is a method for those that may say something somewhere, and that
+// checks where.
+func publishing(handle func(w http.ResponseWriter, r *http.Request, may *access.Grant)) method {
+	return method{need: (*access.Grant).SaysAnything, without: "you may not say anything", handle: handle}
+}
 
 // manage answers a request without a WebSocket, if it is allowed.
 func (d *Door) manage(w http.ResponseWriter, r *http.Request, m methods, q query) {

@@ -260,6 +260,53 @@ func testForbiddenInLive(t *testing.T, s *Server) {
 	}
 }
 
+// TestGuests: with --guests, whoever shows no credential hears everything, says
+// nothing, and has no name.
+func TestGuests(t *testing.T) {
+	s := open(t, func(c *Config) { c.Guard = guard(t, c); c.Guard.Guests = true })
+	for _, c := range []struct {
+		request, credential string
+		want                int
+	}{
+		{"WS /", "", 101},
+		{"WS /live?topic=a", "", 101},
+		{"WS /live?topic=a&user=ada", "", 401},
+		{"WS /rooms?user=ada", "", 401},
+		{"WS /live?topic=a&user=ada", "key", 101},
+		{"WS /", "wrong", 401},
+		{"GET /topics/a/messages", "", 200},
+		{"GET /topics/a/state", "", 200},
+		{"PUT /topics/a/state/k", "", 401},
+		{"DELETE /topics/a/state/k", "", 401},
+		{"PUT /topics/a/state/k", "publish", 200},
+		{"POST /live?topic=a", "", 401},
+		{"POST /live?topic=a", "publish", 200},
+		{"POST /publish", "", 401},
+		{"POST /publish", "publish", 200},
+		{"GET /@connections", "", 401},
+		{"DELETE /topics/a/messages", "", 401},
+		{"DELETE /users/ada", "", 401},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		if got := status(t, s, method, path, c.credential, ways["header"]); got != c.want {
+			t.Errorf("%s with %q: %d, want %d", c.request, c.credential, got, c.want)
+		}
+	}
+	guest := dialAs(t, s, "/live?topic=b&last=0", "")
+	read(t, guest) // _hello
+	read(t, guest) // _ready
+	for _, text := range []string{`{"x":1}`, `{"_key":"k","x":1}`} {
+		write(t, guest, text)
+		if got := read(t, guest); !strings.Contains(got, `"name":"forbidden"`) {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	status(t, s, "POST", "/live?topic=b", "publish", ways["header"])
+	if got := read(t, guest); !strings.Contains(got, `"data":1`) {
+		t.Errorf("a guest hears %s", got)
+	}
+}
+
 // TestTokenUser: nobody takes another name than that of the token.
 func TestTokenUser(t *testing.T) { inEachHome(t, testTokenUser) }
 

@@ -58,6 +58,7 @@ type rights struct {
 	tokens                    access.TokenConfig
 	service                   access.ServiceConfig
 	down                      downPolicy
+	guests                    bool
 }
 
 func newRights() rights {
@@ -74,6 +75,7 @@ func (r *rights) flags(f *pflag.FlagSet) {
 	f.StringVar(&r.tokens.JWKS, "token-jwks", "", "the same, with the keys at `URL`, a JSON Web Key Set")
 	f.StringVar(&r.tokens.Audience, "token-audience", "", "tokens must be for `NAME`: their aud")
 	f.StringVar(&r.tokens.Issuer, "token-issuer", "", "tokens must be from `NAME`: their iss")
+	f.BoolVar(&r.guests, "guests", false, "clients without a key or a token may connect and receive everything, under no name; they may not publish")
 	f.StringVar(&r.service.URL, "authorize", "", "ask your own service at `URL` about each client without a key or a token")
 	f.Var(&r.down, "authorize-down", "`refuse|allow` clients while that service does not answer")
 }
@@ -113,6 +115,15 @@ func (r *rights) open(log *slog.Logger) (*access.Guard, error) {
 		}
 	} else if r.down != "" {
 		return nil, errors.New("--authorize-down needs --authorize")
+	}
+	if r.guests {
+		switch {
+		case g.Service != nil:
+			return nil, errors.New("--guests and --authorize: one of them decides about clients without a key or a token")
+		case g.None() && r.tokens.None():
+			return nil, errors.New("--guests needs --key, --publish-key, --admin-key or tokens: without them, everybody may do everything")
+		}
+		g.Guests = true
 	}
 	if r.tokens.None() {
 		if r.tokens.Audience != "" || r.tokens.Issuer != "" {
