@@ -3,8 +3,11 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -57,10 +60,22 @@ func (f *files) states() (both [2]state) {
 func (f *files) load() error {
 	f.state = f.states()
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if _, unread := errors.AsType[*fs.PathError](err); err != nil && !unread {
+		if key, _ := os.ReadFile(f.key); bytes.Contains(key, []byte("ENCRYPTED")) {
+			err = errors.New("the key has a passphrase; openssl pkey -in FILE -out OTHER takes it away")
+		}
+		err = fmt.Errorf("%s, %s: %w", f.cert, f.key, err)
+	}
 	if err != nil {
 		return err
 	}
 	f.loaded = &pair
+	switch leaf := pair.Leaf; {
+	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		f.log.Warn("the certificate names no address (subjectAltName), so no client will take it", "file", f.cert)
+	case time.Now().After(leaf.NotAfter):
+		f.log.Warn("the certificate has expired", "file", f.cert, "at", leaf.NotAfter)
+	}
 	return nil
 }
 

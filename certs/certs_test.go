@@ -23,7 +23,10 @@ func write(t *testing.T, cert, key, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	if name != "" {
+		template.DNSNames = []string{name}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)
@@ -70,5 +73,26 @@ func TestFromFiles(t *testing.T) {
 	log.Reset()
 	if shown(); log.Len() != 0 {
 		t.Errorf("complains again: %s", &log)
+	}
+}
+
+// TestOfNoUse: what is wrong with a certificate is said at the start, with the names of the files.
+func TestOfNoUse(t *testing.T) {
+	dir := t.TempDir()
+	cert, key, other := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "other.pem")
+	write(t, filepath.Join(dir, "x"), other, "x")
+	write(t, cert, key, "one.example")
+	locked := filepath.Join(dir, "locked.pem")
+	os.WriteFile(locked, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), 0o600)
+	for file, want := range map[string]string{other: "private key does not match public key", locked: "the key has a passphrase", cert: "found a certificate rather than a key"} {
+		_, err := FromFiles(cert, file, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.HasPrefix(err.Error(), "load the certificate: "+cert+", "+file+": ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	var log strings.Builder
+	write(t, cert, key, "")
+	if _, err := FromFiles(cert, key, slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "names no address") {
+		t.Errorf("%v, %s", err, &log)
 	}
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"bufio"
 	"bytes"
 	"container/list"
 	"context"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -107,7 +109,7 @@ func (c *doorConn) settle() error {
 		return c.shake(b[:])
 	case c.only:
 		c.inner = c.Conn
-		c.refusePlain()
+		c.refusePlain(b[:])
 		return io.EOF // net/http does not answer that
 	}
 	c.plain = &firstByte{Conn: c.Conn, byte: b[:]}
@@ -120,12 +122,22 @@ const plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; char
 	"this is https and wss, not http and ws\n"
 
 // refusePlain answers, and keeps reading for a moment: closing a connection
-// with unread bytes would discard the answer.
-func (c *doorConn) refusePlain() {
+// with unread bytes would discard the answer. A browser, whose user has typed the
+// address without https, is led on.
+func (c *doorConn) refusePlain(begin []byte) {
+	c.Conn.SetReadDeadline(time.Now().Add(plainTimeout))
+	in := io.LimitReader(io.MultiReader(bytes.NewReader(begin), c.Conn), maxHead)
+	answer := plainRefusal
+	if r, err := http.ReadRequest(bufio.NewReader(in)); err == nil {
+		if r.Method == http.MethodGet && r.Host != "" && r.Header.Get("Upgrade") == "" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			there := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+			answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: " + there.String() + "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+		}
+	}
 	c.Conn.SetDeadline(time.Now().Add(plainTimeout))
-	io.WriteString(c.Conn, plainRefusal)
+	io.WriteString(c.Conn, answer)
 	closeWrite(c.Conn)
-	io.CopyN(io.Discard, c.Conn, maxHead)
+	io.Copy(io.Discard, in)
 }
 
 const plainTimeout = 500 * time.Millisecond

@@ -107,6 +107,15 @@ func TestOnlyTLS(t *testing.T) {
 		}
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+	page, err := http.NewRequest("GET", "http://"+address+"/a%2Fb?x=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Header.Set("Accept", "text/html, */*")
+	answer, err := client.Transport.RoundTrip(page)
+	if err != nil || answer.StatusCode != 307 || answer.Header.Get("Location") != "https://"+address+"/a%2Fb?x=1" {
+		t.Errorf("a browser gets %v, %v", answer, err)
+	}
 	resp, err := client.Get("https://" + address)
 	if err != nil {
 		t.Fatal(err)

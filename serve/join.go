@@ -103,7 +103,7 @@ func (h *home) meet(ctx context.Context) error {
 	}
 	h.link.opening.Done()
 	if err != nil {
-		return fmt.Errorf("join the other servers: %w", err)
+		return fmt.Errorf("open the shared log: %w", err)
 	}
 	for {
 		select {
