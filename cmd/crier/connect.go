@@ -81,7 +81,10 @@ With --app, crier connect uses that app of a crier server. In a terminal, live
 is a conversation: who is here, what was said before, who comes and goes. --json
 shows the messages themselves. With --app live and --reconnect it resumes its
 session: it gets what others have sent meanwhile, and every line is published
-exactly once, unless it was away for too long.`,
+exactly once, unless it was away for too long.
+
+If the server has keys, one of them is required, or a token: in a terminal you
+are asked for it if you did not give it.`,
 		Example: `  crier connect
   crier connect --user ada --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
@@ -163,7 +166,7 @@ func (c *connect) run(ctx context.Context) error {
 	if c.interactive() {
 		talk.notes.out = c.out
 	}
-	if err := talk.connect(ctx, server.String(), options); err != nil {
+	if err := c.enter(ctx, talk, server, options); err != nil {
 		return err
 	}
 	defer talk.hangUp()
@@ -178,6 +181,30 @@ func (c *connect) run(ctx context.Context) error {
 		_, err = fmt.Fprintln(out, closed)
 	}
 	return err
+}
+
+// enter waits for the first connection. If the server wants a key and was shown
+// none, a person at a terminal is asked for it.
+func (c *connect) enter(ctx context.Context, talk *conversation, server *url.URL, o client.Options) error {
+	err := talk.connect(ctx, server.String(), o)
+	shown := o.Header.Get("Authorization") != "" || server.Query().Has("token")
+	if !wantsKey(err) || shown || !c.interactive() {
+		return err
+	}
+	key, err := c.key.ask(ctx, c.streams, server.Host)
+	if err != nil {
+		return err
+	}
+	bearer(o.Header, key)
+	return talk.connect(ctx, server.String(), o)
+}
+
+// wantsKey reports whether a server has refused a client because of its key. A
+// client that has an Origin, as pages have, gets a close code instead of a status.
+func wantsKey(err error) bool {
+	refused, _ := errors.AsType[*client.Refused](err)
+	closed, _ := errors.AsType[*closedError](err)
+	return refused != nil && refused.Status == http.StatusUnauthorized || closed != nil && closed.code == 4000+http.StatusUnauthorized
 }
 
 // show returns what shows messages on out. At a terminal, those of live are a

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 )
 
 // guarded is a server that wants the key s3cret, and tells what it was asked to
@@ -149,6 +151,88 @@ func (p *person) looks(url, key string) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- i.showServer(context.Background(), url) }()
 	return ended
+}
+
+// guardedSocket is a server of WebSockets that wants the key s3cret. It tells
+// pages why it refuses them, as live does.
+func guardedSocket(t *testing.T) (url string) {
+	talk := echo(make(chan error, 10))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		right, page := r.Header.Get("Authorization") == "Bearer s3cret", r.Header.Get("Origin") != ""
+		if !right && !page {
+			http.Error(w, "this server wants a key", http.StatusUnauthorized)
+			return
+		}
+		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		if !right {
+			conn.Close(4401, "no-credential: this server wants a key")
+			return
+		}
+		if page {
+			conn.Write(r.Context(), websocket.MessageText, []byte(`{"_hello":{"id":"A","resume":"x","offset":"o-1","count":1,"here":[]},"_topic":"lobby","_now":1}`))
+		}
+		talk(r, conn)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// TestConnectAsksForTheKey: as other commands do, once, and then the
+// conversation begins.
+func TestConnectAsksForTheKey(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	url := guardedSocket(t)
+	live := connect{app: "live", topics: []string{"lobby"}, origin: "http://localhost"}
+	for _, c := range []struct {
+		how         connect
+		typed, want string
+	}{
+		{connect{}, "s3cret\r", ""},
+		{connect{reconnect: true}, "s3cret\r", ""},
+		{connect{}, "guess\r", "refused: 401 Unauthorized: this server wants a key"},
+		{connect{}, "\x03", "no key was given"},
+		{live, "s3cret\r", ""},
+		{live, "guess\r", "closed: 4401 no-credential: this server wants a key"},
+	} {
+		p := sitDown(t)
+		before := p.state()
+		c.how.url, c.how.key = url, clientKey()
+		ended := p.starts(c.how)
+		p.sees("key of " + strings.TrimPrefix(url, "http://") + ": ")
+		p.types(c.typed)
+		if c.want == "" {
+			p.sees("connected to ws://")
+			p.sees("> ")
+			if c.how.app == "" { // of live it would wait for more than an echo
+				p.types("hello\r")
+				p.sees("< hello\r\n")
+			}
+			p.types("\x03")
+		}
+		if err := <-ended; errorText(err) != c.want {
+			t.Errorf("%q: ended with %q, want %q", c.typed, errorText(err), c.want)
+		}
+		if strings.Contains(p.passed, "s3c") || !reflect.DeepEqual(p.state(), before) {
+			t.Errorf("%q: the key is on the screen, or the terminal is not as it was: %q", c.typed, p.passed)
+		}
+	}
+	for name, how := range map[string]connect{
+		"a wrong key":     {key: secret{name: "key", text: "guess"}},
+		"a wrong token":   {user: "ada", url: url + "?token=guess"},
+		"a wrong header":  {headers: []string{"authorization: Bearer guess"}},
+		"and comes again": {reconnect: true, key: secret{name: "key", text: "guess"}},
+	} {
+		if how.url == "" {
+			how.url = url
+		}
+		if err := <-sitDown(t).starts(how); err == nil || !strings.HasPrefix(err.Error(), "refused: 401 Unauthorized: this server wants a key") {
+			t.Errorf("%s: ended with %v", name, err)
+		}
+	}
 }
 
 func errorText(err error) string {
