@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,7 +95,7 @@ func (l *connectionList) run(ctx context.Context, query url.Values) error {
 		}
 	}
 	if more {
-		_, err = fmt.Fprintf(l.errOut, "only the %d oldest are listed; --limit 0 lists all\n", most)
+		err = l.cut(most, "oldest")
 	}
 	return err
 }
@@ -106,27 +106,25 @@ func (l *connectionList) write(rows []listed, now time.Time) error {
 		_, err := fmt.Fprintln(l.errOut, "nobody is connected")
 		return err
 	}
-	table := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
-	server, servers := "", false
-	for _, c := range rows {
-		servers = servers || c.Server != ""
-	}
+	head := []string{"id", "app", "user", "topics", "address", "since", "unread"}
+	servers := slices.ContainsFunc(rows, func(c listed) bool { return c.Server != "" })
 	if servers {
-		server = "\tserver"
+		head = append(head, "server")
 	}
-	fmt.Fprintf(table, "id\tapp\tuser\ttopics\taddress\tsince\tunread%s\n", server)
+	shown := table{head}
 	for _, c := range rows {
 		unread := strconv.Itoa(c.Unread)
 		if c.Slowed {
 			unread += " (throttled)"
 		}
+		cells := []string{sentence(c.ID), sentence(c.App), cell(c.User), topicsCell(c.Topics),
+			sentence(c.Identity.SourceIP), moment(c.Since, now), unread}
 		if servers {
-			server = "\t" + sentence(c.Server)
+			cells = append(cells, sentence(c.Server))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", sentence(c.ID), sentence(c.App), cell(c.User),
-			topicsCell(c.Topics), sentence(c.Identity.SourceIP), moment(c.Since, now), unread, server)
+		shown.row(cells...)
 	}
-	return table.Flush()
+	return shown.writeTo(l.out)
 }
 
 // everyone is what tables call the topic that has no name.
@@ -147,14 +145,6 @@ func topicsCell(topics []string) string {
 		text += fmt.Sprintf(" and %d more", n)
 	}
 	return cmp.Or(text, "-")
-}
-
-// shortened cuts a text that would make a table too wide.
-func shortened(text string, most int) string {
-	if characters := []rune(text); len(characters) > most {
-		return string(characters[:most-1]) + "…"
-	}
-	return text
 }
 
 // moment is a time by this machine's clock, with the day if that is not today.

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,13 +125,30 @@ func (m *managing) target(query url.Values, path ...string) *url.URL {
 const mostShown = 100
 
 // A length is how many rows of a list are wanted: zero for all, negative if that
-// was not said.
+// was not said. It implements pflag.Value.
 type length int
 
 func (l *length) flag(f *pflag.FlagSet, which string) {
 	*l = -1
-	f.IntVar((*int)(l), "limit", -1, "list at most `N`: the "+which+"; 0 lists all. In a terminal 100 are listed if you do not say how many")
-	f.Lookup("limit").DefValue = "0" // so that help does not tell it
+	f.Var(l, "limit", "list at most `N`: the "+which+"; 0 lists all. In a terminal 100 are listed if you do not say how many")
+}
+
+func (l *length) String() string {
+	if *l < 0 {
+		return "" // so that help does not tell it
+	}
+	return strconv.Itoa(int(*l))
+}
+
+func (l *length) Type() string { return "N" }
+
+func (l *length) Set(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > math.MaxInt32 {
+		return errors.New("want a number, such as 20; 0 lists all")
+	}
+	*l = length(n)
+	return nil
 }
 
 // most returns how many rows to show.
@@ -142,6 +161,21 @@ func (l length) most(s streams) int {
 	default:
 		return math.MaxInt32
 	}
+}
+
+// cut says that a list has more rows than are listed. which may be empty.
+func (m *managing) cut(most int, which string) error {
+	what := fmt.Sprintf("%d of them are", most)
+	switch {
+	case which != "" && most == 1:
+		what = "the " + which + " is"
+	case which != "":
+		what = fmt.Sprintf("the %d %s are", most, which)
+	case most == 1:
+		what = "1 of them is"
+	}
+	_, err := fmt.Fprintf(m.errOut, "only %s listed; --limit 0 lists all\n", what)
+	return err
 }
 
 func cutShort(target *url.URL, err error) error {

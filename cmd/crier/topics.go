@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -63,8 +62,7 @@ func (l *topicList) topics(ctx context.Context) error {
 	most := l.limit.most(l.streams)
 	query := l.query()
 	query.Set("limit", strconv.Itoa(most+1)) // with a limit, the largest come first
-	table := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
-	found := 0
+	shown, found := table{{"topic", "app", "members"}}, 0
 	more, err := l.list(ctx, l.target(query, "topics"), most, func(row json.RawMessage) error {
 		if found++; l.json {
 			return writeJSON(l.out, row)
@@ -73,20 +71,18 @@ func (l *topicList) topics(ctx context.Context) error {
 		if err := json.Unmarshal(row, &one); err != nil {
 			return noCrier(l.address)
 		}
-		if found == 1 {
-			fmt.Fprint(table, "topic\tapp\tmembers\n")
-		}
-		_, err := fmt.Fprintf(table, "%s\t%s\t%d\n", cmp.Or(sentence(one.Topic), everyone), sentence(one.App), one.Members)
-		return err
+		shown.row(cmp.Or(sentence(one.Topic), everyone), sentence(one.App), strconv.Itoa(one.Members))
+		return nil
 	})
-	if err == nil {
-		err = table.Flush()
-	}
-	if err == nil && found == 0 && !l.json {
+	switch {
+	case err != nil || l.json:
+	case found == 0:
 		_, err = fmt.Fprintln(l.errOut, "nobody is in a topic")
+	default:
+		err = shown.writeTo(l.out)
 	}
 	if err == nil && more {
-		_, err = fmt.Fprintf(l.errOut, "only the %d largest are listed; --limit 0 lists all\n", most)
+		err = l.cut(most, "largest")
 	}
 	return err
 }
@@ -111,7 +107,7 @@ func (l *topicList) members(ctx context.Context, topic string) error {
 		_, err = fmt.Fprintf(l.errOut, "nobody is in %s\n", sentence(topic))
 	}
 	if err == nil && more {
-		_, err = fmt.Fprintf(l.errOut, "only %d of them are listed; --limit 0 lists all\n", most)
+		err = l.cut(most, "")
 	}
 	return err
 }
