@@ -313,13 +313,14 @@ func TestPages(t *testing.T) {
 		"and through a proxy":  {"GET / HTTP/1.1", fromPage("https://game.example.com:444", "X-Forwarded-For:"), "101 "},
 		"page of a domain":     {"GET / HTTP/1.1", fromPage("https://domain.example.com"), "101 "},
 		"page on this machine": {"GET / HTTP/1.1", fromPage("http://localhost:3000"), "101 "},
-		"page from a file":     {"GET / HTTP/1.1", fromPage("null"), "403 "},
+		"page from a file":     {"GET / HTTP/1.1", fromPage("null"), "403 pages from files may not connect; crier serve --files DIR serves them"},
+		"in a WebView":         {"GET / HTTP/1.1", fromPage("file://"), "403 pages from files may not connect;"},
 	})
 }
 
 // TestRefusedPageIsTold: once, however often a page tries.
 func TestRefusedPageIsTold(t *testing.T) {
-	for origin, hint := range map[string]string{"https://evil.example.com": "--allow-origin", "null": "from a file"} {
+	for origin, hint := range map[string]string{"https://evil.example.com": "--allow-origin", "null": "from a file: crier serve --files DIR", "file://": "setExtraHeaders("} {
 		var log strings.Builder
 		g := New(Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		r := httptest.NewRequest("GET", "http://game.example.com/", nil)

@@ -24,8 +24,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request, m Mount) {
 		return
 	}
 	if !d.pages.AtHome(r, secure(r)) {
-		d.tellOfPage(r)
-		d.refuse(w, r, ForeignOrigin)
+		d.refusePage(w, r)
 		return
 	}
 	hijacker, ok := w.(http.Hijacker)

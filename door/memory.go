@@ -25,8 +25,7 @@ func (d *Door) withoutSocket(w http.ResponseWriter, r *http.Request, m Mount) bo
 		return false
 	}
 	if !d.pages.AtHome(r, secure(r)) {
-		d.tellOfPage(r)
-		d.refuse(w, r, ForeignOrigin)
+		d.refusePage(w, r)
 		return true
 	}
 	if no := d.listen(w, r, m); no != nil {

@@ -95,10 +95,10 @@ func cameToPublic(r *http.Request) bool {
 
 // CheckOrigin returns an error if an origin cannot be allowed. It must be a
 // scheme and a host, such as https://game.example.com, or * for all origins, or
-// null for pages from files.
+// null or file:// for pages from files.
 // https://html.spec.whatwg.org/multipage/browsers.html#origin
 func CheckOrigin(origin string) error {
-	if origin == "*" || origin == "null" {
+	if origin == "*" || origin == "null" || origin == fileOrigin {
 		return nil
 	}
 	strange := func(r rune) bool { return r == '*' || r > unicode.MaxASCII }
@@ -111,9 +111,22 @@ func CheckOrigin(origin string) error {
 	return nil
 }
 
+// fileOrigin is the origin of pages from files in some WebViews. Browsers say
+// null. There are libraries for microcontrollers, too, that send it.
+const fileOrigin = "file://"
+
+// FromFile reports whether a request says that its page was opened from a file.
+func FromFile(r *http.Request) bool {
+	lines := r.Header["Origin"]
+	return len(lines) == 1 && serialized(lines[0]) == "null"
+}
+
 // serialized returns an origin as browsers send it: in lower case, without a
 // default port.
 func serialized(origin string) string {
+	if strings.EqualFold(origin, fileOrigin) {
+		return "null"
+	}
 	origin = strings.ToLower(strings.TrimSuffix(origin, "/"))
 	for scheme, port := range map[string]string{"http://": ":80", "https://": ":443"} {
 		if strings.HasPrefix(origin, scheme) {

@@ -232,9 +232,14 @@ func TestAtHome(t *testing.T) {
 			t.Errorf("* does not let %s in", origin)
 		}
 	}
-	files := NewPages(nil, []string{"null"})
-	if !files.AtHome(received(t, "Origin: null"), false) || files.AtHome(received(t, "Origin: http://evil.example"), false) {
-		t.Error("null lets pages from files in, and no others")
+	for _, allowed := range []string{"null", "file://"} {
+		files := NewPages(nil, []string{allowed})
+		for origin, want := range map[string]bool{"null": true, "file://": true, "FILE://": true, "file://evil.example": false, "http://evil.example": false} {
+			r := received(t, "Origin: "+origin)
+			if files.AtHome(r, false) != want || FromFile(r) != want {
+				t.Errorf("%s lets pages from files in, and no others: %s", allowed, origin)
+			}
+		}
 	}
 }
 
@@ -267,7 +272,7 @@ func TestNames(t *testing.T) {
 
 func TestCheckOrigin(t *testing.T) {
 	for origin, good := range map[string]bool{
-		"*": true, "null": true, "https://game.example.com": true, "https://game.example.com/": true, "http://localhost:3000": true, "capacitor://localhost": true,
+		"*": true, "null": true, "file://": true, "https://game.example.com": true, "https://game.example.com/": true, "http://localhost:3000": true, "capacitor://localhost": true,
 		"": false, "game.example.com": false, "game.example.com:443": false, "https://": false, "https://game.example.com/path": false,
 		"https://*.example.com": false, "wss://game.example.com": false, "https://bücher.example": false, "https://game.example.com?": false,
 		"https://game.example.com#": false, "HTTPS://Game.example.com": true, "https://xn--bcher-kva.example": true,

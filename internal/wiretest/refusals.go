@@ -38,7 +38,7 @@ func testRefusals(t *testing.T, s server) {
 		"a broken topic":       {s.request("/?topic=50%"), 400, "the query is not understood: invalid URL escape \"%\"\n", nil},
 		"two topics in one":    {s.request("/?topic=a;topic=b"), 400, "the query is not understood: invalid semicolon separator in query\n", nil},
 		"a foreign page":       {s.but("X", "Origin: https://evil.example.com"), 403, "pages of this origin may not connect", nil},
-		"a page of no origin":  {s.but("X", "Origin: null"), 403, "pages of this origin may not connect", nil},
+		"a page of no origin":  {s.but("X", "Origin: null"), 403, "pages from files may not connect", nil},
 		"no host":              {"GET / HTTP/1.1\r\n" + upgrade + "\r\n", 400, "", nil},
 		"plain GET of nowhere": {"GET /nowhere HTTP/1.1\r\nHost: " + hostport + "\r\n\r\n", 404, "nothing is served at /nowhere\n", nil},
 	} {
