@@ -9,7 +9,7 @@
 //	POST   /@connections/{id}   sends the body to that connection (also under /{stage})
 //	GET    /@connections/{id}   reports when it connected and was last active
 //	DELETE /@connections/{id}   closes it
-//	GET    /@connections        lists connections; ?topic= those of a topic, ?limit= so many
+//	GET    /@connections        lists connections; ?topic= those of a topic, ?user= of a user, ?limit= so many
 //	POST   /publish             publishes the body to everyone; ?topic= to a topic
 //	GET    /topics              lists topics; /topics/{topic} the members of one
 //	DELETE /topics/{topic}      ends all subscriptions to it
@@ -307,7 +307,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case len(path) == 1 && path[0] == "@connections":
-		d.manage(w, r, methods{"GET": managing(d.listConnections)}, query{names: []string{"topic", "app", "limit"}})
+		d.manage(w, r, methods{"GET": managing(d.listConnections)}, query{names: []string{"topic", "app", "user", "limit"}})
 	case len(path) == 2 && path[0] == "@connections":
 		id := path[1]
 		d.manage(w, r, d.connection(id), ofConnection(r))

@@ -283,6 +283,9 @@ func (d *Door) listConnections(w http.ResponseWriter, r *http.Request) {
 	infos, asked := d.config.Topics.Connections(query.Get("app"), topic)
 	asked.tell(w)
 	for _, info := range infos {
+		if query.Has("user") && info.User != query.Get("user") {
+			continue
+		}
 		list = append(list, listedConnection{info.ID, info.App, info.User, append([]string{}, info.Topics...), info.Unread, info.Throttled, info.Server, describe(info)})
 	}
 	sort.Slice(list, func(i, k int) bool {

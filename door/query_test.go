@@ -16,7 +16,7 @@ func TestUnknownParameters(t *testing.T) {
 		"POST /publish?x-id=Publish\nhi":              "there is no parameter x-id; there are topic, topicName and echo",
 		"GET /@connections?topics=a":                  "there is no parameter topics; did you mean topic?",
 		"GET /prod/@connections?apps=a":               "there is no parameter apps; did you mean app?",
-		"GET /@connections?user=ada":                  "there is no parameter user; there are topic, app and limit",
+		"GET /@connections?x=ada":                     "there is no parameter x; there are topic, app, user and limit",
 		"POST /@connections/" + anID + "?topic=a\nhi": "there is no parameter topic: this path has none",
 		"GET /@connections/" + anID + "?x=y":          "there is no parameter x: this path has none",
 		"DELETE /@connections/" + anID + "?force":     "there is no parameter force; there is for",

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,7 +32,8 @@ func newKick() *cobra.Command {
 connections of a user. Many clients connect again at once. With --for, the user,
 or the user of that connection, is kept out for that long.
 
-Nothing is printed when the server has done it.`,
+Nothing is printed when connections are closed. When a user is signed out, the
+standard error says how many connections the user had.`,
 		Example: `  crier kick uHQMDKmGAtjZYj4=
   crier kick --user ada --for 10m
   crier kick -- -HQMDKmGAtjZYj4=      # an id that begins with -`,
@@ -58,7 +61,7 @@ func (k *kick) run(ctx context.Context, ids []string) error {
 		query.Set("for", k.keep.String())
 	}
 	if k.user != "" {
-		return k.end(ctx, k.target(query, "users", k.user))
+		return k.signOut(ctx, query)
 	}
 	for _, id := range ids {
 		err := k.end(ctx, k.target(query, "@connections", id))
@@ -70,6 +73,33 @@ func (k *kick) run(ctx context.Context, ids []string) error {
 		}
 	}
 	return nil
+}
+
+// signOut signs the user out, and says how many connections that has ended. Nobody
+// being there is no mistake: with --for, the user cannot come.
+func (k *kick) signOut(ctx context.Context, query url.Values) error {
+	had := 0
+	of := url.Values{"user": {k.user}}
+	_, err := k.list(ctx, k.target(of, "@connections"), math.MaxInt32, func(json.RawMessage) error { had++; return nil })
+	if err != nil {
+		return err
+	}
+	if err := k.end(ctx, k.target(query, "users", k.user)); err != nil {
+		return err
+	}
+	user := sentence(k.user)
+	did := fmt.Sprintf("closed %d connections of %s", had, user)
+	switch had {
+	case 0:
+		did = fmt.Sprintf("nobody called %s was connected", user)
+	case 1:
+		did = fmt.Sprintf("closed 1 connection of %s", user)
+	}
+	if k.keep > 0 {
+		did += fmt.Sprintf("; %s is kept out for %v", user, k.keep)
+	}
+	_, err = fmt.Fprintln(k.errOut, did)
+	return err
 }
 
 func (k *kick) end(ctx context.Context, target *url.URL) error {

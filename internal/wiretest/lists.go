@@ -18,6 +18,7 @@ func testListConnections(t *testing.T, s server) {
 		"/@connections?topic=" + topic + "&app=rooms": {c},
 		"/@connections?topic=" + topic + "-2":         {a},
 		"/@connections?topic=" + topic + "-3":         {},
+		"/@connections?user=" + user:                  {c},
 		"/prod/@connections?topic=" + topic:           {a, b, c},
 	} {
 		list := s.list(t, path)
