@@ -33,8 +33,8 @@ func (c TokenConfig) None() bool {
 var (
 	ErrNoToken   = errors.New("this is no token: a token is three parts with dots between them")
 	ErrTooLong   = fmt.Errorf("the token is too long: at most %d bytes are read", maxToken)
-	ErrAlgorithm = errors.New("the token is signed in a way that this server does not take")
-	ErrSignature = errors.New("no key of this server fits the token's signature")
+	ErrAlgorithm = errors.New("the token is signed in a way that is not accepted")
+	ErrSignature = errors.New("the token was signed with another secret or key")
 	ErrClaims    = errors.New("the token's claims cannot be read")
 	ErrExpired   = errors.New("the token has expired")
 	ErrNotYet    = errors.New("the token is not valid yet")
@@ -93,12 +93,16 @@ func NewTokens(c TokenConfig) (*Tokens, error) {
 	return t, nil
 }
 
-// hmacKeys returns the keys of secrets. It warns of those that can be guessed.
+// LongSecret is how many bytes a secret should have, so that it cannot be
+// guessed.
 // https://www.rfc-editor.org/rfc/rfc7518#section-3.2
+const LongSecret = sha256.Size
+
+// hmacKeys returns the keys of secrets. It warns of those that can be guessed.
 func (c TokenConfig) hmacKeys(secrets []string) (list []key) {
 	for _, secret := range secrets {
-		if len(secret) < sha256.Size && c.Log != nil {
-			c.Log.Warn("a token secret is short: whoever has a token can try to guess it, and make tokens", "bytes", len(secret), "should", sha256.Size)
+		if len(secret) < LongSecret && c.Log != nil {
+			c.Log.Warn("a token secret is short: whoever has a token can try to guess it, and make tokens", "bytes", len(secret), "should", LongSecret)
 		}
 		list = append(list, key{algorithm: jose.HS256, material: hmacKey(secret)})
 	}

@@ -33,7 +33,7 @@ func newToken() *cobra.Command {
 says who the user is, which topics it is about, and what the user may do in them.
 It is signed with a secret, which the server has too (HS256), or with a private
 key, whose public half the server has (RS256, ES256, EdDSA). It is printed, and
-nothing else.
+nothing else. The standard error warns of a secret that can be guessed.
 
 With TOKEN, or - for one from standard input, say what is in that token. With a
 secret or a key, say also whether it is valid, and fail if it is not.`,
@@ -69,7 +69,7 @@ secret or a key, say also whether it is valid, and fail if it is not.`,
 
 // print makes a token, and prints it.
 func (t *token) print(cmd *cobra.Command) error {
-	signer, err := t.signer()
+	signer, err := t.signer(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,8 @@ func (t *token) print(cmd *cobra.Command) error {
 	return nil
 }
 
-func (t *token) signer() (access.Signer, error) {
+// signer returns what signs. It warns on errOut, as a server does in its log.
+func (t *token) signer(errOut io.Writer) (access.Signer, error) {
 	text, err := t.secret.read()
 	switch {
 	case err != nil:
@@ -93,6 +94,9 @@ func (t *token) signer() (access.Signer, error) {
 	case text != "" && t.keyFile != "":
 		return access.Signer{}, errors.New("--token-secret and --token-key: a token is signed with one of the two")
 	case text != "":
+		if len(text) < access.LongSecret {
+			fmt.Fprintf(errOut, "the token secret is short: whoever has a token can try to guess it, and make tokens; it has %d of %d bytes that it should have\n", len(text), access.LongSecret)
+		}
 		return access.SecretSigner(text), nil
 	case t.keyFile == "":
 		return access.Signer{}, errors.New("what should it be signed with? Give --token-secret or --token-key, as the server has it")
