@@ -293,7 +293,8 @@ func TestHandshake(t *testing.T) {
 
 func TestRefusedHandshakes(t *testing.T) {
 	shake(t, map[string]attempt{
-		"unknown path":          {"GET /nowhere HTTP/1.1", handshake, "404 nothing is served at /nowhere"},
+		"unknown path":          {"GET /nowhere HTTP/1.1", handshake, "404 nothing is served at /nowhere\n"},
+		"misspelt path":         {"GET /caht HTTP/1.1", handshake, "404 nothing is served at /caht; did you mean /chat?\n"},
 		"below an app":          {"GET /chat/room HTTP/1.1", handshake, "404 "},
 		"no upgrade":            {"GET /chat HTTP/1.1", but("Upgrade"), "426 this is a WebSocket, chat: a chat"},
 		"another upgrade":       {"GET / HTTP/1.1", but("Upgrade", "Upgrade: h2c"), "426 "},

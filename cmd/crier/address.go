@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -23,6 +25,17 @@ func webSocketAddress(typed string) (*url.URL, error) {
 // httpAddress reads the same spellings as the HTTP address of the same server.
 func httpAddress(typed string) (*url.URL, error) {
 	return address(typed, "http", "https")
+}
+
+// serverAddress reads them as the address of a server that is asked over HTTP. It
+// may have a path: that of a proxy which leads to the server.
+func serverAddress(typed string) (*url.URL, error) {
+	u, err := httpAddress(typed)
+	if err != nil || !slices.Contains(apps, path.Base(u.Path)) || strings.HasSuffix(u.Path, "/") {
+		return u, err
+	}
+	u.RawQuery = ""
+	return nil, fmt.Errorf("%s is the address of an app: the server's is %s", u.Redacted(), strings.TrimSuffix(u.JoinPath("..").Redacted(), "/"))
 }
 
 func address(typed, plain, secure string) (*url.URL, error) {

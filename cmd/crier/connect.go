@@ -311,7 +311,7 @@ func explain(server *url.URL, ended error, flags string) error {
 // what may help. flags are those of explain.
 func refusal(server *url.URL, r *client.Refused, flags string) error {
 	status := strings.TrimSpace(fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
-	if why := sentence(r.Why()); why != "" {
+	if why := reason(r); why != "" {
 		status += ": " + why
 	}
 	switch {
@@ -323,6 +323,16 @@ func refusal(server *url.URL, r *client.Refused, flags string) error {
 		status += "; try " + otherScheme[server.Scheme] + "://" + server.Host
 	}
 	return &refusedError{"refused: " + status, r}
+}
+
+// reason returns the first paragraph of what a server says. crier lists its paths
+// in the others.
+func reason(r *client.Refused) string {
+	why, _, _ := strings.Cut(strings.TrimSpace(r.Why()), "\n\n")
+	if strings.HasPrefix(why, "<") {
+		return "the answer is a page for browsers"
+	}
+	return sentence(why)
 }
 
 // refusedError is a refusal in a sentence for people.

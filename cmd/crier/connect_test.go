@@ -177,7 +177,7 @@ func TestWhatEndsAConnection(t *testing.T) {
 		"too big":        {huge, "a message is larger than the 8 MiB that crier connect takes"},
 		"refused":        {refusing(400, "append ?topicName=…\n"), "refused: 400 Bad Request: append ?topicName=…"},
 		"refused mutely": {refusing(403, ""), "refused: 403 Forbidden"},
-		"no WebSocket":   {refusing(200, "<p>\nhello"), "refused: 200 OK: <p> hello"},
+		"no WebSocket":   {refusing(200, "<p>\nhello"), "refused: 200 OK: the answer is a page for browsers"},
 		"nobody":         {free, "nobody listens at " + free + ": is crier serve running?"},
 		"not an address": {"ftp://x", `"ftp://x": the scheme should be ws, wss, http or https`},
 	} {

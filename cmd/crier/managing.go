@@ -53,7 +53,7 @@ func (m *managing) command(cmd *cobra.Command, run func(ctx context.Context, arg
 }
 
 func (m *managing) open() (err error) {
-	if m.address, err = httpAddress(m.url); err != nil {
+	if m.address, err = serverAddress(m.url); err != nil {
 		return err
 	}
 	m.address.RawQuery = "" // it is for a WebSocket

@@ -86,7 +86,7 @@ func (p *publish) run(ctx context.Context, args []string) error {
 
 // target returns where the message goes.
 func (p *publish) target() (*url.URL, error) {
-	target, err := httpAddress(p.url)
+	target, err := serverAddress(p.url)
 	if err != nil {
 		return nil, err
 	}
