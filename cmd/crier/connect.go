@@ -47,6 +47,14 @@ type connect struct {
 // apps are those that --app may name.
 var apps = []string{"bridge", "chat", "rooms", "directory", "live"}
 
+// topicless are the apps that ignore ?topic=, with what to do instead.
+var topicless = map[string]string{
+	"bridge":    "the bridge takes its topic in the address: 'ws://localhost:8080/bridge?topicName=T', without --topic",
+	"chat":      "chat has no topics: --topic is for --app live, and for broadcast, which is without --app",
+	"rooms":     `in rooms, clients subscribe by sending {"action":"subscribe","topic":"T"}: --topic is for --app live, and for broadcast, which is without --app`,
+	"directory": "directory has no topics: --topic is for --app live, and for broadcast, which is without --app",
+}
+
 func newConnect() *cobra.Command {
 	c := connect{url: "ws://localhost:8080", key: clientKey()}
 	cmd := &cobra.Command{
@@ -116,7 +124,7 @@ func (c *connect) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: bridge, chat, rooms, directory or live (adds the path)")
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
-	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T` (adds ?topic=T; repeatable)")
+	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T`, of live or broadcast (adds ?topic=T; repeatable)")
 	f.IntVar(&c.last, "last", 0, "with --app live, begin with the last `N` messages of each topic; if you do not say how many, 20 in a terminal, none in a pipe")
 	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
 	f.BoolVar(&c.raw, "raw", false, "print messages unchanged, each followed by a newline; not in a terminal")
@@ -238,6 +246,8 @@ func (c *connect) address() (*url.URL, error) {
 	case c.app == "":
 	case !slices.Contains(apps, c.app):
 		return nil, fmt.Errorf("--app %q is none of %s", c.app, strings.Join(apps, ", "))
+	case topicless[c.app] != "" && len(c.topics) > 0:
+		return nil, errors.New(topicless[c.app])
 	case strings.Trim(u.Path, "/") == "":
 		u.Path = "/" + c.app
 	}
