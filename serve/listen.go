@@ -96,7 +96,7 @@ const (
 func (c *Config) fit(files int) (spare int) {
 	rest := min(files/2, 256)
 	if most := files - rest; most < c.MaxConnections {
-		c.Log.Info("the process may not open more files (ulimit -n): it takes fewer connections", "connections", most, "files", files)
+		c.Log.Info("takes as many connections as ulimit -n allows", "connections", most)
 		c.MaxConnections = most
 	}
 	return max(rest-ownFiles, rest/2)

@@ -36,7 +36,10 @@ func (b banner) write(out io.Writer) {
 	b.writeApps(&text)
 	b.writeThere(&text)
 	if width, height := screenOf(out); b.opens() && b.there != "" {
-		text.WriteString(qrCode(web(b.there), width, height))
+		// What a person clicks on must stay on the screen. The two lines above it
+		// may leave, for as many lines of the log.
+		above := strings.Count(text.String(), "\n")
+		text.WriteString(qrCode(web(b.there), width, height-above))
 	}
 	io.WriteString(out, text.String())
 }
@@ -73,7 +76,7 @@ func (b banner) writeApps(out io.Writer) {
 	try := b.here
 	if b.closed {
 		try = `"` + b.here + `/?token=KEY"`
-		fmt.Fprint(out, "\nClients need a key or a token: ?token=KEY, Authorization: Bearer KEY,\nor a subprotocol.\n")
+		fmt.Fprint(out, "\nClients need a key or a token: ?token=KEY, or Authorization: Bearer KEY.\n")
 	}
 	fmt.Fprintf(out, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"crier/serve"
 )
 
 // TestBannerComesFirst: at a terminal, where banner and log are on one screen,
@@ -32,8 +34,39 @@ func TestBannerComesFirst(t *testing.T) {
 	}
 }
 
-// TestCodeAtTheTerminal: a phone gets a code, unless the screen has no colours.
+// TestCodeAtTheTerminal: a phone gets a code, unless the screen has no colours, or
+// the beginning of the banner would leave it.
 func TestCodeAtTheTerminal(t *testing.T) {
+	apps := serve.Apps()
+	for _, closed := range []bool{false, true} {
+		b := banner{here: "ws://localhost:8080", there: "ws://192.168.1.20:8080", page: true, closed: closed, mounts: apps}
+		fits := 0
+		for rows := uint16(20); rows < 60; rows++ {
+			p := sitDown(t)
+			p.resizes(rows, 80)
+			t.Setenv("TERM", "xterm")
+			t.Setenv("NO_COLOR", "")
+			b.write(p.terminal)
+			p.terminal.WriteString("the end")
+			p.sees("the end")
+			if !strings.Contains(p.passed, inkOnPaper) {
+				if fits > 0 {
+					t.Errorf("a code fits into %d rows, and not into %d", fits, rows)
+				}
+				continue
+			}
+			if fits == 0 {
+				fits = int(rows)
+			}
+			_, after, _ := strings.Cut(p.passed, "http://localhost:8080")
+			if n := strings.Count(after, "\n") + 2 + 1; n > int(rows) { // with two lines of the log, and the cursor
+				t.Errorf("from the page's address on there are %d lines, on a screen of %d", n, rows)
+			}
+		}
+		if fits == 0 || fits > 42 {
+			t.Errorf("a code fits from %d rows on", fits)
+		}
+	}
 	for _, environment := range []string{"", "NO_COLOR", "TERM"} {
 		t.Setenv("TERM", "xterm")
 		t.Setenv("NO_COLOR", "")
@@ -41,6 +74,7 @@ func TestCodeAtTheTerminal(t *testing.T) {
 			t.Setenv(environment, "dumb")
 		}
 		p := sitDown(t)
+		p.resizes(50, 80)
 		banner{here: "ws://localhost:8080", there: "ws://192.168.1.20:8080", page: true, closed: true}.write(p.terminal)
 		p.terminal.WriteString("the end")
 		p.sees("the end")

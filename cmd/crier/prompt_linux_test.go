@@ -52,6 +52,15 @@ func sitDown(t *testing.T) *person {
 	return &person{t: t, desk: desk, terminal: terminal}
 }
 
+// resizes makes the screen larger or smaller.
+func (p *person) resizes(rows, columns uint16) {
+	p.t.Helper()
+	size := unix.Winsize{Row: rows, Col: columns}
+	if err := unix.IoctlSetWinsize(int(p.terminal.Fd()), unix.TIOCSWINSZ, &size); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *person) types(keys string) {
 	p.t.Helper()
 	if _, err := p.desk.WriteString(keys); err != nil {
