@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -78,7 +77,7 @@ func (l logging) handler(out io.Writer, terminal bool) slog.Handler {
 		options.ReplaceAttr = readable
 		return slog.NewJSONHandler(harmlessLines{out}, &options)
 	case terminal:
-		return forPeople(out, l.level, os.Getenv("NO_COLOR") == "")
+		return forPeople(out, l.level, colours())
 	}
 	return slog.NewTextHandler(harmlessLines{out}, &options)
 }

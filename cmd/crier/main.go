@@ -61,7 +61,8 @@ func newRoot() *cobra.Command {
 connected clients, including the sender, over a plain WebSocket.
 
 Every flag of every command can also be set in the environment: --admin-key is
-CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.`,
+CRIER_ADMIN_KEY. A variable CRIER_… that is no flag of any command is refused.
+With NO_COLOR=1 in the environment, nothing has colours.`,
 		Example: `  crier serve                       # in one terminal
   crier connect                     # in two others: type something
   crier publish hello everyone      # from a script

@@ -59,12 +59,15 @@ type look struct {
 
 func lookOf(s streams) look {
 	l := look{terminal: s.screen != nil}
-	l.colour = l.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	l.colour = l.terminal && colours()
 	if s.interactive() {
 		l.mark = "< "
 	}
 	return l
 }
+
+// colours reports whether terminals get colours. https://no-color.org
+func colours() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
 // writeTo shows messages on out, each in one write.
 func (l look) writeTo(out io.Writer) func(data []byte, binary bool) error {
