@@ -44,15 +44,15 @@ type connect struct {
 	insecure     bool
 }
 
-// apps are those that --app may name.
+// apps are those that --app may name, besides broadcast. Each has a path.
 var apps = []string{"bridge", "chat", "rooms", "directory", "live"}
 
 // topicless are the apps that ignore ?topic=, with what to do instead.
 var topicless = map[string]string{
 	"bridge":    "the bridge takes its topic in the address: 'ws://localhost:8080/bridge?topicName=T', without --topic",
-	"chat":      "chat has no topics: --topic is for --app live, and for broadcast, which is without --app",
-	"rooms":     `in rooms, clients subscribe by sending {"action":"subscribe","topic":"T"}: --topic is for --app live, and for broadcast, which is without --app`,
-	"directory": "directory has no topics: --topic is for --app live, and for broadcast, which is without --app",
+	"chat":      "chat has no topics: --topic is for broadcast and live",
+	"rooms":     `in rooms, clients subscribe by sending {"action":"subscribe","topic":"T"}: --topic is for broadcast and live`,
+	"directory": "directory has no topics: --topic is for broadcast and live",
 }
 
 func newConnect() *cobra.Command {
@@ -122,7 +122,7 @@ are asked for it if you did not give it.`,
 
 func (c *connect) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: bridge, chat, rooms, directory or live (adds the path)")
+	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: broadcast, bridge, chat, rooms, directory or live (adds the path)")
 	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
 	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T`, of live or broadcast (adds ?topic=T; repeatable)")
 	f.IntVar(&c.last, "last", 0, "with --app live, begin with the last `N` messages of each topic; if you do not say how many, 20 in a terminal, none in a pipe")
@@ -243,9 +243,9 @@ func (c *connect) address() (*url.URL, error) {
 		return nil, err
 	}
 	switch {
-	case c.app == "":
+	case c.app == "", c.app == "broadcast": // which is at the root
 	case !slices.Contains(apps, c.app):
-		return nil, fmt.Errorf("--app %q is none of %s", c.app, strings.Join(apps, ", "))
+		return nil, fmt.Errorf("--app %q is none of broadcast, %s", c.app, strings.Join(apps, ", "))
 	case topicless[c.app] != "" && len(c.topics) > 0:
 		return nil, errors.New(topicless[c.app])
 	case strings.Trim(u.Path, "/") == "":
@@ -340,7 +340,7 @@ func refusal(server *url.URL, r *client.Refused, flags string) error {
 func reason(r *client.Refused) string {
 	why, _, _ := strings.Cut(strings.TrimSpace(r.Why()), "\n\n")
 	if strings.HasPrefix(why, "<") {
-		return "the answer is a page for browsers"
+		return "the answer is a page for browsers; is it the right address?"
 	}
 	return sentence(why)
 }
@@ -382,7 +382,7 @@ func unreachable(server *url.URL, err error) error {
 	other := otherScheme[server.Scheme] + "://" + server.Host
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody listens at %s: is crier serve running?", server.Host)
+		return fmt.Errorf("nobody listens at %s: is crier serve running?", withPort(server))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s: is it the right address?", server.Host)
 	case distrusted != nil:
@@ -396,6 +396,15 @@ func unreachable(server *url.URL, err error) error {
 	default:
 		return fmt.Errorf("cannot reach %s: %s", server.Host, sentence(err.Error()))
 	}
+}
+
+// withPort returns a server's host and port, also if the port is that of its
+// scheme.
+func withPort(server *url.URL) string {
+	if server.Port() != "" {
+		return server.Host
+	}
+	return server.Host + map[string]string{"ws": ":80", "http": ":80", "wss": ":443", "https": ":443"}[server.Scheme]
 }
 
 // tlsAlert is how net/http describes an alert of TLS in the place of an answer.

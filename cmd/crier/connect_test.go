@@ -177,7 +177,7 @@ func TestWhatEndsAConnection(t *testing.T) {
 		"too big":        {huge, "a message is larger than the 8 MiB that crier connect takes"},
 		"refused":        {refusing(400, "append ?topicName=…\n"), "refused: 400 Bad Request: append ?topicName=…"},
 		"refused mutely": {refusing(403, ""), "refused: 403 Forbidden"},
-		"no WebSocket":   {refusing(200, "<p>\nhello"), "refused: 200 OK: the answer is a page for browsers"},
+		"no WebSocket":   {refusing(200, "<p>\nhello"), "refused: 200 OK: the answer is a page for browsers; is it the right address?"},
 		"nobody":         {free, "nobody listens at " + free + ": is crier serve running?"},
 		"not an address": {"ftp://x", `"ftp://x": the scheme should be ws, wss, http or https`},
 	} {
@@ -463,7 +463,7 @@ func TestApp(t *testing.T) {
 		"ws://h/?a=b --app chat":              "ws://h/chat?a=b",
 		"ws://h/here/live?topic=a --app live": "ws://h/here/live?topic=a",
 		"ws://h --app live":                   "live has topics only: say which with --topic",
-		"ws://h --app lives":                  `--app "lives" is none of bridge, chat, rooms, directory, live`,
+		"ws://h --app lives":                  `--app "lives" is none of broadcast, bridge, chat, rooms, directory, live`,
 	} {
 		parts := strings.Fields(args)
 		c := connect{url: parts[0], app: parts[2]}

@@ -270,7 +270,7 @@ func newGatewaySchema() *cobra.Command {
 		Use:     "schema",
 		Short:   "Print the JSON schema of crier.yaml, for editors",
 		Example: "  crier gateway schema > crier.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(api.Schema)
 			return err

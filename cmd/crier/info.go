@@ -62,7 +62,7 @@ Without a URL, show a stack on AWS: its address, its state and its resources.`,
 func (i *info) showStack(ctx context.Context) error {
 	client, err := i.open(ctx, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; crier info URL shows a server that runs", err)
 	}
 	found, err := client.Info(ctx, i.name)
 	if err != nil {

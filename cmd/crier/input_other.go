@@ -7,6 +7,9 @@ import (
 	"os"
 )
 
+// inputEnds is what a person types after the last line.
+const inputEnds = "ctrl-Z and Enter"
+
 // interruptible puts a pipe between the file and its reader, so that Close
 // unblocks a Read. The copying goroutine is the one that nobody waits for:
 // where there is no select on a terminal, it ends with its file or with the

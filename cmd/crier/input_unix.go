@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// inputEnds is what a person types after the last line.
+const inputEnds = "ctrl-D"
+
 // interruptibleFile is a standard input whose Close unblocks a Read. An
 // *os.File cannot do that for a terminal, and a Read nobody can unblock is a
 // goroutine nobody can wait for.

@@ -84,6 +84,18 @@ func TestAskedForTheKey(t *testing.T) {
 	}
 }
 
+// TestMessageIsTyped: a person who has given no message is told how to.
+func TestMessageIsTyped(t *testing.T) {
+	url, published := guarded(t)
+	p := sitDown(t)
+	ended := p.publishes(publish{url: url, key: secret{text: "s3cret"}})
+	p.sees("type the message; ctrl-D at the beginning of a line ends it\r\n")
+	p.types("hello\n\x04")
+	if err := <-ended; err != nil || <-published != "hello" {
+		t.Error("not published as typed:", err)
+	}
+}
+
 // TestNotAskedForAKey: who has given a key is told that it is wrong, and who
 // has no terminal that one is missing.
 func TestNotAskedForAKey(t *testing.T) {

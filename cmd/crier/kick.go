@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ standard error says how many connections the user had.`,
   crier kick -- -HQMDKmGAtjZYj4=      # an id that begins with -`,
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help. An id that begins with - goes after --", err, cmd.CommandPath())
+		return fmt.Errorf("%w. An id that begins with - goes after --", flagError(cmd, err))
 	})
 	f := cmd.Flags()
 	f.StringVar(&k.user, "user", "", "sign the user `U` out, in all apps")
@@ -67,6 +68,8 @@ func (k *kick) run(ctx context.Context, ids []string) error {
 		err := k.end(ctx, k.target(query, "@connections", id))
 		if no, ok := errors.AsType[*client.Refused](err); ok && no.Status == http.StatusGone {
 			err = fmt.Errorf("no connection has the id %s; it may have ended", sentence(id))
+		} else if ok && no.Status == http.StatusBadRequest && strings.HasPrefix(no.Why(), "Invalid connectionId") {
+			err = fmt.Errorf("%s is no id, as crier ls lists them; a user goes after --user", sentence(id))
 		}
 		if err != nil {
 			return err

@@ -37,7 +37,7 @@ With --json, each line is one connection, with all that the server tells of it.`
   crier ls --topic ''      # those that get what goes to everyone
   crier ls --url https://crier.example.com --admin-key-file key --limit 20
   crier ls --json | jq -r .identity.sourceIp | sort | uniq -c`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	f := cmd.Flags()
 	f.StringVar(&l.topic, "topic", "", "list only those in topic `T`")

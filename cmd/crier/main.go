@@ -79,9 +79,7 @@ With NO_COLOR=1 in the environment, nothing has colours.`,
 	root.DisableAutoGenTag = true
 	root.Version = thisVersion()
 	root.SetUsageFunc(printUsage)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(), newGateway(), newConnect(), newPublish(), newList(), newTopics(), newKick(), newBench(),
 		newDeploy(), newInfo(), newLogs(), newRemove(), newToken(), newHealth(), newVersion())
 	return root

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,7 @@ are asked for it if you did not give it. The admin key will do, too.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&p.url, "url", "http://localhost:8080", "the server's `URL` (ws:// works, too)")
-	f.StringVar(&p.app, "app", "", "publish to the app `NAME`, which can be live, instead of to broadcast")
+	f.StringVar(&p.app, "app", "", "publish to the app `NAME`: broadcast or live (default broadcast)")
 	f.StringArrayVar(&p.topics, "topic", nil, "publish to topic `T` instead of to everyone (repeatable)")
 	p.key.flags(f, "a key of the server, or a token")
 	p.admin.flags(f, "the server's admin key")
@@ -91,13 +92,13 @@ func (p *publish) target() (*url.URL, error) {
 		return nil, err
 	}
 	switch {
-	case p.app != "" && p.app != "live":
-		return nil, fmt.Errorf("--app %q is not live, the only app to publish to besides broadcast", p.app)
-	case p.app != "" && len(p.topics) == 0:
+	case !slices.Contains([]string{"", "broadcast", "live"}, p.app):
+		return nil, fmt.Errorf("--app %q is none of broadcast, live", p.app)
+	case p.app == "live" && len(p.topics) == 0:
 		return nil, errors.New("live has topics only: say which with --topic")
 	}
 	target = target.JoinPath("publish")
-	if p.app != "" {
+	if p.app == "live" {
 		addQuery(target, "app", p.app)
 	}
 	addQuery(target, "topic", p.topics...)
@@ -117,6 +118,9 @@ func (p *publish) credential() (string, error) {
 func (p *publish) message(args []string) ([]byte, error) {
 	if len(args) > 0 && !(len(args) == 1 && args[0] == "-") {
 		return []byte(strings.Join(args, " ")), nil
+	}
+	if p.keyboard != nil {
+		fmt.Fprintln(p.errOut, "type the message; "+inputEnds+" at the beginning of a line ends it")
 	}
 	message, err := io.ReadAll(p.in)
 	if err != nil {

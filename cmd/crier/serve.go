@@ -56,7 +56,7 @@ it: set one before other machines can reach the server.`,
   crier serve --data /var/lib/crier                    # history survives a restart
   crier serve --cluster-listen :6222 --cluster-peers a:6222,b:6222,c:6222 --cluster-key-file key
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Skip, config.Console = slow == "skip", bool(page)
 			if !cmd.Flags().Changed("backlog") {

@@ -26,7 +26,7 @@ func (s *stack) command(cmd *cobra.Command, run func(ctx context.Context) error)
 	f.StringVar(&s.name, "name", cmp.Or(os.Getenv("SERVICE_NAME"), "crier"), "the stack's `NAME`, also from SERVICE_NAME")
 	f.StringVar(&s.region, "region", "", "AWS `REGION`, if not the one that AWS's own tools use")
 	f.StringVar(&s.profile, "profile", "", "`PROFILE` of ~/.aws, if not the one that AWS's own tools use")
-	cmd.Args = cobra.NoArgs
+	cmd.Args = noArguments
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if s.streams, err = streamsOf(cmd); err != nil {
 			return err
