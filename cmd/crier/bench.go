@@ -43,8 +43,9 @@ fill the memory. With more than 128 connections the limit is lower, but always
 enough for the messages of the bench itself.
 
 The bench needs about as much processor time as the server. On one machine, run
-them on different processors: taskset -c 0 crier serve, taskset -c 1 crier bench.`,
-		Example: `  crier bench                                             # a game room: 100 players, 10 messages a second each
+them on different processors: taskset -c 0 crier serve, taskset -c 1 crier
+bench.`,
+		Example: `  crier bench       # a game room: 100 players, 10 messages a second each
   crier bench --subscribers 1000 --publishers 1 --window 64
   crier bench --subscribers 300 --publishers 300 --rate 10 --duration 60s
   crier bench wss://crier.example.com --topic bench --size 1024 --json`,

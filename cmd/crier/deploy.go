@@ -37,17 +37,18 @@ func newDeploy() *cobra.Command {
 	var d deployment
 	cmd := &cobra.Command{
 		Use:   "deploy",
-		Short: "Put an app on AWS, without a server: API Gateway, Lambda and DynamoDB",
+		Short: "Put an app on AWS, where it needs no server",
 		Long: `Put an app on AWS as one CloudFormation stack, or change an existing stack. It
 consists of a WebSocket API that holds the connections, a Lambda function that
-runs the app's rules, and a DynamoDB table of the connections. While no messages
-are sent, nothing runs, and it costs next to nothing. Deploying the same app again
-changes nothing.
+runs the app's rules, and a DynamoDB table of the connections. While no
+messages are sent, nothing runs, and it costs next to nothing. Deploying the
+same app again changes nothing.
 
-Pages may connect that a visitor's own machine serves, as http://localhost:8080;
---allow-origin adds yours. Everybody else who has the address may connect, unless
-there are keys or tokens. An existing stack keeps its keys, tokens and origins. If
-one of these flags is given, they all hold anew.
+Pages may connect that a visitor's own machine serves, as
+http://localhost:8080; --allow-origin adds yours. Everybody else who has the
+address may connect, unless there are keys or tokens. An existing stack keeps
+its keys, tokens and origins. If one of these flags is given, they all hold
+anew.
 
 Your address is public: everybody can try it, and pays nothing. docs/aws.md says
 what that can cost. --throttle, --deliveries and --concurrency limit it.
@@ -60,12 +61,12 @@ systems it is built: run crier deploy in a clone of crier, with Go installed, or
 give it the code with --lambda-zip.
 
 ctrl-C stops watching; CloudFormation continues.`,
-		Example: `  crier deploy                                   # a stack called crier with the app broadcast
+		Example: `  crier deploy                                   # a stack called crier
   crier deploy --name my-game --app rooms --region eu-central-1
-  crier deploy --name my-game --key-file key --allow-origin https://game.example.com
+  crier deploy --name my-game --key-file key
   crier deploy --name my-game --dry-run          # what would change?
-  crier deploy --lambda-zip crier-lambda.zip     # a zip with an executable called bootstrap, built for Linux
-  crier deploy --print-policy                    # the permissions that deploying needs, as an IAM policy
+  crier deploy --lambda-zip crier-lambda.zip     # bootstrap, built for Linux
+  crier deploy --print-policy                    # the permissions it needs
   crier deploy --print-template > stack.yaml     # for your own pipeline`,
 	}
 	d.command(cmd, d.run)

@@ -224,11 +224,11 @@ func newGatewayInit() *cobra.Command {
 		Long: `Write a commented crier.yaml and a first handler.
 
 With --from, write the crier.yaml of an API that is described already: in a
-serverless.yml, in a template of AWS SAM or CloudFormation, or in what cdk synth
-makes. Routes, functions with their environment, the authorizer and the tables
-are taken over. What must be built or filled in, and what is left out, is printed
-and noted in comments of crier.yaml. Nothing is executed, and no service is
-contacted.`,
+serverless.yml, in a template of AWS SAM or CloudFormation, or in what cdk
+synth makes. Routes, functions with their environment, the authorizer and the
+tables are taken over. What must be built or filled in, and what is left out,
+is printed and noted in comments of crier.yaml. Nothing is executed, and no
+service is contacted.`,
 		Example: `  crier gateway init
   crier gateway init chat/crier.yaml
   crier gateway init --from serverless.yml
@@ -289,12 +289,12 @@ like the test button of the Lambda console.
 
 If crier gateway runs at --domain meanwhile, the handler can post to its
 connections. Without --route, the body selects the route, as a message would.
-With --function the body is the event, as JSON: use it for functions that are not
-invoked by connections. The exit code is 1 if the handler fails.`,
+With --function the body is the event, as JSON: use it for functions that are
+not invoked by connections. The exit code is 1 if the handler fails.`,
 		Example: `  crier gateway invoke --route '$connect'
   crier gateway invoke --body hello
   crier gateway invoke --connection L0SM9cOFvHcCIhw= --body hello
-  crier gateway invoke --function nightly --body '{"time":"2026-11-21T00:00:00Z"}'`,
+  crier gateway invoke --function nightly --body '{"time":"2026-11-21T00:00Z"}'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.file = "crier.yaml"

@@ -18,9 +18,10 @@ func newRemove() *cobra.Command {
 	cmd := s.command(&cobra.Command{
 		Use:   "remove",
 		Short: "Remove a stack from AWS, with all that was made for it",
-		Long: `Remove a stack from AWS: its address, which nobody will get again, its function,
-table, role and logs, and the function's code in the bucket. The bucket goes with
-the last stack. Nothing is left, so nothing is paid for any more.
+		Long: `Remove a stack from AWS: its address, which nobody will get again, its
+function, table, role and logs, and the function's code in the bucket. The
+bucket goes with the last stack. Nothing is left, so nothing is paid for any
+more.
 
 ctrl-C stops watching; CloudFormation goes on. What was interrupted or failed is
 taken up by calling it again.`,

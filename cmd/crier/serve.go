@@ -30,13 +30,13 @@ func newServe() *cobra.Command {
 		Short: "Serve every app to WebSockets, until ctrl-C",
 		Long: `Serve all of crier's apps to WebSockets, until ctrl-C, SIGTERM or SIGHUP.
 
-When it stops, it accepts no new clients. It disconnects the others one after the
-other over the time of --drain, so that they do not all reconnect at once. A
-second ctrl-C ends the server at once.
+When it stops, it accepts no new clients. It disconnects the others one after
+the other over the time of --drain, so that they do not all reconnect at once.
+A second ctrl-C ends the server at once.
 
-With --data, what topics of live know outlives the server. With --cluster-peers or
---nats, several servers are as one: one order of messages for all clients, one
-list of those who are there. A client may connect to any of them.
+With --data, what topics of live know outlives the server. With --cluster-peers
+or --nats, several servers are as one: one order of messages for all clients,
+one list of those who are there. A client may connect to any of them.
 
 Everybody who can reach the server may connect, unless there are keys (--key),
 tokens (--token-secret, --token-key, --token-jwks) or a service of your own
@@ -48,13 +48,14 @@ it: set one before other machines can reach the server.`,
 		Example: `  crier serve
   crier serve --listen :8080 --admin-key-file key      # for other machines, too
   crier serve --listen :8080 --key classroom           # clients need the key
-  crier serve --token-secret-file secret --rate 20/s   # users of your own service
-  crier serve --files game --watch                     # your own page at /, loaded again when it changes
+  crier serve --token-secret-file secret --rate 20/s   # users of your service
+  crier serve --files game --watch                     # your own page at /
   crier serve --allow-origin https://game.example.com  # pages from elsewhere
   crier serve --listen :443 --domain game.example.com  # wss, with a certificate
-  crier serve --idle-timeout 10m                       # disconnect idle clients, as API Gateway does
-  crier serve --data /var/lib/crier                    # history survives a restart
-  crier serve --cluster-listen :6222 --cluster-peers a:6222,b:6222,c:6222 --cluster-key-file key
+  crier serve --idle-timeout 10m                       # disconnect idle clients
+  crier serve --data /var/lib/crier                    # keep history on disk
+  crier serve --cluster-listen :6222 --cluster-peers a:6222,b:6222,c:6222 \
+      --cluster-key-file key
   CRIER_LISTEN=:80 CRIER_LOG_LEVEL=debug crier serve`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -29,15 +29,16 @@ func newToken() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token [TOKEN]",
 		Short: "Make a token for a user, or take one apart",
-		Long: `Make a token (a JSON Web Token), as your own service makes them for its users: it
-says who the user is, which topics it is about, and what the user may do in them.
-It is signed with a secret, which the server has too (HS256), or with a private
-key, whose public half the server has (RS256, ES256, EdDSA). It is printed, and
-nothing else. The standard error warns of a secret that can be guessed.
+		Long: `Make a token (a JSON Web Token), as your own service makes them for its users:
+it says who the user is, which topics it is about, and what the user may do in
+them. It is signed with a secret, which the server has too (HS256), or with a
+private key, whose public half the server has (RS256, ES256, EdDSA). It is
+printed, and nothing else. The standard error warns of a secret that can be
+guessed.
 
 With TOKEN, or - for one from standard input, say what is in that token. With a
 secret or a key, say also whether it is valid, and fail if it is not.`,
-		Example: `  crier token --token-secret S --user ada --topic 'game-*' --can hear,say --ttl 1h
+		Example: `  crier token --token-secret S --user ada --topic 'game-*' --can hear,say
   crier token --token-key private.pem --user ada
   crier token --token-secret S eyJhbGciOiJIUzI1NiJ9.e30.…`,
 		Args: cobra.MaximumNArgs(1),
