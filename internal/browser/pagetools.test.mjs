@@ -162,6 +162,7 @@ test("a conversation can be saved, as text and as lines of JSON", async (t) => {
   const page = await visit(t, home);
   const ada = seat(page, 0);
   await say(ada, 'with "quotes"\nand lines');
+  await heard(ada, "and lines").waitFor(); // another connection could be ahead of it
   await home.publish(new Uint8Array([0, 255]));
   await heard(ada, "00 ff").waitFor();
   await ada.getByRole("button", { name: "Save" }).click();
