@@ -10,8 +10,8 @@ export const several = ({ servers }) => servers > 1;
 export function listsIn(picture, ask, { tell, changed, seats }) {
   const topics = picture.querySelector(".topics");
   const connections = picture.querySelector(".connections");
-  const topicPages = new Pages(topics, changed);
-  const connectionPages = new Pages(connections, changed);
+  const topicPages = new Pages(topics.querySelector(".pages"), changed);
+  const connectionPages = new Pages(connections.querySelector(".pages"), changed);
   const post = postIn(ask, tell);
   let only = null; // the topic whose connections are listed: { app, topic }
   publishIn(ask, tell, picture.querySelector(".publish"), () => only);

@@ -2,10 +2,10 @@
 // of the screen.
 
 import { paint } from "./json.js";
+import { Pages } from "./rows.js";
 import { stateOf, valueOf } from "./session.js";
 
-const mostPeople = 200; // that are listed
-const mostKeys = 200;
+const mostListed = 100; // people, or keys, on one page
 const mostShown = 300; // characters of a value
 
 export class RoomView {
@@ -14,11 +14,15 @@ export class RoomView {
   #topic = "";
   #drawing = false;
   #shown; // the room that is on screen
+  #peoplePages;
+  #keyPages;
 
   // say is called with what should be sent.
   constructor(element, say) {
     this.#element = element;
     this.say = say;
+    this.#peoplePages = this.#pages(".here", ".here ~ .pages");
+    this.#keyPages = this.#pages(".state-list", ".state-list .pages");
     this.#find(".which select").addEventListener("change", ({ target }) => {
       this.#topic = target.value;
       this.changed();
@@ -49,6 +53,16 @@ export class RoomView {
     return this.#element.querySelector(selector);
   }
 
+  // pages returns the pages of a list that scrolls. place has their buttons.
+  #pages(list, place) {
+    const turned = () => {
+      this.#find(list).scrollTo(0, 0);
+      if (this.#shown) this.#shown.changed = true;
+      this.changed();
+    };
+    return new Pages(this.#find(place), turned, mostListed);
+  }
+
   #set({ key, value, kind }) {
     const members = { shared: {}, tied: { _tied: true }, owned: { _own: true } }[kind.value];
     if (!this.say(stateOf(key.value, value.value, { ...members, ...this.#where() }))) return;
@@ -67,6 +81,7 @@ export class RoomView {
     this.#choices(Array.from(rooms.keys()));
     const room = rooms.get(this.#topic);
     if (room === this.#shown && !room?.changed) return;
+    if (room !== this.#shown) for (const pages of [this.#peoplePages, this.#keyPages]) pages.first();
     this.#shown = room;
     if (room) room.changed = false;
     this.#people(room?.here ?? new Map(), room?.more ?? 0);
@@ -83,7 +98,7 @@ export class RoomView {
 
   #people(here, more) {
     this.#find(".here-count").textContent = here.size.toLocaleString("en") + (more > 0 ? "+" : "");
-    const rows = Array.from(here).slice(0, mostPeople);
+    const rows = this.#peoplePages.of(Array.from(here), null);
     arrange(this.#find(".here"), rows, ([id]) => id, () => copyOf("person"), (item, [id, user]) => {
       const you = id === this.#session.id;
       const text = user ?? id;
@@ -92,16 +107,17 @@ export class RoomView {
       item.classList.toggle("you", you);
       item.classList.toggle("nameless", user === undefined);
     });
-    rest(this.#find(".here-rest"), here.size + more - rows.length);
+    const text = more > 0 ? `and ${more.toLocaleString("en")} more, whom the server does not list` : "";
+    const rest = this.#find(".here-rest");
+    if (rest.textContent !== text) rest.textContent = text;
   }
 
   #keys(state) {
     this.#find(".state-count").textContent = state.size.toLocaleString("en");
     this.#find(".keys").hidden = !state.size;
     this.#find(".no-keys").hidden = state.size > 0;
-    const rows = Array.from(state).slice(0, mostKeys);
+    const rows = this.#keyPages.of(Array.from(state), null);
     arrange(this.#find(".keys tbody"), rows, ([name]) => name, () => this.#keyRow(), (row, [, entry]) => this.#fill(row, entry));
-    rest(this.#find(".keys-rest"), state.size - rows.length);
   }
 
   #keyRow() {
@@ -136,11 +152,6 @@ export class RoomView {
 }
 
 const copyOf = (template) => document.getElementById(template).content.firstElementChild.cloneNode(true);
-
-function rest(place, n) {
-  const text = n > 0 ? `and ${n.toLocaleString("en")} more` : "";
-  if (place.textContent !== text) place.textContent = text;
-}
 
 // arrange makes the children of an element those of a list. Those that stay keep their elements, and with them the focus.
 function arrange(element, list, keyOf, build, update) {

@@ -1,7 +1,5 @@
 // Tables whose rows come and go, a page of them at a time, and how numbers are written.
 
-const size = 25; // rows of a page
-
 export const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 
 export const compact = (n) => new Intl.NumberFormat("en", { notation: n < 10_000 ? "standard" : "compact", maximumFractionDigits: n < 10 ? 1 : n < 10_000 ? 0 : 1 }).format(n);
@@ -38,14 +36,16 @@ export function fill(card, list, keyOf, build, update) {
   if (empty) empty.hidden = list.length > 0;
 }
 
-// Pages turns the pages of a list that the server tells from its beginning on.
+// Pages turns the pages of a list, which is always read from its beginning on.
 export class Pages {
   #page = 0;
   #place;
+  #size;
 
-  // turned is called when another page is wanted.
-  constructor(card, turned) {
-    this.#place = card.querySelector(".pages");
+  // place has the buttons; turned is called when another page is wanted; size is how many rows a page has.
+  constructor(place, turned, size = 25) {
+    this.#place = place;
+    this.#size = size;
     for (const [selector, step] of [[".back", -1], [".on", 1]]) {
       this.#place.querySelector(selector).addEventListener("click", () => {
         this.#page += step;
@@ -56,23 +56,24 @@ export class Pages {
 
   // limit is how many rows to ask for: one more than are shown, to know whether there are more.
   get limit() {
-    return (this.#page + 1) * size + 1;
+    return (this.#page + 1) * this.#size + 1;
   }
 
   first() {
     this.#page = 0;
   }
 
-  // of returns the rows of the page that is open. total is how many rows there are, if that is known. Of a list that has
-  // become shorter it is the last page.
+  // of returns the rows of the page that is open. total is how many rows there are: undefined if that is not known, and null if
+  // it stands elsewhere. Of a list that has become shorter it is the last page.
   of(rows, total) {
+    const size = this.#size;
     this.#page = Math.max(0, Math.min(this.#page, Math.ceil(rows.length / size) - 1));
     const from = this.#page * size;
     const shown = rows.slice(from, from + size);
     const more = rows.length > from + size;
     const [back, text, on] = this.#place.children;
     this.#place.hidden = !more && !from;
-    const all = total >= rows.length ? ` of ${compact(total)}` : more ? " of more" : "";
+    const all = total === null ? "" : total >= rows.length ? ` of ${compact(total)}` : more ? " of more" : "";
     const range = `${(from + 1).toLocaleString("en")}–${(from + shown.length).toLocaleString("en")}${all}`;
     if (text.textContent !== range) text.textContent = range;
     if (document.activeElement === back && !from) on.focus(); // what is disabled loses the focus
