@@ -98,12 +98,22 @@ function optionsOfGo(seat) {
 
 const byOptions = ({ app }) => app === "broadcast" || app === "live";
 
+const clientPath = "crier/client"; // make module changes it
+
+// toGet is how a new module gets the client: from its path, or from a clone if nobody has published it.
+const toGet = clientPath.includes(".")
+  ? `// Save this as main.go in a new directory, and run there:
+//	go mod init mygame
+//	go get ${clientPath}`
+  : `// Save this as main.go in a new directory beside your clone of crier, and run there:
+//	go mod init mygame
+//	go mod edit -require crier@v0.0.0 -replace crier=../crier
+//	go mod tidy`;
+
 function Go(seat) {
   const address = addressOf(seat);
-  return `// crier has no published module path yet. In a directory of its own:
-//	go mod init mine
-//	go mod edit -require crier@v0.0.0 -replace crier=/path/to/clone
-//	go mod tidy
+  return `${toGet}
+//	go run .
 package main
 
 import (
@@ -111,7 +121,7 @@ import (
 	"fmt"
 	"log"
 ${shown() ? '\t"os"\n' : ""}
-	"crier/client"
+	${JSON.stringify(clientPath)}
 )
 
 func main() {

@@ -4,8 +4,9 @@
 //
 //	go run ./internal/module github.com/you/crier
 //
-// It changes go.mod files, and the paths of crier's packages in Go sources. With
-// the former path, it changes everything back.
+// It changes go.mod files, and the paths of crier's packages in Go sources and in
+// the code to paste of crier's page. With the former path, it changes everything
+// back.
 package main
 
 import (
@@ -55,6 +56,16 @@ func rename(dir, path string) error {
 	}
 	former := string(found[1])
 	packagePath := regexp.MustCompile(`"` + regexp.QuoteMeta(former) + `/([A-Za-z0-9_./-]+)"`)
+	renamePackages := func(text []byte) []byte {
+		return packagePath.ReplaceAllFunc(text, func(quoted []byte) []byte {
+			name := string(packagePath.FindSubmatch(quoted)[1])
+			if !isPackage(filepath.Join(dir, filepath.FromSlash(name))) {
+				return quoted // another text that begins like that
+			}
+			return []byte(`"` + path + "/" + name + `"`)
+		})
+	}
+	codeToPaste := filepath.Join(dir, "console", "page", "code.js")
 	return filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -69,15 +80,10 @@ func rename(dir, path string) error {
 			})
 		case d.Type().IsRegular() && filepath.Ext(file) == ".go":
 			return rewrite(file, func(text []byte) ([]byte, error) {
-				text = packagePath.ReplaceAllFunc(text, func(quoted []byte) []byte {
-					name := string(packagePath.FindSubmatch(quoted)[1])
-					if !isPackage(filepath.Join(dir, filepath.FromSlash(name))) {
-						return quoted // another text that begins like that
-					}
-					return []byte(`"` + path + "/" + name + `"`)
-				})
-				return format.Source(text) // imports are sorted
+				return format.Source(renamePackages(text)) // imports are sorted
 			})
+		case file == codeToPaste:
+			return rewrite(file, func(text []byte) ([]byte, error) { return renamePackages(text), nil })
 		}
 		return nil
 	})

@@ -174,7 +174,8 @@ func commandIn(t *testing.T, env []string, dir, name string, args ...string) str
 	return string(out)
 }
 
-// TestRename: only go.mod files and paths of packages change.
+// TestRename: only go.mod files and paths of packages change, in Go sources and in
+// the page's code to paste.
 func TestRename(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string][2]string{
@@ -185,8 +186,10 @@ func TestRename(t *testing.T) {
 			"package a\n\nimport (\n\t\"crier/hub\"\n\t\"de.example/x\"\n)\n\nvar _ = []string{\"crier\", \"crier/1.0\", \"xcrier/hub\", \"crier/hub\", \"crier/hub?\"}\n",
 			"package a\n\nimport (\n\t\"de.example/x\"\n\t\"example.com/b/hub\"\n)\n\nvar _ = []string{\"crier\", \"crier/1.0\", \"xcrier/hub\", \"example.com/b/hub\", \"crier/hub?\"}\n",
 		},
-		"node_modules/a.go": {"import \"crier/hub\"", "import \"crier/hub\""},
-		"README.md":         {"\"crier/hub\"", "\"crier/hub\""},
+		"node_modules/a.go":    {"import \"crier/hub\"", "import \"crier/hub\""},
+		"console/page/code.js": {"\"crier/hub\"; \"crier\"", "\"example.com/b/hub\"; \"crier\""},
+		"console/page/seat.js": {"\"crier/hub\"", "\"crier/hub\""},
+		"README.md":            {"\"crier/hub\"", "\"crier/hub\""},
 	}
 	for name, text := range files {
 		write(t, filepath.Join(dir, name), []byte(text[0]))
