@@ -66,3 +66,10 @@ test("crier's own page, opened from a file, says that it needs its server", asyn
   const { page } = await look(t, fileURLToPath(new URL("../../console/page/index.html", import.meta.url)));
   await page.getByText("This page needs its server").waitFor();
 });
+
+test("an example, opened from a file, says how to serve it", async (t) => {
+  for (const example of ["chat", "cursors", "dashboard", "game", "poll"]) {
+    const { page } = await look(t, fileURLToPath(new URL(`../../examples/${example}/index.html`, import.meta.url)));
+    await page.getByText(`Run crier serve --files examples/${example}, and open the address that it prints.`).waitFor();
+  }
+});
