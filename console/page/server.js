@@ -135,7 +135,8 @@ export function showServer(tell, wantsKey, seats) {
       await showLists(now, { ahead: now.now - asked - unsure, unsure });
     } catch (error) {
       picture.classList.add("gone");
-      say(`No answer from the server: ${error.message}. Asking again.`);
+      const why = /TypeError|TimeoutError/.test(error.name) ? "" : `: ${error.message}`; // theirs are the browser's own words
+      say(`No answer from the server${why}. Asking again.`);
     }
     timer = setTimeout(look, every);
   }
