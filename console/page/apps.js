@@ -57,6 +57,9 @@ export const apps = {
 // server is where crier is, however the page got here: its directory, as http.
 export const server = new URL("..", import.meta.url);
 
+// onThisMachine: the page's address leads to the server on the server's own machine only.
+export const onThisMachine = /^(localhost$|127\.|\[::1\]$)/.test(server.hostname);
+
 // addressOf returns the WebSocket address of a seat: { app, topics, name }.
 export function addressOf(seat) {
   const url = new URL(apps[seat.app].address(seat), server);

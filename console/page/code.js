@@ -1,7 +1,7 @@
 // Code to paste: what a seat does, in other languages.
 
 import { credential } from "./access.js";
-import { addressOf, apps, audience, server } from "./apps.js";
+import { addressOf, apps, audience, onThisMachine, server } from "./apps.js";
 import { copy } from "./copy.js";
 
 const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
@@ -14,7 +14,7 @@ const all = (seat) => [...first(seat), hint(seat)];
 const js = (value) => JSON.stringify(value).replaceAll("<", "\\u003c"); // it may stand in a page
 
 // Whoever manages from elsewhere needs the admin key.
-let managed = !/^(localhost$|127\.|\[::1\]$)/.test(server.hostname);
+let managed = !onThisMachine;
 
 // The code never has the key or token itself: it would end up in files, and on screens.
 const shown = () => credential() !== undefined;

@@ -1,7 +1,7 @@
 // The page: seats to talk in, code to paste, and the server as it is now.
 
 import { showAccess, userOfToken } from "./access.js";
-import { addressOf } from "./apps.js";
+import { addressOf, onThisMachine } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
 import { names, queryOf, seatsIn } from "./place.js";
@@ -21,7 +21,7 @@ function tell(text) {
   clearTimeout(telling);
   said.textContent = text;
   said.className = "toast";
-  telling = setTimeout(() => (said.className = "unseen"), 2500);
+  telling = setTimeout(() => (said.className = "unseen"), Math.max(2500, 60 * text.length));
 }
 
 const { showSeat, showKey } = showCode(tell);
@@ -80,7 +80,8 @@ add.addEventListener("click", () => {
   keep();
 });
 document.getElementById("share").addEventListener("click", async () => {
-  tell((await copy(location.href)) ? "Copied: the address of these seats. No key is in it." : "The browser does not let the page copy.");
+  const more = onThisMachine ? "It works on this machine only; crier serve --listen :8080 prints one for others." : "No key is in it.";
+  tell((await copy(location.href)) ? `Copied: the address of these seats. ${more}` : "The browser does not let the page copy.");
 });
 
 // Two seats from the start, if the page's address says nothing else: what one says the other hears.

@@ -58,7 +58,7 @@ export function listsIn(picture, ask, { tell, changed, seats }) {
   function connectionRow({ connectionId: id, identity }) {
     const says = make("button", { textContent: "Post…" });
     const kick = make("button", { textContent: "Kick" });
-    says.addEventListener("click", () => post(id));
+    says.addEventListener("click", () => post(id, says.ariaLabel));
     kick.addEventListener("click", () => sure(kick, () => remove(id)));
     const who = make("td", {}, make("span", { className: "whom", title: id }), " ", make("span", { className: "pill", hidden: true, textContent: "this page" }), make("span", { className: "pill slowed", hidden: true, textContent: "throttled", title: "It sends more than --rate allows, so the server reads it more slowly." }), make("small", { textContent: browser(identity), title: identity.userAgent ?? "" }));
     const cells = ["age", "quiet", "unread"].map((name) => make("td", { className: "number " + name }));
@@ -141,7 +141,8 @@ function postIn(ask, tell) {
     await check(answer);
     return "Posted.";
   });
-  return (id) => {
+  return (id, title) => {
+    document.getElementById("post-title").textContent = title;
     to.textContent = id;
     open();
     document.getElementById("post-text").focus();

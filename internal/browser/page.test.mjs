@@ -239,7 +239,7 @@ test("the server, live: numbers, topics, connections; post and kick", async (t) 
   const row = live.locator(".connections tbody tr", { hasText: "zoe" });
   await row.waitFor();
   await row.getByRole("button", { name: "Post to zoe" }).click();
-  await page.getByLabel("What it alone will hear").fill("psst");
+  await page.getByLabel("What only this client will receive").fill("psst");
   await page.keyboard.press("Tab");
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");

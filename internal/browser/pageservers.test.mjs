@@ -28,7 +28,7 @@ test("three servers: each with its connections, and those that do not answer", a
   await row.getByText(new RegExp(`^on \\S+:${homes[1].port}$`)).waitFor();
   const posted = once(zoe, "message");
   await row.getByRole("button", { name: "Post to zoe" }).click(); // to another server
-  await page.getByLabel("What it alone will hear").fill("psst");
+  await page.getByLabel("What only this client will receive").fill("psst");
   await page.getByRole("button", { name: "Post", exact: true }).click();
   assert.equal(String((await posted)[0]), "psst");
 

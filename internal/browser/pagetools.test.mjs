@@ -35,7 +35,7 @@ test("seats stay over a reload, and their address brings them to others", async 
   await seated(page, 3);
   assert.deepEqual(await places(page), want);
   await page.getByRole("button", { name: "Copy the link" }).click();
-  await page.getByText("Copied: the address of these seats. No key is in it.").waitFor();
+  await page.getByText("Copied: the address of these seats. It works on this machine only").waitFor();
   const other = await page.context().newPage();
   await other.goto(await page.evaluate(() => navigator.clipboard.readText()));
   await seated(other, 3);
@@ -199,7 +199,7 @@ for (const [app, topic] of [["broadcast", ""], ["broadcast", "a, b"], ["chat", "
     assert.equal(await rows(page, "connections").getByText("this page").filter({ visible: true }).count(), 2);
     for (const [i, name] of ["Ada", "Ben"].entries()) {
       await rows(page, "connections").getByRole("button", { name: `Post to ${name}` }).click();
-      await page.getByLabel("What it alone will hear").fill(`psst, ${name}`);
+      await page.getByLabel("What only this client will receive").fill(`psst, ${name}`);
       await page.getByRole("button", { name: "Post", exact: true }).click();
       await heard(seat(page, i), `psst, ${name}`).waitFor();
       assert.equal(await heard(seat(page, 1 - i), `psst, ${name}`).count(), 0);
