@@ -125,6 +125,9 @@ func (r *rights) open(log *slog.Logger) (*access.Guard, error) {
 		}
 		g.Guests = true
 	}
+	if !g.PublishKeys.None() && !g.Closed() && r.tokens.None() {
+		log.Warn("clients need no key to connect, and then they may publish, too; with --guests they only receive")
+	}
 	if r.tokens.None() {
 		if r.tokens.Audience != "" || r.tokens.Issuer != "" {
 			return nil, errors.New("--token-audience and --token-issuer need --token-secret, --token-key or --token-jwks")

@@ -20,13 +20,19 @@ type banner struct {
 	own    bool // your own pages are at /
 	page   bool // crier's page is there, or at /console
 	closed bool // clients need a key
+	guests bool // they need it to publish only
 }
 
 func newBanner(url string, config serve.Config) banner {
-	return banner{
+	b := banner{
 		here: url, there: elsewhere(url, config.Listen), mounts: config.Mounts(),
-		own: config.Files != nil, page: config.Console, closed: config.Guard != nil && config.Guard.Closed(),
+		own: config.Files != nil, page: config.Console,
 	}
+	if guard := config.Guard; guard != nil {
+		b.guests = guard.Guests
+		b.closed = guard.Closed() && !b.guests
+	}
+	return b
 }
 
 func (b banner) write(out io.Writer) {
@@ -73,12 +79,16 @@ func (b banner) writeApps(out io.Writer) {
 		fmt.Fprintf(table, "  %s\t%s\n", m.Path+m.Try, m.Help)
 	}
 	table.Flush()
-	try := b.here
-	if b.closed {
+	what, try := "Say something, in two terminals", b.here
+	switch {
+	case b.closed:
 		try = `"` + b.here + `/?token=KEY"`
 		fmt.Fprint(out, "\nClients need a key or a token: ?token=KEY, or Authorization: Bearer KEY.\n")
+	case b.guests:
+		what = "Receive what is said"
+		fmt.Fprint(out, "\nClients without a key or a token only receive. To publish, they need one:\n?token=KEY, or Authorization: Bearer KEY.\n")
 	}
-	fmt.Fprintf(out, "\nSay something, in two terminals:\n\n  npx wscat -c %s\n\n", try)
+	fmt.Fprintf(out, "\n%s:\n\n  npx wscat -c %s\n\n", what, try)
 }
 
 func (b banner) writeThere(out io.Writer) {
@@ -88,7 +98,7 @@ func (b banner) writeThere(out io.Writer) {
 		fmt.Fprintf(out, "On a phone, or another machine of this network:\n\n  %s\n", web(b.there))
 		switch {
 		case b.closed && b.own:
-			fmt.Fprint(out, "  The key is not in this address. Your page must show it: it finds it at the\n  end, if you send your friends the address with /#key=KEY.\n")
+			fmt.Fprint(out, "  Your page needs a key, which is not in this address. Add /#key=KEY, and the\n  page finds it there.\n")
 		case b.closed:
 			fmt.Fprint(out, "  The key is not in this address: the page asks for it.\n")
 		}

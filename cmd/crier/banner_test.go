@@ -27,7 +27,11 @@ func TestBanner(t *testing.T) {
 		"the network":  {banner{here: "ws://localhost:8080", there: "ws://192.168.178.120:8080", page: true}, `  http://localhost:8080 .*npx wscat.*On a phone, .*\n\n  http://192.168.178.120:8080\n\n$`, "KEY"},
 		"a key and your own pages": {
 			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, closed: true},
-			`  http://10.0.0.1:8080\n  The key is not in this address. Your page must show it: .*\n.* /#key=KEY.\n\n$`, "asks for it",
+			`  http://10.0.0.1:8080\n  Your page needs a key, which is not in this address. Add /#key=KEY, .*\n\n$`, "asks for it",
+		},
+		"guests": {
+			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true, guests: true},
+			`  http://localhost:8080 +your own page\n.*only receive. To publish, .*token=KEY.*  http://10.0.0.1:8080\n\n$`, "#key",
 		},
 		"a key":     {banner{here: "wss://localhost:8443", there: "wss://10.0.0.1:8443", page: true, closed: true}, `  https://localhost:8443/#key=KEY .*wscat -c "wss://localhost:8443/\?token=KEY".*  https://10.0.0.1:8443\n  The key is not in this address: the page asks for it.\n\n$`, "10.0.0.1:8443/"},
 		"own pages": {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true}, `  http://localhost:8080 +your own page\n  http://localhost:8080/console +crier's page\n.*  http://10.0.0.1:8080\n`, "KEY"},
