@@ -94,7 +94,7 @@ exactly once, unless it was away for too long.
 If the server has keys, one of them is required, or a token: in a terminal you
 are asked for it if you did not give it.`,
 		Example: `  crier connect
-  crier connect --user ada --topic news
+  crier connect --topic news
   crier connect 'ws://localhost:8080/bridge?topicName=news' --json
   echo '{"hello":"world"}' | crier connect | jq .hello
   crier connect --wait 1h < /dev/null > messages.txt
@@ -123,7 +123,7 @@ are asked for it if you did not give it.`,
 func (c *connect) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.app, "app", "", "use the app `NAME` of crier: broadcast, bridge, chat, rooms, directory or live (adds the path)")
-	f.StringVar(&c.user, "user", "", "connect as `NAME` (adds ?user=NAME)")
+	f.StringVar(&c.user, "user", "", "connect as `NAME`, in live and rooms (adds ?user=NAME)")
 	f.StringArrayVar(&c.topics, "topic", nil, "join topic `T`, of live or broadcast (adds ?topic=T; repeatable)")
 	f.IntVar(&c.last, "last", 0, "with --app live, begin with the last `N` messages of each topic; if you do not say how many, 20 in a terminal, none in a pipe")
 	f.BoolVar(&c.json, "json", false, "in a terminal, indent the JSON that arrives; in a pipe, print only JSON")
