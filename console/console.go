@@ -34,7 +34,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // A Console finds the page's files, and the client's.
 type Console struct {
-	files map[string]file // by path
+	files map[string]file   // by path
+	moved map[string]string // to where the page is, from where it is not
 }
 
 // A file is one of them, ready to be served.
@@ -55,6 +56,12 @@ func New(at string) *Console {
 	for path, f := range c.files {
 		f.shared = true
 		c.files[path] = f
+	}
+	switch at {
+	case "/":
+		c.moved = map[string]string{"/console": "./", "/console/": "../"}
+	case "/console":
+		c.moved = map[string]string{"/console/": "../console"}
 	}
 	if at != "" {
 		c.files[at] = load("page/index.html", "text/html; charset=utf-8")
@@ -80,6 +87,9 @@ func load(name, kind string) file {
 // than anything else: a WebSocket handshake, and curl, get what they got before there was a page.
 func (c *Console) Find(r *http.Request) http.Handler {
 	f, ok := c.files[r.URL.Path]
+	if to := c.moved[r.URL.Path]; to != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return moved(to)
+	}
 	switch {
 	case !ok:
 		return nil
@@ -93,6 +103,20 @@ func (c *Console) Find(r *http.Request) http.Handler {
 		return nil
 	}
 	return f
+}
+
+// A moved is a path at which the page is not, but somebody may look for it: where it is, from there on. The address is
+// relative, because a proxy may serve all this below a path of its own.
+type moved string
+
+// ServeHTTP implements http.Handler.
+func (to moved) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	there := string(to)
+	if r.URL.RawQuery != "" {
+		there += "?" + r.URL.RawQuery
+	}
+	w.Header().Set("Location", there)
+	w.WriteHeader(http.StatusTemporaryRedirect) // another start of the server may move it back
 }
 
 func notAllowed(w http.ResponseWriter, _ *http.Request) {

@@ -31,6 +31,26 @@ func get(c *Console, request string, headers ...string) *http.Response {
 	return w.Result()
 }
 
+// TestMoved: who looks for the page where it is not is led to it.
+func TestMoved(t *testing.T) {
+	for _, c := range []struct{ at, request, want string }{
+		{"/", "GET /console", "./"},
+		{"/", "GET /console/?app=live", "../?app=live"},
+		{"/console", "GET /console/?app=live", "../console?app=live"},
+		{"/console", "GET /console", ""},
+		{"/console", "POST /console/", ""},
+		{"", "GET /console/", ""},
+	} {
+		got := ""
+		if resp := get(New(c.at), c.request); resp != nil && resp.StatusCode == http.StatusTemporaryRedirect {
+			got = resp.Header.Get("Location")
+		}
+		if got != c.want {
+			t.Errorf("with the page at %s, %s leads to %q, want %q", c.at, c.request, got, c.want)
+		}
+	}
+}
+
 // TestWhoGetsThePage: browsers that look at /, and nobody else.
 func TestWhoGetsThePage(t *testing.T) {
 	c := New("/")
@@ -55,7 +75,6 @@ func TestWhoGetsThePage(t *testing.T) {
 		{"GET /", []string{"Accept: " + browserAccepts, "Upgrade: h2c"}, false},
 		{"POST /", []string{"Accept: " + browserAccepts}, false},
 		{"GET /chat", []string{"Accept: " + browserAccepts}, false},
-		{"GET /console/", []string{"Accept: " + browserAccepts}, false},
 		{"GET /console/index.html", []string{"Accept: " + browserAccepts}, false},
 	} {
 		if got := get(c, x.request, x.headers...); (got != nil) != x.page {
