@@ -85,7 +85,8 @@ type Config struct {
 	// MessageTimeout is the time that a message may take from its first byte
 	// to its last. Zero means no limit; negative values are refused.
 	MessageTimeout time.Duration
-	// Drain is the time over which the clients are disconnected at the end.
+	// Drain is the time over which the clients are disconnected at the end, if
+	// they are many: it is 20 ms for each of a few.
 	// Zero means all at once; negative values are refused.
 	Drain time.Duration
 	// Linger is how long a session of live outlives its connection. Zero means
@@ -335,14 +336,21 @@ func (s *Server) Close() {
 	s.drain()
 }
 
+// clientDrain is the most of the drain that one client takes. A few clients that
+// come back at once are no storm, and those that are still there meanwhile would
+// talk without the others.
+const clientDrain = 20 * time.Millisecond
+
 func (s *Server) drain() {
 	h := s.home
 	h.draining.Store(true)
-	s.config.Log.Info("going away", "connections", h.transport.Stats().Conns, "drain", s.config.Drain)
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.Drain+2*transport.CloseTimeout)
+	conns := h.transport.Stats().Conns
+	spread := min(s.config.Drain, time.Duration(conns)*clientDrain)
+	s.config.Log.Info("going away", "connections", conns, "drain", spread)
+	ctx, cancel := context.WithTimeout(context.Background(), spread+2*transport.CloseTimeout)
 	defer cancel()
 	h.listeners.end()
-	h.transport.Shutdown(ctx, s.config.Drain)
+	h.transport.Shutdown(ctx, spread)
 	h.farewells.end()
 	if h.link != nil {
 		h.part(ctx)

@@ -101,7 +101,7 @@ functions, and only there, this name leads to crier, too.`,
 	key.flags(f, "the management API requires this key (Authorization: Bearer KEY)")
 	f.StringSliceVar(&config.AllowOrigins, "allow-origin", nil, "let pages of `ORIGIN` connect, in addition to those of this machine (repeatable; * is all, null is pages from files)")
 	f.Var((*size)(&config.MaxMessage), "max-message", "`SIZE` of the largest message, in bytes, or such as 512KiB")
-	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`, or sooner if they are few")
 	with.flags(f)
 	l.addFlags(f)
 	cmd.AddCommand(newGatewayInit(), newGatewayInvoke(), newGatewaySchema())

@@ -100,7 +100,7 @@ it: set one before other machines can reach the server.`,
 	f.DurationVar(&config.Ping, "ping-interval", config.Ping, "ping a client that is silent for `DURATION`, and disconnect it after twice as long; 0 means never")
 	f.DurationVar(&config.MessageTimeout, "message-timeout", config.MessageTimeout, "disconnect a client whose message takes longer than `DURATION` from its first byte to its last; 0 means never")
 	f.DurationVar(&config.Idle, "idle-timeout", config.Idle, "disconnect a client after `DURATION` without a message in either direction; 0 means never")
-	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`")
+	f.DurationVar(&config.Drain, "drain", config.Drain, "at the end, disconnect the clients over `DURATION`, or sooner if they are few")
 	liveFlags(f, &config)
 	with.flags(f)
 	id.flags(f)

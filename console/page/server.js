@@ -167,8 +167,8 @@ export function showServer(tell, wantsKey, seats) {
     look();
   });
   document.addEventListener("visibilitychange", look);
-  new IntersectionObserver(([entry]) => {
-    visible = entry.isIntersecting;
+  new IntersectionObserver((entries) => {
+    visible = entries.at(-1).isIntersecting; // the others are what it was meanwhile
     look();
   }, { rootMargin: "100%" }).observe(document.getElementById("live-section"));
 }

@@ -416,7 +416,7 @@ func TestDraining(t *testing.T) {
 // TestDrainIsSpread: clients are told one after the other, so that they do not all come back at once.
 func TestDrainIsSpread(t *testing.T) {
 	t.Parallel()
-	const clients, drain = 10, time.Second
+	const clients, drain = 60, time.Second // at 20 ms for each, it would be more
 	p := start(t, "--drain", drain.String())
 	var list []*client
 	for range clients {
