@@ -116,6 +116,30 @@ func (f *Files) Hides(paths []string) (hidden []string) {
 	return hidden
 }
 
+// Publishes reports whether everybody can read the file at a path, or what a
+// directory there has, because it is in the directory that is served. It need not
+// be there yet.
+func (f *Files) Publishes(path string) bool {
+	name, err := filepath.Rel(resolved(f.dir), resolved(path))
+	if err != nil || !filepath.IsLocal(name) {
+		return false
+	}
+	_, ok := nameOf("/" + filepath.ToSlash(name))
+	return ok || name == "."
+}
+
+// resolved returns a path without links, as far as it leads to something.
+func resolved(path string) string {
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if above := filepath.Dir(path); err != nil && above != path {
+		return filepath.Join(resolved(above), filepath.Base(path))
+	}
+	return real
+}
+
 // Find returns what answers a request, or nil if there is no such file.
 func (f *Files) Find(r *http.Request) http.Handler {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header.Get("Upgrade") != "" {

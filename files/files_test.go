@@ -159,6 +159,34 @@ func TestHides(t *testing.T) {
 	}
 }
 
+func TestPublishes(t *testing.T) {
+	dir, _ := served(t, false)
+	f, err := Open(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for name, want := range map[string]bool{
+		".": true, "game.js": true, "a": true, "a/none": true, "data": true, ".env": false, ".git/config": false, ".data": false,
+		"..": false, "../outside.html": false, "../data": false, "../game-data": false, "in.js": true, "out.html": false,
+	} {
+		if got := f.Publishes(filepath.Join(dir, filepath.FromSlash(name))); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if !f.Publishes(filepath.Join(link, "data", "log")) {
+		t.Error("a link hides what is not there yet")
+	}
+	t.Chdir(dir)
+	if !f.Publishes("key") || f.Publishes("../key") {
+		t.Error("a relative path is understood in another way")
+	}
+}
+
 // listen asks for the next change, as a page that has seen one.
 func listen(t *testing.T, s *httptest.Server, seen string) *bufio.Scanner {
 	t.Helper()

@@ -22,9 +22,15 @@ func (p *ownPages) flags(f *pflag.FlagSet) {
 	f.BoolVar(&p.watch, "watch", false, "with --files: pages load themselves again when something in the directory changes")
 }
 
+// private are the flags that name files, or a directory, that nobody else should
+// read.
+var private = []string{
+	"key-file", "publish-key-file", "admin-key-file", "token-secret-file", "tls-key", "data", "cluster-key-file", "nats-creds", "nats-key",
+}
+
 // open gives the server its pages, if it has some. What the directory has at a
 // path of the server's own cannot be reached.
-func (p *ownPages) open(config *serve.Config) (closePages func(), err error) {
+func (p *ownPages) open(config *serve.Config, f *pflag.FlagSet) (closePages func(), err error) {
 	if p.dir == "" {
 		if p.watch {
 			return nil, errors.New("--watch needs --files")
@@ -34,6 +40,12 @@ func (p *ownPages) open(config *serve.Config) (closePages func(), err error) {
 	pages, err := files.Open(files.Config{Dir: p.dir, Watch: p.watch, Log: config.Log})
 	if err != nil {
 		return nil, fmt.Errorf("--files: %w", err)
+	}
+	for _, name := range private {
+		if path := f.Lookup(name).Value.String(); path != "" && pages.Publishes(path) {
+			pages.Close()
+			return nil, fmt.Errorf("--files %s has %s, of --%s, so everybody could read that: move it out of there", p.dir, path, name)
+		}
 	}
 	config.Files = pages
 	if !pages.HasIndex() {

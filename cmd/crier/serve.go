@@ -75,7 +75,7 @@ it: set one before other machines can reach the server.`,
 				return fmt.Errorf("serve: %w", err)
 			}
 			defer config.Guard.Close()
-			closePages, err := pages.open(&config)
+			closePages, err := pages.open(&config, cmd.Flags())
 			if err != nil {
 				return fmt.Errorf("serve: %w", err)
 			}
