@@ -106,6 +106,16 @@ test("the tutorial", { timeout: 6 * patience }, async (t) => {
   }
   await second.locator("#tap").click();
   await first.waitForFunction(() => [...document.querySelectorAll("progress")].map((bar) => bar.value).sort().join() === "0,2");
+
+  await home.stop(); // and with it, what everybody knew
+  assert.equal(await first.locator("#start").isVisible(), false);
+  await home.start();
+  for (const page of [ada, bob]) await status(page, "2 in the lobby. The first one");
+  const again = await first.locator("#start").isVisible() ? first : second;
+  await again.locator("#start").click();
+  for (const page of [ada, bob]) await status(page, "Go!");
+  for (let n = 0; n < 20; n++) await again.locator("#tap").click();
+  for (const page of [ada, bob]) await status(page, `${again === ada ? "Ada" : "Bob"} wins!`);
 });
 
 test("the step about phones", { timeout: 3 * patience }, async (t) => {
