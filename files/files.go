@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -101,8 +102,24 @@ func (f *Files) has(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// HasIndex reports whether there is anything to see at /.
-func (f *Files) HasIndex() bool { return f.has(index) }
+// Pages returns the paths of pages: /, if there is one, or else those of the
+// directories right below that have one, in the order of their names.
+func (f *Files) Pages() (paths []string) {
+	if f.has(index) {
+		return []string{"/"}
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		path := "/" + e.Name() + "/"
+		if name, ok := nameOf(path); ok && f.has(name+"/"+index) {
+			paths = append(paths, (&url.URL{Path: path}).EscapedPath())
+		}
+	}
+	return paths
+}
 
 // Hides returns those of the paths of a server that the directory has, too: what
 // it has there cannot be reached.

@@ -142,11 +142,22 @@ func TestHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if !f.HasIndex() {
-		t.Error("it has no index.html")
+	if pages := f.Pages(); strings.Join(pages, " ") != "/" {
+		t.Error(pages)
 	}
-	if err := os.Remove(filepath.Join(dir, "index.html")); err != nil || f.HasIndex() {
-		t.Errorf("it has an index.html; %v", err)
+	if err := os.Remove(filepath.Join(dir, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".hidden", "ä b", "empty", "node"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if name != "empty" {
+			write(t, filepath.Join(dir, name, "index.html"), "x")
+		}
+	}
+	if pages := f.Pages(); strings.Join(pages, " ") != "/a/ /node/ /%C3%A4%20b/" {
+		t.Error(pages)
 	}
 	if hidden := f.Hides([]string{"/", "/a", "/chat", "/game.js"}); strings.Join(hidden, " ") != "/a /game.js" {
 		t.Error(hidden)

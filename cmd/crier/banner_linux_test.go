@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -40,7 +42,7 @@ func TestCodeAtTheTerminal(t *testing.T) {
 	apps := serve.Apps()
 	for _, closed := range []bool{false, true} {
 		b := banner{here: "ws://localhost:8080", there: "ws://192.168.1.20:8080", page: true, closed: closed, mounts: apps}
-		fits := 0
+		fits, hint := 0, ""
 		for rows := uint16(20); rows < 60; rows++ {
 			p := sitDown(t)
 			p.resizes(rows, 80)
@@ -50,6 +52,7 @@ func TestCodeAtTheTerminal(t *testing.T) {
 			p.terminal.WriteString("the end")
 			p.sees("the end")
 			if !strings.Contains(p.passed, inkOnPaper) {
+				hint = regexp.MustCompile(`A window of \d+ lines`).FindString(p.passed)
 				if fits > 0 {
 					t.Errorf("a code fits into %d rows, and not into %d", fits, rows)
 				}
@@ -63,8 +66,8 @@ func TestCodeAtTheTerminal(t *testing.T) {
 				t.Errorf("from the page's address on there are %d lines, on a screen of %d", n, rows)
 			}
 		}
-		if fits == 0 || fits > 42 {
-			t.Errorf("a code fits from %d rows on", fits)
+		if fits == 0 || fits > 42 || hint != fmt.Sprintf("A window of %d lines", fits) {
+			t.Errorf("a code fits from %d rows on, and said was %q", fits, hint)
 		}
 	}
 	for _, environment := range []string{"", "NO_COLOR", "TERM"} {

@@ -26,16 +26,22 @@ func TestBanner(t *testing.T) {
 		"this machine": {banner{here: "ws://localhost:8080", page: true}, `^crier serves\n\n  http://localhost:8080   in a browser: crier's page\n  ws://localhost:8080 .*\n\n  / .*npx wscat -c ws://localhost:8080\n\n$`, "phone|KEY"},
 		"the network":  {banner{here: "ws://localhost:8080", there: "ws://192.168.178.120:8080", page: true}, `  http://localhost:8080 .*npx wscat.*On a phone, .*\n\n  http://192.168.178.120:8080\n\n$`, "KEY"},
 		"a key and your own pages": {
-			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, closed: true},
-			`  http://10.0.0.1:8080\n  Your page needs a key, which is not in this address. Add /#key=KEY, .*\n\n$`, "asks for it",
+			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, pages: []string{"/"}, closed: true},
+			`  http://10.0.0.1:8080\n  Your page needs a key, which is not in this address. Add #key=KEY, .*\n\n$`, "asks for it",
 		},
 		"guests": {
-			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true, guests: true},
+			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, pages: []string{"/"}, page: true, guests: true},
 			`  http://localhost:8080 +your own page\n.*only receive. To publish, .*token=KEY.*  http://10.0.0.1:8080\n\n$`, "#key",
 		},
 		"a key":     {banner{here: "wss://localhost:8443", there: "wss://10.0.0.1:8443", page: true, closed: true}, `  https://localhost:8443/#key=KEY .*wscat -c "wss://localhost:8443/\?token=KEY".*  https://10.0.0.1:8443\n  The key is not in this address: the page asks for it.\n\n$`, "10.0.0.1:8443/"},
-		"own pages": {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, page: true}, `  http://localhost:8080 +your own page\n  http://localhost:8080/console +crier's page\n.*  http://10.0.0.1:8080\n`, "KEY"},
-		"no page":   {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080"}, `^crier serves\n\n  ws://localhost:8080 .*From another machine.*  ws://10.0.0.1:8080\n`, "http|phone"},
+		"own pages": {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, pages: []string{"/"}, page: true}, `  http://localhost:8080 +your own page\n  http://localhost:8080/console +crier's page\n.*  http://10.0.0.1:8080\n`, "KEY"},
+		"several pages": {
+			banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true, pages: []string{"/a/", "/b/"}, page: true},
+			`^crier serves\n\n  http://localhost:8080/a/ +your own page\n  http://localhost:8080/b/ +your own page\n.*network:\n\n  http://10.0.0.1:8080/a/\n  http://10.0.0.1:8080/b/\n\n$`, "more",
+		},
+		"many pages":  {banner{here: "ws://localhost:8080", own: true, pages: strings.Split(strings.Repeat("/a/ ", 7), " ")[:7]}, `( +http://localhost:8080/a/ +your own page\n){5} +and 2 more\n`, "phone"},
+		"no page yet": {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080", own: true}, `  http://localhost:8080 +your own files; there is no page yet\n.*  http://10.0.0.1:8080\n`, "KEY"},
+		"no page":     {banner{here: "ws://localhost:8080", there: "ws://10.0.0.1:8080"}, `^crier serves\n\n  ws://localhost:8080 .*From another machine.*  ws://10.0.0.1:8080\n`, "http|phone"},
 	} {
 		c.banner.mounts = apps
 		var b bytes.Buffer
@@ -58,7 +64,7 @@ func TestCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drawn := qrCode(text, 80, 24)
+	drawn, across, down := qrCode(text)
 	lines := strings.Split(strings.TrimRight(drawn, "\n"), "\n")
 	for row, line := range lines {
 		line, begins := strings.CutPrefix(line, "  "+inkOnPaper)
@@ -78,16 +84,10 @@ func TestCode(t *testing.T) {
 	if height := 2*len(lines) - 2*quiet; height < code.Size || height > code.Size+1 {
 		t.Errorf("%d modules are %d high", code.Size, height)
 	}
-	side := code.Size + 2*quiet
-	for _, size := range [][2]int{{0, 0}, {side + 1, 24}, {80, len(lines) + 1}} {
-		if got := qrCode(text, size[0], size[1]); got != "" {
-			t.Errorf("on a screen of %v there is a code", size)
-		}
+	if across != code.Size+2*quiet+2 || down != strings.Count(drawn, "\n") {
+		t.Errorf("it says that it takes %d columns and %d lines", across, down)
 	}
-	if qrCode(text, side+2, len(lines)+2) != drawn {
-		t.Error("where it just fits there is another code, or none")
-	}
-	if got := qrCode("http://"+strings.Repeat("a", 4000), 1000, 1000); got != "" {
+	if got, across, _ := qrCode("http://" + strings.Repeat("a", 4000)); got != "" || across != 0 {
 		t.Error("there is a code of what does not fit into one")
 	}
 }

@@ -48,7 +48,7 @@ func (p *ownPages) open(config *serve.Config, f *pflag.FlagSet) (closePages func
 		}
 	}
 	config.Files = pages
-	if !pages.HasIndex() {
+	if len(pages.Pages()) == 0 {
 		config.Log.Warn("there is no index.html in the directory of --files, so there is no page at / yet", "directory", p.dir)
 	}
 	if hidden := pages.Hides(config.Paths()); len(hidden) > 0 {

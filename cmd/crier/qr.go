@@ -18,19 +18,16 @@ const (
 	halfRows   = 2 // modules in a row of the screen
 )
 
-// qrCode draws a text for a camera. If the screen is too small, it returns
-// nothing. A character is two modules, one above the other, which makes them
-// square.
-func qrCode(text string, width, height int) string {
+// qrCode draws a text for a camera, and returns how many columns and lines of a
+// screen that takes; nothing if the text is too long. A character is two modules,
+// one above the other, which makes them square.
+func qrCode(text string) (drawn string, across, down int) {
 	code, err := qr.Encode(text, qr.L)
 	if err != nil {
-		return ""
+		return "", 0, 0
 	}
 	side := code.Size + 2*quiet
 	rows := (side + halfRows - 1) / halfRows
-	if width < 2+side || height < rows+2 {
-		return ""
-	}
 	var b strings.Builder
 	for row := range rows {
 		b.WriteString("  " + inkOnPaper)
@@ -50,5 +47,5 @@ func qrCode(text string, width, height int) string {
 		}
 		b.WriteString(plain + "\n")
 	}
-	return b.String() + "\n"
+	return b.String() + "\n", 2 + side, rows + 1
 }
