@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -55,6 +56,18 @@ func (s *Secrets) Have(credential string) bool {
 		}
 	}
 	return found == 1
+}
+
+// Overlap reports whether a key is one of both.
+func (s *Secrets) Overlap(other *Secrets) bool {
+	if s.None() || other.None() {
+		return false
+	}
+	keys := s.given
+	if s.file != nil {
+		keys = append(keys[:len(keys):len(keys)], s.file.get()...)
+	}
+	return slices.ContainsFunc(keys, other.Have)
 }
 
 // same returns 1 if two texts are equal, and 0 otherwise. Hashes have equal

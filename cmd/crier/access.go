@@ -125,6 +125,9 @@ func (r *rights) open(log *slog.Logger) (*access.Guard, error) {
 		}
 		g.Guests = true
 	}
+	if g.AdminKeys.Overlap(g.Keys) || g.AdminKeys.Overlap(g.PublishKeys) {
+		log.Warn("an admin key is also a key of clients, so they may manage the server")
+	}
 	if !g.PublishKeys.None() && !g.Closed() && r.tokens.None() {
 		log.Warn("clients need no key to connect, and then they may publish, too; with --guests they only receive")
 	}

@@ -31,7 +31,8 @@ func newKick() *cobra.Command {
 		Short: "Disconnect a client, or sign a user out",
 		Long: `Disconnect clients by their connection ids, as crier ls lists them, or all
 connections of a user. Many clients connect again at once. With --for, the user,
-or the user of that connection, is kept out for that long.
+or the user of that connection, is kept out for that long; --user without --for
+ends that.
 
 Nothing is printed when connections are closed. When a user is signed out, the
 standard error says how many connections the user had.`,
@@ -40,11 +41,14 @@ standard error says how many connections the user had.`,
   crier kick -- -HQMDKmGAtjZYj4=      # an id that begins with -`,
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w. An id that begins with - goes after --", flagError(cmd, err))
+		if strings.Contains(err.Error(), "shorthand") {
+			return fmt.Errorf("%w. An id that begins with - goes after --", flagError(cmd, err))
+		}
+		return flagError(cmd, err)
 	})
 	f := cmd.Flags()
 	f.StringVar(&k.user, "user", "", "sign the user `U` out, in all apps")
-	f.DurationVar(&k.keep, "for", 0, "keep the user out for `DURATION`")
+	f.DurationVar(&k.keep, "for", 0, "keep the user out for `DURATION`, such as 10m")
 	return k.command(cmd, k.run)
 }
 

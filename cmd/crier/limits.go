@@ -18,7 +18,7 @@ func limitFlags(f *pflag.FlagSet, config *serve.Config) {
 	l := &config.Limits
 	f.Var((*rate)(&l.Rate), "rate", "a connection may send messages at `RATE`, such as 100/s, after a burst of one second; one to several topics counts for each; who is faster is read more slowly")
 	f.Var((*byteRate)(&l.ByteRate), "rate-bytes", "the same for bytes: `RATE` such as 64KiB/s")
-	f.IntVar(&l.PerAddress, "max-per-address", l.PerAddress, "at most `N` connections of one address, of IPv6 of one /64; 0 means any number; this machine's own are not counted")
+	f.IntVar(&l.PerAddress, "max-per-address", l.PerAddress, "at most `N` connections of one address, of IPv6 of one /64; 0 means any number; those over localhost are not counted")
 	f.Var((*rate)(&l.ConnectRate), "connect-rate", "new connections of one address come at `RATE`, after a burst of one second; 0 means any")
 	f.Var((*proxies)(&config.Proxies), "trusted-proxy", "take the word of the proxy at `ADDRESS`, or of those in a network such as 10.0.0.0/8, for where requests come from: X-Forwarded-For (repeatable)")
 	f.IntVar(&l.Members, "max-members", l.Members, "at most `N` members of a topic; 0 means any number")

@@ -18,6 +18,7 @@ import (
 type connectionList struct {
 	managing
 	topic, app string
+	user       string
 	limit      length
 	json       bool
 }
@@ -42,6 +43,7 @@ With --json, each line is one connection, with all that the server tells of it.`
 	f := cmd.Flags()
 	f.StringVar(&l.topic, "topic", "", "list only those in topic `T`")
 	f.StringVar(&l.app, "app", "", "list only those of the app `NAME`")
+	f.StringVar(&l.user, "user", "", "list only those of the user `U`")
 	l.limit.flag(f, "oldest")
 	f.BoolVar(&l.json, "json", false, "print a line of JSON for each connection")
 	return l.command(cmd, func(ctx context.Context, _ []string) error {
@@ -73,6 +75,9 @@ func (l *connectionList) run(ctx context.Context, query url.Values) error {
 	query.Set("limit", strconv.Itoa(most+1))
 	if l.app != "" {
 		query.Set("app", l.app)
+	}
+	if l.user != "" {
+		query.Set("user", l.user)
 	}
 	var rows []listed
 	more, err := l.list(ctx, l.target(query, "@connections"), most, func(row json.RawMessage) error {
