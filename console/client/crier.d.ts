@@ -25,7 +25,7 @@ export interface Options {
   presence?: 0 | 1 | "seen" | "told";
   /** Adds `?topic=`, once for each. */
   topic?: string | string[];
-  /** Adds `?user=`. */
+  /** Adds `?user=`. In live, a client without one is in no list of those who are here. */
   user?: string;
   /** Said on each connection before anything else, such as subscriptions. What becomes of it is not told. */
   first?: string | string[];
