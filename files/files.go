@@ -225,6 +225,17 @@ func (slash) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
+const noPage = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>No page yet</title>
+<style>body { font: 18px/1.6 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1.5rem; }</style>
+<h1>No page yet</h1>
+<p>There is no <code>index.html</code> in the directory that crier serves here (<code>--files</code>).</p>
+`
+
 // Nothing is what is at / if there is no page.
 type nothing struct{ files *Files }
 
@@ -234,8 +245,7 @@ func (n nothing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNotFound)
-	page := "<!doctype html>\n<meta charset=\"utf-8\">\n<title>No page yet</title>\n" +
-		"<p>There is no index.html in the directory that crier serves here (--files).</p>\n"
+	page := noPage
 	if n.files.reload != nil {
 		page += "<p>As soon as there is one, you will see it.</p>\n" + n.files.reload.script()
 	}

@@ -320,7 +320,7 @@ func TestAnew(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	expect(404, "no index.html")
+	expect(404, "no <code>index.html</code>")
 	awaits(full)
 	for _, text := range []string{"the second", "the third"} {
 		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o777)); err != nil {
