@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { after, before, test as nodeTest } from "node:test";
 import { chromium } from "playwright-core";
-import { Home, Network, patience } from "./home.mjs";
+import { Home, Network, patience, secret, token } from "./home.mjs";
 
 const examples = fileURLToPath(new URL("../../examples/", import.meta.url));
 const test = (name, run) => nodeTest(name, { timeout: 3 * patience }, run);
@@ -291,10 +291,12 @@ test("dashboard: a shell script feeds it, and what it fed is there at once", asy
   assert.equal(await late.locator("figure").count(), 0);
 });
 
-test("each page takes the server's key", async (t) => {
+test("each page takes the server's key, and says why the server refuses another", async (t) => {
   const home = await Home.open(t, "--key", "apple-tree-7");
   for (const [example, topic] of Object.entries({ cursors: "cursors", chat: "chat", game: "game-1", dashboard: "dashboard", poll: "poll-1" })) {
-    await visit(t, home, example);
+    const refused = await visit(t, home, example, "&teacher#key=guess");
+    await refused.getByText("this is no key of the server").waitFor();
+    assert.equal(await refused.locator("button:enabled:visible").count(), 0, example);
     await visit(t, home, example, "#key=apple-tree-7");
     await connections(home, topic, 1);
   }
@@ -335,6 +337,18 @@ test("poll: each pupil has one vote, changes it, and keeps it", async (t) => {
   await results(teacher, ["Yes0", "No0"], "0 voted, 1 here.");
   await ann.getByRole("heading", { name: "And now?" }).waitFor();
   assert.equal(await ann.locator("[aria-pressed=true]").count(), 0);
+});
+
+test("poll: a token says who one is, whatever the address says", async (t) => {
+  const home = await Home.open(t, "--token-secret", secret, ...short);
+  const open = (user, query) => visit(t, home, "poll", `${query}#key=${token(60, { ...(user && { sub: user }), topics: ["poll-*"] })}`);
+  const [teacher, ann, zoe] = [await open("teacher", ""), await open("", "&name=Ann"), await open("zoë", "&teacher")];
+  await ask(teacher, "Is it a bird?", "Yes\nNo");
+  await vote(ann, "Yes");
+  await vote(zoe, "No");
+  assert.equal(await zoe.getByLabel("Question").isVisible(), false);
+  for (const page of [teacher, ann, zoe]) await results(page, ["Yes1", "No1"], "2 voted, 2 here.");
+  assert.equal(await zoe.locator("[aria-pressed=true]").textContent(), "No1");
 });
 
 async function ask(page, question, answers) {
