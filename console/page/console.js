@@ -4,7 +4,7 @@ import { showAccess, userOfToken } from "./access.js";
 import { addressOf, onThisMachine } from "./apps.js";
 import { showCode } from "./code.js";
 import { copy } from "./copy.js";
-import { names, queryOf, seatsIn } from "./place.js";
+import { names, onPhone, queryOf, seatsIn } from "./place.js";
 import { showServer } from "./server.js";
 import { Seat } from "./seat.js";
 
@@ -76,7 +76,11 @@ document.getElementById("copy-address").addEventListener("click", async () => {
 });
 add.addEventListener("click", () => {
   const { app, topics } = seats.at(-1) ?? { app: "broadcast", topics: [] };
-  sit({ app, topics }).focus();
+  const seat = sit({ app, topics });
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  seat.element.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" }); // it may be below the fold
+  seat.focus();
+  tell(`Added a seat for ${seat.name}.`);
   keep();
 });
 document.getElementById("share").addEventListener("click", async () => {
@@ -84,8 +88,11 @@ document.getElementById("share").addEventListener("click", async () => {
   tell((await copy(location.href)) ? `Copied: the address of these seats. ${more}` : "The browser does not let the page copy.");
 });
 
-// Two seats from the start, if the page's address says nothing else: what one says the other hears.
+// Two seats from the start, if the page's address names none: what one says the other hears. A phone that has the page from
+// another machine begins with one, because there the other is somewhere else: on the next phone, or on the screen that showed
+// the address. Its name is any, so that two phones are not both Ada and Ben, and it stays over a reload.
 for (const seat of seatsIn(location.search).slice(0, mostSeats)) sit(seat);
+if (onPhone) keep();
 const [first] = seats;
 look(first);
 if (matchMedia("(hover: hover)").matches) first.focus(); // elsewhere it would open a keyboard

@@ -125,8 +125,10 @@ export function showServer(tell, wantsKey, seats) {
       if (answer.status === 401 || (answer.status === 403 && headers().Authorization)) return locked(answer.headers.get("X-Amzn-ErrorType") === "NoAdminKeyException");
       if (!answer.ok) throw new Error(`the server says ${answer.status}`);
       const now = await answer.json();
+      const unlocked = keyForm.contains(document.activeElement);
       keyForm.hidden = keyless.hidden = true;
       picture.hidden = false;
+      if (unlocked) document.getElementById("live").focus(); // what had the focus is gone
       picture.classList.remove("gone");
       say(now.answered < now.servers ? `${answering(now)}. The others are missing from these numbers.` : "Since you opened this page, five minutes at most.");
       for (const chart of charts) chart.add(now, before);

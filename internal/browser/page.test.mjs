@@ -264,6 +264,7 @@ async function unlock(page) {
   await key.fill("s3cret");
   await key.press("Enter");
   await page.locator(".connections tbody tr").nth(1).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "live"); // the heading of what is unlocked
   assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length), 1);
 }
 

@@ -59,6 +59,30 @@ test("an address with one app for all seats is short, and what it cannot mean do
   }
 });
 
+test("a phone that has the page from another machine begins with one seat, under any name", async (t) => {
+  const home = await Home.open(t, "--allow-origin", "*");
+  const at = `http://elsewhere.test:${home.port}/`;
+  const page = await visit(t, home, { size: [390, 844], address: at + "?app=live&name=Ada&name=Bob" });
+  assert.deepEqual(await places(page), ["Ada: live, lobby", "Bob: live, lobby"]);
+  await page.addInitScript(() => (Math.random = () => 0.5));
+  await page.goto(at + "?app=live&topic=game");
+  await seated(page, 1);
+  assert.deepEqual(await places(page), ["Dev: live, game"]);
+  await atQuery(page, "?app=live&topic=game&name=Dev"); // so that it is Dev over a reload, too
+  await seat(page, 0).getByRole("button", { name: "Leave" }).click();
+  for (const name of ["Ada", "Ben"]) {
+    await page.getByRole("button", { name: "Add a seat" }).click();
+    await page.getByRole("status").getByText(`Added a seat for ${name}.`).waitFor();
+    await page.waitForFunction(() => {
+      const { top, bottom } = [...document.querySelectorAll(".seat")].at(-1).getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    });
+  }
+  await atQuery(page, "?name=Ada&name=Ben");
+  await page.reload();
+  await seated(page, 2);
+});
+
 test("a key in the address is not in the link to the seats", async (t) => {
   const home = await Home.open(t, "--key", "apple-tree-7");
   const page = await visit(t, home, { address: home.http + "/?topic=a#key=apple-tree-7", permissions: ["clipboard-read", "clipboard-write"] });
