@@ -1,6 +1,6 @@
-// The seats in the page's address, so that they outlive a reload, and can be given to others: ?app=live&topic=lobby are the
-// seats of a page that begins, and with &name=Ada&name=Zoe they have these names. What stands after a name is for that seat
-// alone. No key is in it.
+// The seats in the page's address, so that they outlive a reload, and can be given to others: ?app=live&topic=lobby says
+// where they are, and &name=Ada&name=Zoe how many there are, and their names. What stands after a name is for that seat alone.
+// No key is in it.
 
 import { apps, onThisMachine, topicsFor } from "./apps.js";
 
