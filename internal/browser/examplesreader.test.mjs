@@ -86,3 +86,15 @@ const small = (page) => page.evaluate(() => Array.from(document.querySelectorAll
 const moving = (page) => page.evaluate(() => Array.from(document.querySelectorAll("*"))
   .filter((element) => /[1-9]/.test(getComputedStyle(element).transitionDuration))
   .map((element) => element.outerHTML));
+
+test("the list of examples leads to each of them, with the key: axe finds nothing at all", async (t) => {
+  const home = await Home.open(t, "--files", examples);
+  const context = await browser.newContext({ colorScheme: "dark", viewport: { width: 320, height: 800 } });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${home.http}/#key=apple-tree-7`);
+  const links = await page.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
+  assert.deepEqual(links, Object.keys(happenings).map((example) => `${home.http}/${example}/#key=apple-tree-7`));
+  assert.deepEqual(await sticksOut(page), []);
+  assert.deepEqual(await complaints(page), []);
+});
