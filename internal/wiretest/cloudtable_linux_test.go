@@ -283,6 +283,9 @@ func TestCloudDeliveries(t *testing.T) {
 	t.Parallel()
 	s := startApp(t, "broadcast", 1, "CRIER_DELIVERIES: 1")
 	clients := s.crowd(5)
+	if late := time.Now().Unix()%60 - 40; late > 0 { // one minute must be enough for what follows
+		time.Sleep(time.Duration(20-late+1) * time.Second)
+	}
 	for minute := time.Now().Unix() / 60; minute < time.Now().Unix()/60+5; minute++ { // three are left of each
 		s.table.put(row{"pk": text("s#" + strconv.FormatInt(minute, 10)), "sk": text("s"), "sent": numeral(57)})
 	}
