@@ -371,7 +371,7 @@ test("a message that stays on its way is told of, and so is what a drop makes on
 });
 
 test("it says what it cannot do", async (t) => {
-  assert.throws(() => connect("ws://localhost:1", { WebSocket: null }), /package "ws"/);
+  assert.throws(() => connect("ws://localhost:1", { WebSocket: null }), /package ws/);
   assert.throws(() => connect("ws://localhost:1", { WebSocket, once: true, echo: false }), /needs echoes/);
   assert.throws(() => connect("ws://localhost:1", { WebSocket, heartbeat: 1000, echo: false }), /echoes/);
   assert.throws(() => connect("ws://localhost:1/chat", { WebSocket, once: true }), TypeError);
