@@ -115,7 +115,8 @@ func TestRateOfBytes(t *testing.T) {
 	for range 20 {
 		read(t, c)
 	}
-	if took := time.Since(start); took < 900*time.Millisecond || took > 3*time.Second {
+	// The second half takes 0.9 s, by a clock that the event loop reads now and then.
+	if took := time.Since(start); took < 800*time.Millisecond || took > 3*time.Second {
 		t.Errorf("20 kB at 10 kB a second took %v", took)
 	}
 }
