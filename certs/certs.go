@@ -60,14 +60,8 @@ func (f *files) states() (both [2]state) {
 func (f *files) load() error {
 	f.state = f.states()
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-	if _, unread := errors.AsType[*fs.PathError](err); err != nil && !unread {
-		if key, _ := os.ReadFile(f.key); bytes.Contains(key, []byte("ENCRYPTED")) {
-			err = errors.New("the key has a passphrase; openssl pkey -in FILE -out OTHER takes it away")
-		}
-		err = fmt.Errorf("%s, %s: %w", f.cert, f.key, err)
-	}
 	if err != nil {
-		return err
+		return f.explain(err)
 	}
 	f.loaded = &pair
 	switch leaf := pair.Leaf; {
@@ -77,6 +71,18 @@ func (f *files) load() error {
 		f.log.Warn("the certificate has expired", "file", f.cert, "at", leaf.NotAfter)
 	}
 	return nil
+}
+
+// explain names the files in an error that does not, and a key that has a
+// passphrase.
+func (f *files) explain(err error) error {
+	if _, unread := errors.AsType[*fs.PathError](err); unread {
+		return err
+	}
+	if key, _ := os.ReadFile(f.key); bytes.Contains(key, []byte("ENCRYPTED")) {
+		err = errors.New("the key has a passphrase; openssl pkey -in FILE -out OTHER takes it away")
+	}
+	return fmt.Errorf("%s, %s: %w", f.cert, f.key, err)
 }
 
 func (f *files) current() *tls.Certificate {

@@ -128,16 +128,19 @@ func (c *doorConn) refusePlain(begin []byte) {
 	c.Conn.SetReadDeadline(time.Now().Add(plainTimeout))
 	in := io.LimitReader(io.MultiReader(bytes.NewReader(begin), c.Conn), maxHead)
 	answer := plainRefusal
-	if r, err := http.ReadRequest(bufio.NewReader(in)); err == nil {
-		if r.Method == http.MethodGet && r.Host != "" && r.Header.Get("Upgrade") == "" && strings.Contains(r.Header.Get("Accept"), "text/html") {
-			there := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-			answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: " + there.String() + "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-		}
+	if r, err := http.ReadRequest(bufio.NewReader(in)); err == nil && asksForPage(r) {
+		there := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+		answer = "HTTP/1.1 307 Temporary Redirect\r\nLocation: " + there.String() + "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	}
 	c.Conn.SetDeadline(time.Now().Add(plainTimeout))
 	io.WriteString(c.Conn, answer)
 	closeWrite(c.Conn)
 	io.Copy(io.Discard, in)
+}
+
+// asksForPage reports whether a browser that shows pages has sent a request.
+func asksForPage(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Host != "" && r.Header.Get("Upgrade") == "" && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 const plainTimeout = 500 * time.Millisecond

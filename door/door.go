@@ -36,7 +36,6 @@ import (
 	"unicode/utf8"
 
 	"crier/access"
-	"crier/spelling"
 	"crier/trust"
 )
 
@@ -376,8 +375,12 @@ func webSocketURL(r *http.Request, m Mount) string {
 // lost returns the answer to a request for an unknown path: a list of the known
 // ones.
 func (d *Door) lost(r *http.Request) string {
+	var paths []string
+	for _, m := range d.config.Mounts {
+		paths = append(paths, m.Path)
+	}
 	var b strings.Builder
-	b.WriteString("nothing is served at " + r.URL.Path + d.nearTo(r.URL.Path) + "\n\nWebSockets:\n")
+	b.WriteString("nothing is served at " + r.URL.Path + meant(r.URL.Path, paths) + "\n\nWebSockets:\n")
 	for _, m := range d.config.Mounts {
 		b.WriteString("  " + webSocketURL(r, m) + "\n")
 	}
@@ -386,16 +389,4 @@ func (d *Door) lost(r *http.Request) string {
 		b.WriteString("  " + path)
 	}
 	return b.String()
-}
-
-// nearTo returns the end of a sentence about a path that is probably misspelt.
-func (d *Door) nearTo(path string) string {
-	var names []string
-	for _, m := range d.config.Mounts {
-		names = append(names, m.Path)
-	}
-	if near := spelling.Nearest(path, names); near != "" {
-		return "; did you mean " + near + "?"
-	}
-	return ""
 }

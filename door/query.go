@@ -41,8 +41,8 @@ func (q query) check(r *http.Request) *Refusal {
 
 // hint returns the end of a sentence about an unknown name.
 func (q query) hint(name string) string {
-	if near := spelling.Nearest(name, q.names); near != "" {
-		return "; did you mean " + near + "?"
+	if meant := meant(name, q.names); meant != "" {
+		return meant
 	}
 	switch n := len(q.names); n {
 	case 0:
@@ -52,6 +52,15 @@ func (q query) hint(name string) string {
 	default:
 		return "; there are " + strings.Join(q.names[:n-1], ", ") + " and " + q.names[n-1]
 	}
+}
+
+// meant returns the end of a sentence about a name that is probably one of those,
+// misspelt; otherwise nothing.
+func meant(name string, names []string) string {
+	if near := spelling.Nearest(name, names); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // plain returns a name unchanged if it looks like a name, and quoted otherwise.

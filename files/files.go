@@ -236,7 +236,7 @@ const noPage = `<!doctype html>
 <p>There is no <code>index.html</code> in the directory that crier serves here (<code>--files</code>).</p>
 `
 
-// Nothing is what is at / if there is no page.
+// A nothing is what is at / if there is no page.
 type nothing struct{ files *Files }
 
 // ServeHTTP implements http.Handler. What it says is for whoever makes the page.

@@ -66,6 +66,9 @@ func (b banner) write(out io.Writer) {
 // maxPages is how many pages are listed.
 const maxPages = 5
 
+// listed returns the paths of the pages that are listed.
+func (b banner) listed() []string { return b.pages[:min(len(b.pages), maxPages)] }
+
 // visited returns the addresses of pages that other machines can open.
 func (b banner) visited() (list []string) {
 	switch {
@@ -74,7 +77,7 @@ func (b banner) visited() (list []string) {
 	case !b.own || len(b.pages) == 0:
 		return []string{web(b.there)}
 	}
-	for _, path := range b.pages[:min(len(b.pages), maxPages)] {
+	for _, path := range b.listed() {
 		list = append(list, at(web(b.there), path, ""))
 	}
 	return list
@@ -92,7 +95,7 @@ func (b banner) writeAddresses(out io.Writer) {
 	}
 	switch {
 	case b.own:
-		for _, path := range b.pages[:min(len(b.pages), maxPages)] {
+		for _, path := range b.listed() {
 			fmt.Fprintf(table, "  %s\tyour own page\n", at(page, path, key))
 		}
 		if n := len(b.pages); n > maxPages {
